@@ -1,0 +1,23 @@
+//! Where things are kept: the seams for key-value stores and SQL databases.
+//!
+//! A backend never knows what a guest is; a runtime never knows which engine is behind. Each seam comes with an
+//! in-memory version and a public suite (`kv::suite`, `sql::suite`) that every implementation passes.
+//! Start with [`kv::Kv`].
+#![warn(missing_docs)]
+
+pub mod kv;
+pub mod sql;
+
+use std::sync::Arc;
+
+use gust_types::{Label, ProjectName, Result};
+
+/// Opens the resources of a project. One per node; plug-ins implement it.
+///
+/// Opening is cheap and does no I/O: an engine opens its files at the first operation.
+pub trait Backends: Send + Sync {
+    /// The store behind this name.
+    fn kv(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn kv::Kv>>;
+    /// The database behind this name.
+    fn sql(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn sql::Sql>>;
+}

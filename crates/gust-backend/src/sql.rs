@@ -1,0 +1,68 @@
+//! The SQL seam (SQLite's dialect; PostgreSQL comes behind a seam of its own dialect).
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use gust_types::Result;
+
+/// A value in a row or a parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// NULL.
+    Null,
+    /// INTEGER.
+    Integer(i64),
+    /// REAL.
+    Real(f64),
+    /// TEXT.
+    Text(String),
+    /// BLOB.
+    Blob(Vec<u8>),
+}
+
+/// What a statement answers.
+pub struct Rows {
+    /// Column names; empty for a statement that returns no rows.
+    pub columns: Vec<String>,
+    /// The rows, one item each; at most [`SqlLimits::result`] bytes in all, else `Exhausted`.
+    pub rows: BoxStream<'static, Result<Vec<Value>>>,
+}
+
+/// What a write did on its connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// Rows changed by the last statement.
+    pub changes: u64,
+    /// Row id of the last insert.
+    pub last_insert_rowid: i64,
+}
+
+/// What a database accepts.
+#[derive(Debug, Clone, Copy)]
+pub struct SqlLimits {
+    /// Bytes of a statement.
+    pub statement: usize,
+    /// Bytes of all rows of one answer.
+    pub result: usize,
+    /// Bytes of the database.
+    pub database: u64,
+    /// How long one statement may run.
+    pub time: std::time::Duration,
+}
+
+/// A database.
+#[async_trait]
+pub trait Sql: Send + Sync {
+    /// Opens a connection. Transactions belong to it; dropping it rolls an open one back.
+    async fn connect(&self) -> Result<Box<dyn Connection>>;
+    /// What it accepts.
+    fn limits(&self) -> SqlLimits;
+}
+
+/// One connection. A statement that failed leaves it usable. Errors: `Invalid`/Function for bad SQL.
+#[async_trait]
+pub trait Connection: Send + Sync {
+    /// Runs one statement. A write (outside a transaction) or a COMMIT is durable when this answers.
+    async fn execute(&self, statement: &str, parameters: Vec<Value>) -> Result<Rows>;
+    /// What the last `execute` did.
+    async fn effect(&self) -> Result<Effect>;
+}

@@ -1,0 +1,220 @@
+//! How code runs: the seam between dispatch and a runtime, in three steps by cost.
+//!
+//! `prepare` once per artifact per machine (compile), `load` once per residency (map, link), `start` once per
+//! instance, `call` once per call. A runtime never routes, queues or bills: it reports what a call took through
+//! [`Done`]. Start with [`Runtime`], then [`Instance::call`] and [`Done`].
+#![warn(missing_docs)]
+
+pub mod artifact;
+pub mod logs;
+pub mod memory;
+pub mod suite;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use gust_backend::{kv::Kv, sql::Sql};
+use gust_types::{
+    BoxFuture, Call, Digest, FunctionName, Label, Outcome, Reply, Result, Revision,
+    outbound::Outbound, usage::HostCalls,
+};
+
+use crate::logs::LogSink;
+
+/// Something that can run artifacts of one kind.
+#[async_trait]
+pub trait Runtime: Send + Sync {
+    /// Its name in manifests and metrics, such as `wasm`.
+    fn kind(&self) -> &'static str;
+    /// Makes everything that can be made once for this revision's artifact on this machine, and leaves it on disk.
+    /// Idempotent; a second call for the same artifact is cheap. Errors blame the caller for what they uploaded.
+    async fn prepare(&self, revision: &Revision, progress: &dyn Progress) -> Result<Preparation>;
+    /// Makes a prepared revision resident: maps and links it. Prepares again when the prepared form is missing,
+    /// damaged or made for another engine. `bindings` are settled: what is not in them is denied.
+    async fn load(&self, revision: Arc<Revision>, bindings: Bindings) -> Result<Loaded>;
+    /// The most instances that may live at once; dispatch never holds more.
+    fn capacity(&self) -> usize;
+}
+
+/// Hears how far a long step is.
+pub trait Progress: Send + Sync {
+    /// `step` is a short phrase; `done` of `total` units, 0 of 0 when unknown.
+    fn report(&self, step: &str, done: u64, total: u64);
+}
+
+/// A progress nobody looks at.
+pub struct Quiet;
+
+impl Progress for Quiet {
+    fn report(&self, _: &str, _: u64, _: u64) {}
+}
+
+/// What prepare found.
+#[derive(Debug, Clone, Default)]
+pub struct Preparation {
+    /// What the artifact is, in the runtime's words, such as `wasi:http/handler@0.3.0`.
+    pub contract: String,
+    /// Things a person should know: imports that nothing provides, deprecated interfaces.
+    pub warnings: Vec<String>,
+    /// Bytes of the prepared form on disk.
+    pub size: u64,
+    /// True when it was there already.
+    pub cached: bool,
+}
+
+/// A resident revision and what making it so took.
+pub struct Loaded {
+    /// The revision.
+    pub prepared: Arc<dyn Prepared>,
+    /// Time to map.
+    pub map: Duration,
+    /// Time to link.
+    pub link: Duration,
+}
+
+/// A resident revision. Dropping it frees what it maps.
+pub trait Prepared: Send + Sync {
+    /// Makes an instance. Called with a place under [`Runtime::capacity`] already held.
+    fn start(&self) -> BoxFuture<'_, Result<Box<dyn Instance>>>;
+    /// How its instances are reused, defaults filled in.
+    fn reuse(&self) -> ReusePlan;
+    /// Bytes that residency costs, an estimate for eviction.
+    fn resident_bytes(&self) -> u64;
+}
+
+/// Reuse with its defaults filled in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReusePlan {
+    /// Calls in an instance's life.
+    pub calls: u32,
+    /// Calls at the same time.
+    pub concurrent: u32,
+    /// How long an idle instance is kept.
+    pub idle: Duration,
+}
+
+/// One running copy of a revision.
+pub trait Instance: Send {
+    /// Runs one call. The future answers with the head of the response; its body streams on and owns whatever keeps
+    /// the guest going. `done` is told exactly once when the guest has finished with the call (after the body's end
+    /// or even later), or when it was cut off. Dropping the future or the body cuts the guest off. The limits of CPU
+    /// time, wall time (`call.deadline`) and memory are the runtime's to enforce, from outside the guest.
+    ///
+    /// Errors say how it ended: `Failed` (trap, exit, no answer), `Timeout` (wall or CPU time), `Exhausted` (memory,
+    /// body), blame `Function`.
+    fn call(self: Box<Self>, call: Call, done: Done) -> BoxFuture<'static, Result<Reply>>;
+
+    /// Another handle to the same running copy when it can take a further call while one is under way.
+    fn share(&self) -> Option<Box<dyn Instance>> {
+        None
+    }
+}
+
+/// What a runtime tells dispatch when a call is over.
+pub struct Finished {
+    /// The instance, when it is fit to serve again.
+    pub instance: Option<Box<dyn Instance>>,
+    /// How the guest ended.
+    pub outcome: Outcome,
+    /// What it took.
+    pub used: Used,
+}
+
+/// What a call took, as the runtime saw it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Used {
+    /// Time the guest was really running.
+    pub cpu: Duration,
+    /// The most linear memory the instance held.
+    pub memory_peak: u64,
+    /// Host calls.
+    pub host: HostCalls,
+}
+
+/// Dispatch's ear for the end of a call.
+pub trait Settle: Send {
+    /// Takes what the call took.
+    fn settle(self: Box<Self>, finished: Finished);
+}
+
+/// The obligation to say how a call ended. Dropped without [`Done::finish`] it says `Platform`, so nothing is lost.
+pub struct Done(Option<Box<dyn Settle>>);
+
+// === impl Done ===
+
+impl Done {
+    /// An obligation towards `settle`.
+    pub fn new(settle: Box<dyn Settle>) -> Self {
+        Self(Some(settle))
+    }
+
+    /// Says how it ended.
+    pub fn finish(mut self, finished: Finished) {
+        if let Some(settle) = self.0.take() {
+            settle.settle(finished);
+        }
+    }
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        if let Some(settle) = self.0.take() {
+            settle.settle(Finished {
+                instance: None,
+                outcome: Outcome::Platform,
+                used: Used::default(),
+            });
+        }
+    }
+}
+
+/// What a revision may touch, opened and checked before the guest runs.
+#[derive(Clone)]
+pub struct Bindings {
+    /// Key-value stores by label.
+    pub kv: BTreeMap<Label, Arc<dyn Kv>>,
+    /// SQL databases by label.
+    pub sql: BTreeMap<Label, Arc<dyn Sql>>,
+    /// The function's variables, expanded.
+    pub variables: Arc<BTreeMap<String, String>>,
+    /// Environment variables.
+    pub environment: Arc<Vec<(String, String)>>,
+    /// Where it may connect to.
+    pub outbound: Arc<Outbound>,
+    /// A folder with the component's files, read-only to the guest.
+    pub files: Option<std::path::PathBuf>,
+    /// Where its output goes.
+    pub logs: Arc<dyn LogSink>,
+    /// The other functions of its app.
+    pub peers: Arc<dyn Peers>,
+}
+
+/// Calls between functions of one app, in process: `<function>.spin.internal`, `<function>.gust.internal`.
+pub trait Peers: Send + Sync {
+    /// Calls `function` of the app that `from` belongs to, with the request as the guest made it.
+    /// `function` is `None` for a request to the app's own routes.
+    fn call(
+        &self,
+        from: &Revision,
+        function: Option<&FunctionName>,
+        request: http::Request<gust_types::Body>,
+        context: PeerContext,
+    ) -> BoxFuture<'static, Result<Reply>>;
+}
+
+/// What an in-process call inherits from the call that makes it.
+#[derive(Debug, Clone, Copy)]
+pub struct PeerContext {
+    /// How deep the chain already is.
+    pub hops: u8,
+    /// When the caller must be over.
+    pub deadline: std::time::Instant,
+    /// The trace, with the caller's span as parent.
+    pub trace: gust_types::call::Trace,
+}
+
+/// Where the bytes of artifacts are.
+pub trait Artifacts: Send + Sync {
+    /// The file that holds these bytes, verified when it was stored.
+    fn path(&self, digest: &Digest) -> Result<std::path::PathBuf>;
+}
