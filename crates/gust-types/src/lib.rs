@@ -12,6 +12,7 @@ pub mod error;
 pub mod limits;
 pub mod names;
 pub mod outbound;
+pub mod route;
 pub mod template;
 pub mod units;
 pub mod usage;
@@ -23,6 +24,7 @@ pub use digest::Digest;
 pub use error::{Blame, Error, Kind, Result};
 pub use limits::Limits;
 pub use names::{AppName, FunctionKey, FunctionName, Label, ProjectName};
+pub use route::RoutePattern;
 pub use units::{ByteSize, Span};
 pub use usage::{Outcome, Usage};
 
