@@ -61,7 +61,7 @@ fn echo(request: &IncomingRequest, out: ResponseOutparam) {
         },
     );
     let mut body = Body::of(request);
-    while let Ok(Some(piece)) = body.next() {
+    while let Ok(Some(piece)) = body.piece() {
         if answer.write(&piece).and_then(|()| answer.flush()).is_err() {
             return;
         }

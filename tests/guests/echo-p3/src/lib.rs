@@ -61,7 +61,7 @@ fn echo(request: Request) -> Answered {
     };
     kit_p3::stream(200, headers, |mut writer| async move {
         let mut body = Body::of_request(request);
-        while let Some(piece) = body.next().await {
+        while let Some(piece) = body.piece().await {
             if writer.write(piece).await.is_err() {
                 break;
             }

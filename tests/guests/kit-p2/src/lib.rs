@@ -1,5 +1,9 @@
 //! A call through `wasi:http@0.2` in a few words: read the request, answer at once or piece by piece.
 
+mod fetch;
+
+pub use fetch::fetch;
+
 use kit::{Json, Path};
 use wasip2::http::types::{
     ErrorCode, Fields, FutureTrailers, IncomingBody, IncomingRequest, Method, OutgoingBody,
@@ -53,7 +57,7 @@ impl Body {
     }
 
     /// The next piece, or `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>, String> {
+    pub fn piece(&mut self) -> Result<Option<Vec<u8>>, String> {
         loop {
             match self.stream.blocking_read(PIECE) {
                 Ok(piece) if piece.is_empty() => continue,
@@ -67,7 +71,7 @@ impl Body {
     /// Everything that is left.
     pub fn all(&mut self) -> Result<Vec<u8>, String> {
         let mut all = Vec::new();
-        while let Some(piece) = self.next()? {
+        while let Some(piece) = self.piece()? {
             all.extend_from_slice(&piece);
         }
         Ok(all)

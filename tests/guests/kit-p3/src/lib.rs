@@ -2,6 +2,10 @@
 
 use std::future::Future;
 
+mod fetch;
+
+pub use fetch::fetch;
+
 use kit::{Json, Path};
 use wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Trailers};
 use wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult, StreamWriter};
@@ -62,7 +66,7 @@ impl Body {
     }
 
     /// The next piece, or `None` at the end.
-    pub async fn next(&mut self) -> Option<Vec<u8>> {
+    pub async fn piece(&mut self) -> Option<Vec<u8>> {
         loop {
             let (result, piece) = self.stream.read(Vec::with_capacity(PIECE)).await;
             match result {
@@ -76,7 +80,7 @@ impl Body {
     /// Everything that is left.
     pub async fn all(&mut self) -> Vec<u8> {
         let mut all = Vec::new();
-        while let Some(piece) = self.next().await {
+        while let Some(piece) = self.piece().await {
             all.extend_from_slice(&piece);
         }
         all

@@ -5,6 +5,8 @@
 pub mod faults;
 pub mod json;
 pub mod path;
+pub mod sql;
+pub mod url;
 
 pub use json::Json;
 pub use path::Path;

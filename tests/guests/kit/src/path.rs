@@ -1,6 +1,7 @@
 //! A request's path, taken apart at `/`, `?`, `&` and `%`.
 
 /// `/kv/default/a%20b?value=1` as segments and query pairs, all decoded.
+#[derive(Clone)]
 pub struct Path {
     pub segments: Vec<String>,
     pub query: Vec<(String, String)>,
