@@ -1,1 +1,23 @@
+//! Runs WebAssembly: components of WASI 0.2 and 0.3, Spin's own interfaces, and core modules.
 //!
+//! The only room that knows wasmtime. It compiles once (`prepare`), maps and links (`load`), instantiates (`start`) and
+//! drives one guest call after another with its limits held from outside the guest (`call`). It never routes, queues
+//! or bills, and never opens a resource on its own: what a guest may touch comes in as [`gust_runtime::Bindings`].
+//!
+//! Two engines run side by side, the [`Lane`]s: a component that uses WASI 0.3 or any other async interface runs in
+//! the p3 lane, everything else in the p2 lane, which costs less per call. Start with [`guest::Guest`] (what a store
+//! holds), then `host.rs` (what guests are offered).
+
+mod guest;
+mod host;
+mod output;
+
+/// Which of the two engines a component runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    /// WASI 0.2 and older, calls go straight onto a stack of their own. No `async` in any signature.
+    P2,
+    /// WASI 0.3 (and 0.2 beside it), calls run in the component model's event loop.
+    P3,
+}

@@ -1,0 +1,220 @@
+//! What a store holds: everything on the host's side of one running copy of a component.
+//!
+//! [`Guest`] is split so that the parts can be borrowed side by side: WASI's own context, the table of handles, and
+//! the [`Scope`], which is all that Gust itself adds. Host functions of ours work on a `&mut Scope` (and the table).
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use gust_runtime::Bindings;
+use gust_types::{
+    Revision,
+    call::{CallId, Trace},
+    usage::HostCalls,
+};
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::{
+    host::{self, HostState},
+    output::Output,
+};
+
+/// The data of a store.
+pub(crate) struct Guest {
+    /// WASI 0.2 and 0.3 (cli, clocks, random, filesystem, sockets). Made by [`host::wasi`].
+    pub(crate) wasi: WasiCtx,
+    /// Handles that the guest holds. One table for all interfaces.
+    pub(crate) table: ResourceTable,
+    /// Settings of `wasi:http` in both versions.
+    pub(crate) http: WasiHttpCtx,
+    /// What Gust adds. Also implements the hooks of `wasi:http` (see `host/outbound.rs`).
+    pub(crate) scope: Scope,
+}
+
+/// On whose behalf this copy runs, what it may touch and what it has used.
+pub(crate) struct Scope {
+    /// The revision that it is a copy of.
+    pub(crate) revision: Arc<Revision>,
+    /// What it may touch; what is not in here is denied.
+    pub(crate) bindings: Arc<Bindings>,
+    /// The call it works on now. When several calls share one copy: the one that entered last.
+    pub(crate) call: CallContext,
+    /// What the calls so far have used.
+    pub(crate) meter: Meter,
+    /// The limits on memory, tables and instances.
+    pub(crate) limiter: Limiter,
+    /// Where its stdout and stderr go.
+    pub(crate) output: Arc<Output>,
+    /// State of the host interfaces (open stores, open databases, clients).
+    pub(crate) host: HostState,
+}
+
+/// What host functions need to know about the call at hand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallContext {
+    /// The request id.
+    pub(crate) id: CallId,
+    /// When the call must be over; nothing that a host function waits for may last longer.
+    pub(crate) deadline: Instant,
+    /// In-process calls that led here.
+    pub(crate) hops: u8,
+    /// The trace, with this call's own span as parent: send it on as it is.
+    pub(crate) trace: Trace,
+}
+
+/// Counters that host functions add to. Taken by the driver when a call ends.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Meter {
+    /// Host calls of the kinds that are billed. A host function adds 1 when it begins.
+    pub(crate) host: HostCalls,
+}
+
+/// Denies growth beyond the function's limits and remembers the most memory held.
+#[derive(Debug, Clone)]
+pub(crate) struct Limiter {
+    memory_limit: usize,
+    table_limit: usize,
+    instance_limit: usize,
+    /// Bytes of all linear memories now.
+    memory: usize,
+    /// The most bytes ever held. Memories only grow, so it survives the call that made it so.
+    peak: usize,
+    /// Elements of all tables now.
+    table_elements: usize,
+    /// True once a memory growth was denied: a trap after it is a matter of memory.
+    denied: bool,
+}
+
+// === impl Guest ===
+
+impl Guest {
+    /// The data of a fresh store.
+    pub(crate) fn new(revision: Arc<Revision>, bindings: Arc<Bindings>) -> Self {
+        let output = Arc::new(Output::new(&revision, bindings.logs.clone()));
+        Self {
+            wasi: host::wasi(&bindings, &output),
+            table: ResourceTable::new(),
+            http: WasiHttpCtx::new(),
+            scope: Scope {
+                call: CallContext::none(),
+                meter: Meter::default(),
+                limiter: Limiter::new(&revision.spec.limits),
+                host: HostState::new(&bindings),
+                output,
+                revision,
+                bindings,
+            },
+        }
+    }
+
+    /// A call enters: from here on host functions act for it.
+    pub(crate) fn enter(&mut self, call: CallContext) {
+        self.scope.call = call;
+        self.scope.output.enter(call.id);
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: &mut self.scope,
+        }
+    }
+}
+
+// === impl CallContext ===
+
+impl CallContext {
+    /// No call is under way: the copy is being made.
+    fn none() -> Self {
+        Self {
+            id: CallId::default(),
+            deadline: gust_task::clock::now(),
+            hops: 0,
+            trace: Trace::default(),
+        }
+    }
+
+    /// How long a host function may still wait.
+    pub(crate) fn remaining(&self) -> Duration {
+        self.deadline
+            .saturating_duration_since(gust_task::clock::now())
+    }
+}
+
+// === impl Limiter ===
+
+impl Limiter {
+    fn new(limits: &gust_types::Limits) -> Self {
+        Self {
+            memory_limit: usize::try_from(limits.memory.0).unwrap_or(usize::MAX),
+            table_limit: limits.table_elements as usize,
+            instance_limit: limits.core_instances as usize,
+            memory: 0,
+            peak: 0,
+            table_elements: 0,
+            denied: false,
+        }
+    }
+
+    /// The most linear memory held, in bytes.
+    pub(crate) fn peak(&self) -> u64 {
+        self.peak as u64
+    }
+
+    /// Whether a growth of memory was denied.
+    pub(crate) fn denied(&self) -> bool {
+        self.denied
+    }
+}
+
+impl wasmtime::ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = self.memory - current.min(self.memory) + desired;
+        if total > self.memory_limit || maximum.is_some_and(|most| desired > most) {
+            self.denied |= total > self.memory_limit;
+            return Ok(false);
+        }
+        self.memory = total;
+        self.peak = self.peak.max(total);
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = self.table_elements - current.min(self.table_elements) + desired;
+        if total > self.table_limit || maximum.is_some_and(|most| desired > most) {
+            return Ok(false);
+        }
+        self.table_elements = total;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        self.instance_limit
+    }
+}
