@@ -333,9 +333,25 @@ fn build_javascript(places: &Places, guest: &Guest, folder: &Path) -> Result<()>
     let work = places.copy_of(folder)?;
     let hint =
         "JavaScript guests need node and npm, and a network once; --rust-only leaves them out";
-    let mut install = Command::new("npm");
-    install.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
-    must(install.current_dir(&work), hint)?;
+    // A second install over the first may leave packages out, so it is all or nothing.
+    let (asked, modules) = (
+        fs::read(work.join("package.json"))?,
+        work.join("node_modules"),
+    );
+    let installed = modules.join(".installed-for");
+    if fs::read(&installed).ok().as_ref() != Some(&asked) {
+        let _ = fs::remove_dir_all(&modules);
+        let mut install = Command::new("npm");
+        install.args([
+            "install",
+            "--no-package-lock",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+        ]);
+        must(install.current_dir(&work), hint)?;
+        fs::write(installed, asked)?;
+    }
     let mut build = Command::new("npm");
     build.args(["run", "--silent", "build"]);
     must(
@@ -428,9 +444,13 @@ impl Places {
         Ok(())
     }
 
-    /// The guest's files in a folder under `target/guests-tools`, over those of the last time.
+    /// The guest's files in a folder under `target/guests-tools`, beside what its tools left there last time.
     fn copy_of(&self, folder: &Path) -> Result<PathBuf> {
         let work = self.tools.join(file_name(folder));
+        fs::create_dir_all(&work)?;
+        for old in files(&work)? {
+            fs::remove_file(old)?;
+        }
         for file in files(folder)? {
             let to = work.join(file.strip_prefix(folder)?);
             fs::create_dir_all(to.parent().context("a file lies in a folder")?)?;

@@ -30,6 +30,8 @@ pub struct Settings {
     pub max_instance_memory: ByteSize,
     /// The most functions whose code stays mapped while they sleep. Default 1,000.
     pub max_resident: u32,
+    /// How long the code of a function that nobody calls stays mapped. Default 10 min.
+    pub resident_idle: Span,
     /// Bytes of one uploaded artifact. Default 256 MiB.
     pub max_artifact: ByteSize,
     /// How long calls in flight may go on after a stop. Default 30 s.
@@ -65,6 +67,7 @@ impl Default for Settings {
             max_instances: 1000,
             max_instance_memory: ByteSize::mib(1024),
             max_resident: 1000,
+            resident_idle: Span::secs(600),
             max_artifact: ByteSize::mib(256),
             grace: Span::secs(30),
             prices: None,

@@ -220,13 +220,12 @@ impl HostPattern {
                         .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
             });
         let name = name.to_ascii_lowercase();
-        valid.then(|| {
-            if subdomains {
-                Self::Subdomains(name)
-            } else {
-                Self::Exact(name)
-            }
-        })
+        let pattern = if subdomains {
+            Self::Subdomains(name)
+        } else {
+            Self::Exact(name)
+        };
+        valid.then_some(pattern)
     }
 }
 

@@ -1,0 +1,105 @@
+//! Running programs and finding what the machine has.
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail};
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_path_buf)
+        .unwrap_or_default()
+}
+
+/// Where cargo puts what it builds.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Says what runs, runs it in the root, and fails when it does.
+pub fn step<S: AsRef<OsStr>>(title: &str, program: &str, args: &[S]) -> Result<()> {
+    eprintln!("\n== {title}");
+    let started = Instant::now();
+    let status = Command::new(program)
+        .args(args)
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot run {program}"))?;
+    if !status.success() {
+        bail!("{title}: {program} failed ({status})");
+    }
+    eprintln!("== {title}: {:.0} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Cargo, in the root.
+pub fn cargo<S: AsRef<OsStr>>(title: &str, args: &[S]) -> Result<()> {
+    step(
+        title,
+        &std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()),
+        args,
+    )
+}
+
+/// Whether a program is on the path.
+pub fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// Whether we may install packages.
+pub fn is_root() -> bool {
+    Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|o| o.stdout.trim_ascii() == b"0")
+}
+
+/// Makes sure that these programs are there: installs their Debian packages as root, otherwise says what is missing.
+pub fn need(programs: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<_> = programs
+        .iter()
+        .filter(|(program, _)| !has(program))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
+    if !is_root() || !has("apt-get") {
+        bail!(
+            "missing programs; install these packages: {}",
+            packages.join(" ")
+        );
+    }
+    step("update the package lists", "apt-get", &["update", "-qq"])?;
+    let mut args = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    args.extend(&packages);
+    step(&format!("install {}", packages.join(" ")), "apt-get", &args)
+}
+
+/// Makes sure that rustup has these targets.
+pub fn need_targets(targets: &[&str]) -> Result<()> {
+    let have = Command::new("rustup")
+        .args(["target", "list", "--installed"])
+        .output();
+    let have = have
+        .map(|o| String::from_utf8_lossy(&o.stdout).into_owned())
+        .unwrap_or_default();
+    let missing: Vec<&&str> = targets
+        .iter()
+        .filter(|t| !have.lines().any(|l| l == **t))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut args = vec!["target", "add"];
+    args.extend(missing.iter().map(|t| **t));
+    step(&format!("add the targets {missing:?}"), "rustup", &args)
+}
