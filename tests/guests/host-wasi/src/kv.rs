@@ -23,7 +23,7 @@ pub(crate) fn answer(request: &IncomingRequest, path: &Path) -> Json {
     let answer = store::open(name).and_then(|bucket| match (request.method(), &parts[2..]) {
         (Method::Get, []) => keys(&bucket),
         (method, ["-", "many"]) => many(&bucket, method, &path.query),
-        (Method::Get, [key]) => bucket.get(key).map(|v| value(v)),
+        (Method::Get, [key]) => bucket.get(key).map(value),
         (Method::Put, [key]) => {
             let body = kit_p2::Body::of(request).all().unwrap_or_default();
             bucket.set(key, &body).map(|()| done())
