@@ -104,15 +104,23 @@ pub trait Instance: Send {
     /// body), blame `Function`.
     fn call(self: Box<Self>, call: Call, done: Done) -> BoxFuture<'static, Result<Reply>>;
 
-    /// Another handle to the same running copy when it can take a further call while one is under way.
-    fn share(&self) -> Option<Box<dyn Instance>> {
-        None
-    }
+    /// How further calls get into this running copy while one is under way; `None` when it serves one at a time.
+    /// Ask before [`Instance::call`] takes the handle, and keep the answer beside it.
+    fn sharer(&self) -> Option<Arc<dyn Sharer>>;
+}
+
+/// The way into a running copy that calls may share. Keeping one does not keep the copy alive.
+pub trait Sharer: Send + Sync {
+    /// A handle for one more call, with a place held for it until it is called or dropped. `None` when the copy has
+    /// no place right now: its guest is computing, it is full, worn out, or gone.
+    /// All handles stand for one copy and for one place under [`Runtime::capacity`].
+    fn share(&self) -> Option<Box<dyn Instance>>;
 }
 
 /// What a runtime tells dispatch when a call is over.
 pub struct Finished {
-    /// The instance, when it is fit to serve again.
+    /// The instance, when it is fit to serve again. Of a copy shared by several calls, the one that ends last gets
+    /// it: `None` while others are under way does not say that the copy is lost.
     pub instance: Option<Box<dyn Instance>>,
     /// How the guest ended.
     pub outcome: Outcome,
