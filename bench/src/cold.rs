@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use gust_scenarios::{Client, Node};
 use serde_json::{Map, Value, json};
 
 use crate::{
     Args, guests,
-    load::{Client, p50_p99, percentile},
-    millis,
-    node::Node,
+    load::{p50_p99, percentile},
+    millis, node,
 };
 
 /// Functions, and how many of each hundred are made from which guest (0.2 to 3 MB).
@@ -22,7 +22,7 @@ pub(crate) async fn run(args: &Args) -> Result<Map<String, Value>> {
     let data = folder.path().join("data");
     let count = args.scale.unwrap_or(FUNCTIONS);
     let config = format!("max_resident = {}\n", count + 10);
-    let node = Node::start(&args.gust, &data, &config)?;
+    let node = node::start(&args.gust, &data, &config)?;
     for first in (0..count).step_by(PER_APP) {
         let mut functions = Vec::new();
         for n in first..(first + PER_APP).min(count) {
@@ -33,13 +33,14 @@ pub(crate) async fn run(args: &Args) -> Result<Map<String, Value>> {
             )?;
             functions.push((format!("f{n}"), component, format!("route = \"/f{n}\"\n")));
         }
-        node.deploy(&format!("app{}", first / PER_APP), &functions)?;
+        node::deploy(&node, &format!("app{}", first / PER_APP), &functions)?;
         eprintln!("deployed {} of {count}", (first + PER_APP).min(count));
     }
     drop(node);
-    let node = Node::start(&args.gust, &data, &config)?;
+    let node = node::start(&args.gust, &data, &config)?;
     // Everything the process itself needs is warm before the first measured call: one function outside the measured set.
-    node.deploy(
+    node::deploy(
+        &node,
         "warmup",
         &[(
             "warmup".into(),
@@ -47,9 +48,9 @@ pub(crate) async fn run(args: &Args) -> Result<Map<String, Value>> {
             "route = \"/\"\n".into(),
         )],
     )?;
-    let mut client = Client::connect(node.functions).await?;
+    let mut client = Client::connect(node.functions, "bench.invalid").await?;
     for _ in 0..200 {
-        client.get("warmup.gust.localhost", "/").await?;
+        client.get_from("warmup.gust.localhost", "/").await?;
     }
     let (mut cold, mut warm, mut added) = (Vec::new(), Vec::new(), Vec::new());
     for n in 0..count {
@@ -57,7 +58,7 @@ pub(crate) async fn run(args: &Args) -> Result<Map<String, Value>> {
             format!("app{}.gust.localhost", n / PER_APP),
             format!("/f{n}"),
         );
-        let first = client.get(&host, &path).await?;
+        let first = client.get_from(&host, &path).await?;
         ensure!(
             first.status == 200,
             "{host}{path}: {} {}",
@@ -66,7 +67,7 @@ pub(crate) async fn run(args: &Args) -> Result<Map<String, Value>> {
         );
         let mut again = Vec::new();
         for _ in 0..5 {
-            again.push(client.get(&host, &path).await?.took);
+            again.push(client.get_from(&host, &path).await?.took);
         }
         again.sort();
         let usual = percentile(&again, 50.0);

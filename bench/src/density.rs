@@ -3,14 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use gust_scenarios::Client;
 use serde_json::{Map, Value, json};
 
-use crate::{
-    Args, guests,
-    load::{Client, p50_p99},
-    node::Node,
-    wrk,
-};
+use crate::{Args, guests, load::p50_p99, node, wrk};
 
 const FUNCTIONS: usize = 10_000;
 const PER_APP: usize = 500;
@@ -27,7 +23,7 @@ pub(crate) async fn run(args: &Args) -> Result<Map<String, Value>> {
     let components = (0..COMPONENTS)
         .map(|n| guests::distinct(&base, n, folder.path()))
         .collect::<Result<Vec<_>>>()?;
-    let node = Node::start(&args.gust, &data, "")?;
+    let node = node::start(&args.gust, &data, "")?;
     for first in (0..count).step_by(PER_APP) {
         let functions: Vec<_> = (first..(first + PER_APP).min(count))
             .map(|n| {
@@ -38,20 +34,20 @@ pub(crate) async fn run(args: &Args) -> Result<Map<String, Value>> {
                 )
             })
             .collect();
-        node.deploy(&format!("app{}", first / PER_APP), &functions)?;
+        node::deploy(&node, &format!("app{}", first / PER_APP), &functions)?;
         eprintln!("deployed {} of {count}", (first + PER_APP).min(count));
     }
     drop(node);
-    let node = Node::start(&args.gust, &data, "")?;
+    let node = node::start(&args.gust, &data, "")?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let rss = wrk::rss(node.pid())?;
-    let mut client = Client::connect(node.functions).await?;
+    let mut client = Client::connect(node.functions, "bench.invalid").await?;
     let mut first_calls = Vec::new();
     for i in 0..CALLED.min(count) {
         // A stride that is coprime with the count visits apps and components in turn.
         let n = i * 7919 % count;
         let answer = client
-            .get(
+            .get_from(
                 &format!("app{}.gust.localhost", n / PER_APP),
                 &format!("/f{n}"),
             )

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Args,
-    node::{Node, terminate},
+    node::{self, terminate},
     wrk,
 };
 
@@ -32,7 +32,7 @@ struct Server {
 
 pub(crate) async fn run(args: &Args) -> Result<Map<String, Value>> {
     let folder = tempfile::tempdir()?;
-    let node = Node::start(&args.gust, &folder.path().join("data"), "")?;
+    let node = node::start(&args.gust, &folder.path().join("data"), "")?;
     let hello = |name: &str| {
         (
             name.to_owned(),
@@ -40,8 +40,8 @@ pub(crate) async fn run(args: &Args) -> Result<Map<String, Value>> {
             "route = \"/...\"\n".to_owned(),
         )
     };
-    node.deploy("p2", &[hello("p2")])?;
-    node.deploy("p3", &[hello("p3")])?;
+    node::deploy(&node, "p2", &[hello("p2")])?;
+    node::deploy(&node, "p3", &[hello("p3")])?;
     let (p2_app, p3_app) = ("p2.gust.localhost", "p3.gust.localhost");
     let mut peers = vec![
         peer(args, "hello-p2")?,

@@ -1,57 +1,6 @@
-//! A small HTTP/1.1 client over one kept connection, for latencies that wrk cannot give.
+//! Times and percentiles.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
-
-use anyhow::Result;
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
-
-/// One connection.
-pub(crate) struct Client(SendRequest<Empty<Bytes>>);
-
-/// What one request got.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) retry_after: bool,
-    pub(crate) took: Duration,
-    pub(crate) body: Bytes,
-}
-
-impl Client {
-    pub(crate) async fn connect(addr: SocketAddr) -> Result<Self> {
-        let stream = tokio::net::TcpStream::connect(addr).await?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        gust_task::spawn("client", async move {
-            // It ends with an error when the server closes first; the next request says so.
-            let _ = connection.await;
-        });
-        Ok(Self(sender))
-    }
-
-    pub(crate) async fn get(&mut self, host: &str, path: &str) -> Result<Answer> {
-        let request = http::Request::get(path)
-            .header("host", host)
-            .body(Empty::new())?;
-        self.0.ready().await?;
-        let started = now();
-        let response = self.0.send_request(request).await?;
-        let status = response.status().as_u16();
-        let retry_after = response.headers().contains_key("retry-after");
-        let body = response.into_body().collect().await?.to_bytes();
-        Ok(Answer {
-            status,
-            retry_after,
-            took: started.elapsed(),
-            body,
-        })
-    }
-}
+use std::time::{Duration, Instant};
 
 pub(crate) fn now() -> Instant {
     gust_task::clock::now()

@@ -13,9 +13,10 @@ use std::{
 };
 
 use anyhow::Result;
+use gust_scenarios::{Answer, Client};
 use serde_json::{Map, Value, json};
 
-use crate::{Args, load, load::Client, node::Node};
+use crate::{Args, load, node};
 
 const CONCURRENCY: usize = 16;
 const SECONDS: u64 = 30;
@@ -33,11 +34,12 @@ struct Counts {
 
 pub(crate) async fn run(args: &Args) -> Result<Map<String, Value>> {
     let folder = tempfile::tempdir()?;
-    let node = Node::start(&args.gust, &folder.path().join("data"), "")?;
+    let node = node::start(&args.gust, &folder.path().join("data"), "")?;
     let limits = format!(
         "route = \"/...\"\n[function.busy.limits]\nconcurrency = {CONCURRENCY}\nqueue = {CONCURRENCY}\nqueue_time = \"1s\"\n"
     );
-    node.deploy(
+    node::deploy(
+        &node,
         "busy",
         &[("busy".into(), args.guests.join("faults-p3.wasm"), limits)],
     )?;
@@ -73,14 +75,14 @@ async fn storm(addr: SocketAddr, connections: usize, seconds: u64) -> Result<Arc
     let mut tasks = Vec::new();
     for _ in 0..connections {
         let counts = counts.clone();
-        let mut client = Client::connect(addr).await?;
+        let mut client = Client::connect(addr, HOST).await?;
         tasks.push(gust_task::spawn("caller", async move {
             while load::now() < end {
-                match client.get(HOST, PATH).await {
+                match client.get(PATH).await {
                     Ok(answer) => note(&counts, &answer).await,
                     Err(_) => {
                         counts.other.fetch_add(1, Relaxed);
-                        match Client::connect(addr).await {
+                        match Client::connect(addr, HOST).await {
                             Ok(new) => client = new,
                             Err(_) => return,
                         }
@@ -95,11 +97,11 @@ async fn storm(addr: SocketAddr, connections: usize, seconds: u64) -> Result<Arc
     Ok(counts)
 }
 
-async fn note(counts: &Counts, answer: &load::Answer) {
-    match answer.status {
+async fn note(counts: &Counts, answer: &Answer) {
+    match answer.status.as_u16() {
         200 => counts.ok.fetch_add(1, Relaxed),
         429 | 503 => {
-            if !answer.retry_after {
+            if !answer.headers.contains_key("retry-after") {
                 counts.refused_without_retry_after.fetch_add(1, Relaxed);
             }
             counts.refused.fetch_add(1, Relaxed);

@@ -112,7 +112,11 @@ fn check(from: &str, room: Room, to: &str) -> Option<String> {
         Plugin | Engine => below <= Seam,
         Door => below <= Seam || below == Engine,
         Assembly => below < Assembly,
-        Program => below <= Ground || (from == "gust-cli" && to == "gust-node"),
+        Program => {
+            below <= Ground
+                || (from == "gust-cli" && to == "gust-node")
+                || (from == "gust-bench" && to == "gust-scenarios")
+        }
     };
     (!allowed).then(|| format!("{from} ({room:?}) → {to} ({below:?})"))
 }
