@@ -52,6 +52,11 @@ pub struct Size(String);
 #[schema(example = "30s")]
 pub struct Duration(String);
 
+/// An amount of money as decimals; nine after the point at most.
+#[derive(ToSchema)]
+#[schema(pattern = "^[0-9]+(\\.[0-9]{1,9})?$", example = "0.0000002")]
+pub struct Amount(String);
+
 /// What went wrong.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]

@@ -1,4 +1,6 @@
 //! What calls took, what that costs, and where it stops.
+//!
+//! Amounts of money are decimal strings (`"0.0000002"`, nine decimals at most), so that no reader rounds them.
 
 use gust_types::{AppName, FunctionName, ProjectName, Usage};
 use serde::{Deserialize, Serialize};
@@ -6,39 +8,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::schema;
 
-/// Usage of a function (or of the sum that was asked for) in a stretch of time.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
-pub struct UsageRow {
-    /// Start of the stretch, Unix seconds; absent in a sum over the whole time asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start: Option<u64>,
-    /// The app; absent in a sum over apps.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<schema::Name>)]
-    pub app: Option<AppName>,
-    /// The function; absent in a sum over functions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<schema::Name>)]
-    pub function: Option<FunctionName>,
-    /// What they took.
-    #[serde(flatten)]
-    pub sums: UsageSums,
-}
-
 /// Sums over calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
-pub struct UsageSums {
+pub struct Totals {
     /// Settled calls.
     pub calls: u64,
-    /// Of those, the ones that did not end well.
-    pub failures: u64,
-    /// Of those, the ones that mapped the code first.
-    pub cold_starts: u64,
-    /// Of those, the ones that made an instance of mapped code.
-    pub warm_starts: u64,
-    /// Of those, the ones that an instance served which had served before.
-    pub reused_starts: u64,
     /// From accept to settle, microseconds.
     pub wall_us: u64,
     /// Time the guests were really running, microseconds.
@@ -50,11 +25,65 @@ pub struct UsageSums {
     /// Response body bytes.
     pub bytes_out: u64,
     /// Key-value operations.
-    pub kv_calls: u64,
+    pub kv: u64,
     /// SQL statements.
-    pub sql_calls: u64,
+    pub sql: u64,
     /// Outbound HTTP requests.
-    pub http_out_calls: u64,
+    pub http_out: u64,
+    /// Calls that mapped the code first.
+    pub cold: u64,
+    /// Calls that made a new instance of mapped code.
+    pub warm: u64,
+    /// Calls that an instance served which had served before.
+    pub reused: u64,
+    /// Calls without an instance.
+    pub uninstanced: u64,
+    /// Calls that the function answered.
+    pub ok: u64,
+    /// Calls in which it trapped, exited or gave no valid answer.
+    pub failed: u64,
+    /// Calls that used their CPU time.
+    pub cpu_limit: u64,
+    /// Calls that used their wall time.
+    pub wall_limit: u64,
+    /// Calls that asked for more memory than they may have.
+    pub memory_limit: u64,
+    /// Calls with a body larger than it may be.
+    pub body_limit: u64,
+    /// Calls whose caller went away.
+    pub cancelled: u64,
+    /// Calls that the platform failed.
+    pub platform: u64,
+    /// Waiting for admission and an instance's place, microseconds.
+    pub queue_us: u64,
+    /// Mapping code, microseconds.
+    pub map_us: u64,
+    /// Linking it, microseconds.
+    pub link_us: u64,
+    /// Making instances, microseconds.
+    pub instantiate_us: u64,
+    /// From calling the guest to the head of its response, microseconds.
+    pub first_byte_us: u64,
+    /// Calls whose single record was not kept; they are in all sums.
+    pub unkept: u64,
+}
+
+/// Usage of a group in a stretch of time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct UsageRow {
+    /// Start of the stretch, Unix microseconds.
+    pub start_us: u64,
+    /// The app; absent in a sum over apps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Name>)]
+    pub app: Option<AppName>,
+    /// The function; absent in a sum over functions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Name>)]
+    pub function: Option<FunctionName>,
+    /// What they took.
+    #[serde(flatten)]
+    pub totals: Totals,
 }
 
 /// Which usage, and how it is summed.
@@ -62,12 +91,12 @@ pub struct UsageSums {
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct UsageQuery {
-    /// From, Unix seconds. Default: the start of the current month (UTC).
+    /// From, Unix microseconds; widened to whole periods. Default: the start of the current month (UTC).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<u64>,
-    /// Up to and without, Unix seconds. Default: now.
+    pub from_us: Option<u64>,
+    /// Up to and without, Unix microseconds. Default: now.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<u64>,
+    pub until_us: Option<u64>,
     /// Of this app only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<String>)]
@@ -82,10 +111,10 @@ pub struct UsageQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[param(inline)]
     pub by: Option<GroupBy>,
-    /// One row per stretch of time. Default: one for the whole time.
+    /// One row per stretch of time. Default `whole`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[param(inline)]
-    pub every: Option<Every>,
+    pub period: Option<Period>,
 }
 
 /// One row per what.
@@ -102,15 +131,18 @@ pub enum GroupBy {
 }
 
 /// Stretches of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Every {
-    /// A minute; kept for a limited time.
+pub enum Period {
+    /// By minute; kept for weeks.
     Minute,
-    /// An hour.
+    /// By hour; kept for more than a year.
     Hour,
-    /// A day (UTC).
-    Day,
+    /// By calendar month (UTC); kept.
+    Month,
+    /// One sum over the whole time asked for.
+    #[default]
+    Whole,
 }
 
 /// The answer to a [`UsageQuery`].
@@ -119,14 +151,14 @@ pub struct UsageReport {
     /// The project.
     #[schema(value_type = schema::Name)]
     pub project: ProjectName,
-    /// From, Unix seconds.
-    pub from: u64,
-    /// Up to and without, Unix seconds.
-    pub to: u64,
+    /// From, Unix microseconds.
+    pub from_us: u64,
+    /// Up to and without, Unix microseconds.
+    pub until_us: u64,
     /// By time, app and function.
     pub rows: Vec<UsageRow>,
     /// The sum of the rows.
-    pub total: UsageSums,
+    pub total: Totals,
 }
 
 /// Which records of single calls.
@@ -167,7 +199,7 @@ pub struct BillQuery {
     pub month: Option<String>,
 }
 
-/// What a month costs. Money is in billionths of the currency's unit (nano-dollars), so that sums are exact.
+/// What a month costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Bill {
     /// The project.
@@ -175,15 +207,13 @@ pub struct Bill {
     pub project: ProjectName,
     /// The month (UTC), as `YYYY-MM`.
     pub month: String,
-    /// The currency of all sums, such as `USD`.
+    /// The currency of all amounts, such as `USD`.
     pub currency: String,
-    /// One per function.
+    /// One per function that was called.
     pub lines: Vec<BillLine>,
-    /// The sum of all lines, in billionths.
-    pub total_nano: u64,
-    /// The budget of the project, if one is set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub budget: Option<BudgetState>,
+    /// The sum of all lines.
+    #[schema(value_type = schema::Amount)]
+    pub total: String,
 }
 
 /// What one function costs.
@@ -196,57 +226,84 @@ pub struct BillLine {
     #[schema(value_type = schema::Name)]
     pub function: FunctionName,
     /// What it took.
-    pub usage: UsageSums,
+    pub usage: Totals,
     /// What that costs, item by item.
-    pub items: Vec<BillItem>,
-    /// The sum of the items, in billionths.
-    pub total_nano: u64,
+    pub cost: Cost,
+    /// The sum of the items.
+    #[schema(value_type = schema::Amount)]
+    pub total: String,
 }
 
-/// One priced thing.
+/// What usage costs, item by item.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct BillItem {
-    /// What is priced, such as `calls` or `memory`.
-    pub item: String,
-    /// How much of it.
-    pub quantity: u64,
-    /// In what unit.
-    pub unit: String,
-    /// What it costs, in billionths.
-    pub amount_nano: u64,
+pub struct Cost {
+    /// Settled calls.
+    #[schema(value_type = schema::Amount)]
+    pub calls: String,
+    /// Memory over time.
+    #[schema(value_type = schema::Amount)]
+    pub memory: String,
+    /// CPU time.
+    #[schema(value_type = schema::Amount)]
+    pub cpu: String,
+    /// Request bodies.
+    #[schema(value_type = schema::Amount)]
+    pub bytes_in: String,
+    /// Response bodies.
+    #[schema(value_type = schema::Amount)]
+    pub bytes_out: String,
+    /// Key-value operations.
+    #[schema(value_type = schema::Amount)]
+    pub kv: String,
+    /// SQL statements.
+    #[schema(value_type = schema::Amount)]
+    pub sql: String,
+    /// Outbound HTTP requests.
+    #[schema(value_type = schema::Amount)]
+    pub http_out: String,
 }
 
-/// What a project may cost in a month.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// What a project may cost in a calendar month (UTC).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
-    /// In billionths of the currency's unit, per calendar month (UTC).
-    pub monthly_nano: u64,
+    /// The sum, in the node's currency. Calls are refused once it is reached; 0 refuses every call.
+    #[schema(value_type = schema::Amount)]
+    pub monthly: String,
+    /// Warn at this share of it, in percent. Default 80.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warn_percent: Option<u32>,
 }
 
 /// A budget and how much of it is used.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BudgetState {
-    /// The budget, in billionths; absent when none is set.
+    /// The project.
+    #[schema(value_type = schema::Name)]
+    pub project: ProjectName,
+    /// The month that is counted, as `YYYY-MM`.
+    pub month: String,
+    /// The budget; absent when none is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub monthly_nano: Option<u64>,
-    /// What this month has cost so far, in billionths.
-    pub spent_nano: u64,
+    pub budget: Option<Budget>,
+    /// What this month has cost so far.
+    #[schema(value_type = schema::Amount)]
+    pub spent: String,
     /// The currency.
     pub currency: String,
     /// What follows from the two.
-    pub verdict: BudgetVerdict,
+    pub standing: Standing,
 }
 
 /// What follows from a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum BudgetVerdict {
-    /// Below 80 %, or no budget.
+pub enum Standing {
+    /// Below the warning, or no budget.
     #[default]
-    Within,
-    /// From 80 %.
-    Warned,
-    /// From 100 %: calls are refused.
-    Refused,
+    Ok,
+    /// Between the warning and the sum.
+    Warn,
+    /// At the sum or above: calls are refused.
+    Refuse,
 }
