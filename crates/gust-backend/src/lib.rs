@@ -1,7 +1,8 @@
 //! Where things are kept: the seams for key-value stores and SQL databases.
 //!
-//! A backend never knows what a guest is; a runtime never knows which engine is behind. Each seam comes with an
-//! in-memory version and a public suite (`kv::suite`, `sql::suite`) that every implementation passes.
+//! A backend never knows what a guest is; a runtime never knows which engine is behind. Each seam comes with a public
+//! suite (`kv::suite`, `sql::suite`) that every implementation passes. The key-value store in memory is here
+//! ([`kv::memory`]); SQL in memory is SQLite's own and lives with it in `gust-backend-local`.
 //! Start with [`kv::Kv`].
 #![warn(missing_docs)]
 
