@@ -1,0 +1,396 @@
+//! The keys of `gust.toml`.
+
+use super::{Family, Key, Section, key};
+
+/// All sections, in the order of the reference page.
+pub(crate) const GUST: &[&Section] = &[
+    &ROOT, &APP, &VARIABLE, &FUNCTION, &FILE, &BUILD, &HEALTH, &LIMITS, &REUSE, &ROUTE, &RESPONSE,
+    &SITE,
+];
+
+const fn section(title: &'static str, about: &'static str, keys: &'static [Key]) -> Section {
+    Section {
+        family: Family::Gust,
+        title,
+        about,
+        open: false,
+        keys,
+    }
+}
+
+pub(crate) static ROOT: Section = section(
+    "the top level",
+    "The four tables of the file.",
+    &[
+        key("app", "table", "required", "The app itself."),
+        key(
+            "variables",
+            "table of tables",
+            "none",
+            "Values that a deploy may set.",
+        ),
+        key(
+            "function",
+            "table of tables",
+            "none",
+            "The functions, by name: lower-case letters, digits and `-`, at most 63 characters.",
+        ),
+        key(
+            "route",
+            "list of tables",
+            "none",
+            "Routes that need more than a function's own `route`: fixed answers and files. Served in the order of the file where two match equally well.",
+        ),
+    ],
+);
+
+pub(crate) static APP: Section = section(
+    "[app]",
+    "The app as a whole.",
+    &[
+        key(
+            "name",
+            "string",
+            "required",
+            "Unique in its project; the app answers on `<name>.<domain>`. Lower-case letters, digits and `-`, at most 63 characters.",
+        ),
+        key(
+            "version",
+            "string",
+            "`\"\"`",
+            "For people; not interpreted.",
+        ),
+        key(
+            "description",
+            "string",
+            "`\"\"`",
+            "For people; not interpreted.",
+        ),
+        key(
+            "hosts",
+            "list of strings",
+            "`[]`",
+            "Further host names the app answers on.",
+        ),
+    ],
+);
+
+pub(crate) static VARIABLE: Section = section(
+    "[variables.<name>]",
+    "A value that a deploy may set, by lower_snake_case name. It has either `required = true` or a `default`. Other values mention it as `{{ name }}`.",
+    &[
+        key("description", "string", "`\"\"`", "For people."),
+        key(
+            "required",
+            "boolean",
+            "`false`",
+            "The deploy must set it: `gust secret set <name>`.",
+        ),
+        key("default", "string", "none", "Used when nothing sets it."),
+        key(
+            "secret",
+            "boolean",
+            "`false`",
+            "Encrypted at rest and never printed.",
+        ),
+    ],
+);
+
+pub(crate) static FUNCTION: Section = section(
+    "[function.<name>]",
+    "One function. It also answers on `<function>.<app>.<domain>` unless it is private. In an app with one function and no routes at all, that function answers every path.",
+    &[
+        key(
+            "source",
+            "string",
+            "required",
+            "The Wasm file, relative to the manifest's folder: a component, or a core module that is made one at deploy.",
+        ),
+        key("description", "string", "`\"\"`", "For people."),
+        key(
+            "route",
+            "string, list of strings, `false` or `\"private\"`",
+            "none",
+            "The paths it answers: `/exact`, `/users/:id`, `/prefix/...`. `false` or `\"private\"` makes it reachable from the app's own functions only.",
+        ),
+        key(
+            "kv",
+            "list of strings",
+            "`[]`",
+            "Key-value stores it may open, by label.",
+        ),
+        key(
+            "sql",
+            "list of strings",
+            "`[]`",
+            "SQL databases it may open, by label.",
+        ),
+        key(
+            "outbound",
+            "list of strings",
+            "`[]`",
+            "Hosts it may reach, as `scheme://host[:port]`. Each part may be `*`; the host may be `*.example.com`, an address or a CIDR block; `self` is the app itself. Private networks need to be named. May mention variables.",
+        ),
+        key(
+            "environment",
+            "table of strings",
+            "`{}`",
+            "Environment variables, as they are.",
+        ),
+        key(
+            "variables",
+            "table of strings",
+            "`{}`",
+            "The function's own variables, by lower_snake_case name. May mention the app's variables.",
+        ),
+        key(
+            "files",
+            "list of strings or tables",
+            "`[]`",
+            "Files the guest may read: globs relative to the manifest's folder, found at the same path from `/`, or tables with `source` and `destination`.",
+        ),
+        key(
+            "exclude_files",
+            "list of strings",
+            "`[]`",
+            "Globs of files that `files` leaves out; `*` also crosses `/` here.",
+        ),
+        key(
+            "health",
+            "string or table",
+            "none",
+            "A path that must answer 2xx before a new revision serves.",
+        ),
+        key("build", "table", "none", "How `gust build` makes `source`."),
+        key(
+            "limits",
+            "table",
+            "see below",
+            "What the function may take.",
+        ),
+        key(
+            "reuse",
+            "table",
+            "see below",
+            "How often an instance is used again.",
+        ),
+    ],
+);
+
+pub(crate) static FILE: Section = section(
+    "files = [{ ... }]",
+    "A file or folder that the guest sees elsewhere.",
+    &[
+        key(
+            "source",
+            "string",
+            "required",
+            "A file or a folder, relative to the manifest's folder and inside it.",
+        ),
+        key(
+            "destination",
+            "string",
+            "required",
+            "Where the guest sees it, from `/`.",
+        ),
+    ],
+);
+
+pub(crate) static BUILD: Section = section(
+    "[function.<name>.build]",
+    "How `gust build`, `gust up --build` and `gust deploy --build` make the function.",
+    &[
+        key(
+            "command",
+            "string or list of strings",
+            "required",
+            "Shell commands, run in order; the first that fails stops the build.",
+        ),
+        key(
+            "workdir",
+            "string",
+            "`\".\"`",
+            "Where they run, relative to the manifest's folder.",
+        ),
+        key(
+            "watch",
+            "list of strings",
+            "`[]`",
+            "Globs of sources, relative to `workdir`; `gust up --watch` builds again when one changes.",
+        ),
+    ],
+);
+
+pub(crate) static HEALTH: Section = section(
+    "[function.<name>.health]",
+    "A call made to a new revision before it serves. `health = \"/path\"` is short for a table with `path` alone.",
+    &[
+        key("path", "string", "required", "Must answer 2xx."),
+        key(
+            "timeout",
+            "duration",
+            "`\"5s\"`",
+            "How long the answer may take; from 1ms to 5m.",
+        ),
+    ],
+);
+
+pub(crate) static LIMITS: Section = section(
+    "[function.<name>.limits]",
+    "What one function may take. The operator's ceilings are applied on top at deploy.",
+    &[
+        key(
+            "memory",
+            "size, 64KiB to 4GiB",
+            "",
+            "Linear memory of one instance.",
+        ),
+        key(
+            "cpu_time",
+            "duration, 1ms to 1d",
+            "",
+            "Time one call may spend computing.",
+        ),
+        key(
+            "wall_time",
+            "duration, 1ms to 1d",
+            "",
+            "Time one call may take from admission to the last byte.",
+        ),
+        key(
+            "concurrency",
+            "integer, 1 to 1000000",
+            "",
+            "Calls in flight at once.",
+        ),
+        key(
+            "queue",
+            "integer, 0 to 1000000",
+            "",
+            "Calls that wait for one of those places; further ones are answered 503.",
+        ),
+        key(
+            "queue_time",
+            "duration, 0s to 1d",
+            "",
+            "The longest a call waits there.",
+        ),
+        key(
+            "rate",
+            "integer, calls per second",
+            "",
+            "Calls from one caller's address; further ones are answered 429. 0 means no limit.",
+        ),
+        key("request_body", "size, 0B to 1TiB", "", "Request body."),
+        key("response_body", "size, 0B to 1TiB", "", "Response body."),
+        key(
+            "table_elements",
+            "integer, 1 to 10000000",
+            "",
+            "Elements of all Wasm tables of an instance.",
+        ),
+        key(
+            "core_instances",
+            "integer, 1 to 10000",
+            "",
+            "Core instances inside one component instance.",
+        ),
+        key(
+            "log_bytes",
+            "size, 0B to 1GiB",
+            "",
+            "Bytes of stdout and stderr kept of one call.",
+        ),
+    ],
+);
+
+pub(crate) static REUSE: Section = section(
+    "[function.<name>.reuse]",
+    "How often and for how long an instance is used again. Without these keys a WASI 0.3 component serves 128 calls, 16 at once, and stays 1 s idle; a WASI 0.2 component gets a fresh instance for each call.",
+    &[
+        key(
+            "calls",
+            "integer, 1 to 1000000000",
+            "the runtime's own",
+            "Calls that one instance serves in its life; 1 means a fresh instance for each call.",
+        ),
+        key(
+            "concurrent",
+            "integer, 1 to 100000",
+            "the runtime's own",
+            "Calls that one instance serves at the same time (WASI 0.3 only).",
+        ),
+        key(
+            "idle",
+            "duration, 0s to 1d",
+            "the runtime's own",
+            "How long an idle instance is kept.",
+        ),
+    ],
+);
+
+pub(crate) static ROUTE: Section = section(
+    "[[route]]",
+    "One route of the app. It has `path` and exactly one of the other keys.",
+    &[
+        key(
+            "path",
+            "string",
+            "required",
+            "`/exact`, `/users/:id` (one segment) or `/prefix/...` (the rest; `/prefix/*` means the same).",
+        ),
+        key("function", "string", "none", "The function that answers."),
+        key(
+            "response",
+            "table",
+            "none",
+            "A fixed answer, given without an instance.",
+        ),
+        key(
+            "files",
+            "table",
+            "none",
+            "A folder of files, served without an instance. The path must end in `/...`.",
+        ),
+    ],
+);
+
+pub(crate) static RESPONSE: Section = section(
+    "[route.response]",
+    "A fixed answer.",
+    &[
+        key("status", "integer, 200 to 599", "`200`", "Status code."),
+        key(
+            "headers",
+            "table of strings",
+            "`{}`",
+            "Header names and values.",
+        ),
+        key("body", "string", "`\"\"`", "Body."),
+    ],
+);
+
+pub(crate) static SITE: Section = section(
+    "[route.files]",
+    "A folder of files. Names that begin with a dot are left out, except `.well-known`.",
+    &[
+        key(
+            "dir",
+            "string",
+            "required",
+            "The folder, relative to the manifest's folder and inside it.",
+        ),
+        key(
+            "index",
+            "string",
+            "`\"index.html\"`",
+            "The file served for a folder.",
+        ),
+        key(
+            "fallback",
+            "string",
+            "none",
+            "The file, below `dir`, served with 200 for a path that no file has (single-page apps).",
+        ),
+    ],
+);

@@ -1,0 +1,294 @@
+//! The keys of `spin.toml`, version 2.
+
+use super::{Family, Key, Section, key};
+
+/// All sections, in the order of the reference page.
+pub(crate) const SPIN: &[&Section] = &[
+    &SPIN_ROOT,
+    &SPIN_APPLICATION,
+    &SPIN_HTTP_SETTINGS,
+    &SPIN_VARIABLE,
+    &SPIN_HTTP,
+    &SPIN_RESPONSE,
+    &SPIN_PRIVATE,
+    &SPIN_EXECUTOR,
+    &SPIN_COMPONENT,
+    &SPIN_FILE,
+    &SPIN_BUILD,
+    &SPIN_PROFILE,
+    &SPIN_PROFILE_BUILD,
+];
+
+const fn section(title: &'static str, about: &'static str, keys: &'static [Key]) -> Section {
+    Section {
+        family: Family::Spin,
+        title,
+        about,
+        open: false,
+        keys,
+    }
+}
+
+/// A row without a default: the meaning is that of the original, `about` says what Gust does with it.
+const fn row(name: &'static str, shape: &'static str, about: &'static str) -> Key {
+    key(name, shape, "", about)
+}
+
+pub(crate) static SPIN_ROOT: Section = section(
+    "the top level",
+    "The tables of the file.",
+    &[
+        row("spin_manifest_version", "`2`", "Version 1 is refused."),
+        row("application", "table", "Becomes the app."),
+        row(
+            "variables",
+            "table of tables",
+            "Become the app's variables.",
+        ),
+        row(
+            "trigger",
+            "table of lists",
+            "`[[trigger.http]]` becomes routes; other types are refused by name.",
+        ),
+        row(
+            "component",
+            "table of tables",
+            "Become functions. Upper-case names are lower-cased. A component that no trigger names is left out, with a note.",
+        ),
+    ],
+);
+
+pub(crate) static SPIN_APPLICATION: Section = section(
+    "[application]",
+    "The app.",
+    &[
+        row(
+            "name",
+            "string",
+            "Becomes the app's name. What a host name cannot have is replaced by `-`, with a note.",
+        ),
+        row("version", "string", "Kept."),
+        row("description", "string", "Kept."),
+        row("authors", "list of strings", "Ignored."),
+        row(
+            "targets",
+            "list of strings",
+            "Ignored: what a component needs is checked at deploy.",
+        ),
+        row(
+            "trigger",
+            "table of tables",
+            "`trigger.http` is checked; settings of other trigger types are ignored, with a note.",
+        ),
+        row("tool", "table", "Ignored, as in Spin."),
+    ],
+);
+
+pub(crate) static SPIN_HTTP_SETTINGS: Section = section(
+    "[application.trigger.http]",
+    "Settings of all HTTP triggers.",
+    &[row("base", "string", "Must be `\"/\"`.")],
+);
+
+pub(crate) static SPIN_VARIABLE: Section = section(
+    "[variables]",
+    "Each has either `required = true` or a `default`.",
+    &[
+        row("description", "string", "Kept."),
+        row("required", "boolean", "The deploy must set it."),
+        row("default", "string", "Used when nothing sets it."),
+        row("secret", "boolean", "Encrypted at rest and never printed."),
+    ],
+);
+
+pub(crate) static SPIN_HTTP: Section = section(
+    "[[trigger.http]]",
+    "One route.",
+    &[
+        row(
+            "id",
+            "string",
+            "Used to name a component that is written inside the trigger.",
+        ),
+        row(
+            "route",
+            "string or table",
+            "The path, or `{ private = true }`.",
+        ),
+        row(
+            "component",
+            "string or table",
+            "The component that answers, by name or written in place.",
+        ),
+        row(
+            "components",
+            "table",
+            "Refused: the HTTP trigger has no further components.",
+        ),
+        row(
+            "static_response",
+            "table",
+            "A fixed answer without an instance.",
+        ),
+        row(
+            "executor",
+            "table",
+            "`{ type = \"http\" }` (or `\"spin\"`). `wagi` is refused.",
+        ),
+        row(
+            "dependencies",
+            "table",
+            "Refused when not empty: middleware is not built yet.",
+        ),
+    ],
+);
+
+pub(crate) static SPIN_RESPONSE: Section = section(
+    "trigger.http.static_response",
+    "A fixed answer.",
+    &[
+        row("status_code", "integer", "Status code, 200 unless given."),
+        row("headers", "table of strings", "Headers."),
+        row("body", "string", "Body."),
+    ],
+);
+
+pub(crate) static SPIN_PRIVATE: Section = section(
+    "trigger.http.route",
+    "A route that only the app's own components can take.",
+    &[row("private", "boolean", "Must be `true`.")],
+);
+
+pub(crate) static SPIN_EXECUTOR: Section = section(
+    "trigger.http.executor",
+    "How the component is called.",
+    &[
+        row("type", "string", "`http` or `spin`; `wagi` is refused."),
+        row("argv", "string", "Belongs to `wagi`, which is refused."),
+        row(
+            "entrypoint",
+            "string",
+            "Belongs to `wagi`, which is refused.",
+        ),
+    ],
+);
+
+pub(crate) static SPIN_COMPONENT: Section = section(
+    "[component.<id>]",
+    "One function.",
+    &[
+        row(
+            "source",
+            "string or table",
+            "A file relative to the manifest's folder. Tables (`url`, `registry`) are refused: remote sources are not built yet.",
+        ),
+        row("description", "string", "Kept."),
+        row("variables", "table of strings", "The function's variables."),
+        row("environment", "table of strings", "Environment variables."),
+        row(
+            "files",
+            "list of strings or tables",
+            "As `files` of `gust.toml`.",
+        ),
+        row(
+            "exclude_files",
+            "list of strings",
+            "As `exclude_files` of `gust.toml`.",
+        ),
+        row(
+            "allowed_outbound_hosts",
+            "list of strings",
+            "Become `outbound`.",
+        ),
+        row(
+            "allowed_http_hosts",
+            "list of strings",
+            "The deprecated form; becomes `outbound` for http and https, with a note.",
+        ),
+        row("key_value_stores", "list of strings", "Become `kv`."),
+        row("sqlite_databases", "list of strings", "Become `sql`."),
+        row(
+            "ai_models",
+            "list of strings",
+            "Accepted with a note: no model is served yet, so calls to one fail.",
+        ),
+        row(
+            "targets",
+            "list of strings",
+            "Ignored: what a component needs is checked at deploy.",
+        ),
+        row("build", "table", "Becomes `build`."),
+        row("tool", "table", "Ignored, as in Spin."),
+        row(
+            "dependencies_inherit_configuration",
+            "boolean",
+            "Ignored: it matters for dependencies only.",
+        ),
+        row(
+            "dependencies",
+            "table",
+            "Refused when not empty: composing components is not built yet.",
+        ),
+        row(
+            "profile",
+            "table of tables",
+            "Replaces parts of the component when selected by name.",
+        ),
+    ],
+);
+
+pub(crate) static SPIN_FILE: Section = section(
+    "component.<id>.files = [{ ... }]",
+    "A file or folder that the guest sees elsewhere.",
+    &[
+        row(
+            "source",
+            "string",
+            "A file or a folder inside the manifest's folder.",
+        ),
+        row("destination", "string", "Where the guest sees it."),
+    ],
+);
+
+pub(crate) static SPIN_BUILD: Section = section(
+    "[component.<id>.build]",
+    "How the component is built.",
+    &[
+        row(
+            "command",
+            "string or list of strings",
+            "Shell commands, in order.",
+        ),
+        row("workdir", "string", "Where they run."),
+        row(
+            "watch",
+            "list of strings",
+            "Globs of sources, relative to `workdir`.",
+        ),
+    ],
+);
+
+pub(crate) static SPIN_PROFILE: Section = section(
+    "[component.<id>.profile.<name>]",
+    "What replaces the component's own keys when the profile is selected.",
+    &[
+        row("source", "string or table", "Replaces `source`."),
+        row(
+            "environment",
+            "table of strings",
+            "Added to `environment`; its values win.",
+        ),
+        row("dependencies", "table", "Refused when not empty."),
+        row("build", "table", "Its `command` replaces that of `build`."),
+    ],
+);
+
+pub(crate) static SPIN_PROFILE_BUILD: Section = section(
+    "[component.<id>.profile.<name>.build]",
+    "How the component is built under the profile.",
+    &[row(
+        "command",
+        "string or list of strings",
+        "Shell commands, in order.",
+    )],
+);

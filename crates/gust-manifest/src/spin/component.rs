@@ -1,0 +1,172 @@
+//! `[component.<id>]` into a function.
+
+use gust_types::{
+    FunctionName, Limits,
+    app::{BuildSpec, FunctionSpec, Source},
+    limits::Reuse,
+};
+use toml::de::DeValue;
+
+use super::Components;
+use crate::{
+    check,
+    draft::{Draft, Mount},
+    keys::{NAMES, SPIN_BUILD, SPIN_FILE, SPIN_PROFILE, SPIN_PROFILE_BUILD},
+    parts,
+    reader::{Table, Text, kind},
+};
+
+pub(super) fn read<'a>(
+    draft: &mut Draft<'a>,
+    table: &Table<'a>,
+    name: &FunctionName,
+    components: &mut Components<'a>,
+) -> FunctionSpec {
+    note_what_is_ignored(table, name);
+    refuse_dependencies(table);
+    draft.mounts.push(Mount {
+        function: name.clone(),
+        picks: parts::picks(table, &SPIN_FILE),
+        exclude: table.strings("exclude_files"),
+    });
+    let build = table.table("build", &SPIN_BUILD, format!("[component.{name}.build]"));
+    let hosts = outbound(table, name);
+    let mut spec = FunctionSpec {
+        description: table.string_or_empty("description"),
+        source: Source::Path(source(table, table.value("profile").is_some())),
+        build: build.map(|t| parts::build(&t)),
+        environment: parts::environment(table),
+        variables: parts::own_variables(draft, table),
+        files: Vec::new(),
+        kv: parts::labels(table, "key_value_stores"),
+        sql: parts::labels(table, "sqlite_databases"),
+        outbound: parts::outbound(draft, hosts),
+        limits: Limits::default(),
+        reuse: Reuse::default(),
+        health: None,
+    };
+    profiles(table, name, &mut spec, components);
+    if spec.source == Source::Path(String::new()) && table.value("source").is_none() {
+        table.missing("source");
+    }
+    spec
+}
+
+fn note_what_is_ignored(table: &Table<'_>, name: &FunctionName) {
+    table.strings("targets");
+    table.boolean("dependencies_inherit_configuration");
+    if !table.strings("ai_models").is_empty() {
+        table.cx.note(format!(
+            "function `{name}` declares ai_models: no model is served yet, so its calls to one will fail"
+        ));
+    }
+}
+
+fn refuse_dependencies(table: &Table<'_>) {
+    let Some(value) = table.value("dependencies") else {
+        return;
+    };
+    if !matches!(value.get_ref(), DeValue::Table(t) if t.is_empty()) {
+        let message = "component dependencies are not built yet: `dependencies`";
+        let hint = "compose the components before the deploy, for example with `wac plug`";
+        table
+            .cx
+            .fault_hint(&table.key_at("dependencies"), message, hint);
+    }
+}
+
+/// The path of the code. A component whose profiles all name a source may have none of its own.
+fn source(table: &Table<'_>, may_miss: bool) -> String {
+    let Some(value) = table.value("source") else {
+        if !may_miss {
+            table.missing("source");
+        }
+        return String::new();
+    };
+    match value.get_ref() {
+        DeValue::String(text) => {
+            table.cx.take(&value.span(), check::source(text));
+            text.clone().into_owned()
+        }
+        DeValue::Table(remote) => {
+            let form = ["url", "registry", "package"]
+                .into_iter()
+                .find(|key| remote.contains_key(*key))
+                .unwrap_or("source");
+            let message = format!("remote sources are not built yet: `{form}`");
+            let hint = "fetch the component and name it by its path";
+            table.cx.fault_hint(&value.span(), message, hint);
+            String::new()
+        }
+        other => {
+            let found = kind(other);
+            let message = format!("`source` must be a path, not {found}");
+            table.cx.fault(&value.span(), message);
+            String::new()
+        }
+    }
+}
+
+/// Both forms of the allow-list. The old one says hosts only and means http and https.
+fn outbound(table: &Table<'_>, name: &FunctionName) -> Vec<Text> {
+    let mut hosts = table.strings("allowed_outbound_hosts");
+    let old = table.strings("allowed_http_hosts");
+    if !old.is_empty() {
+        table.cx.note(format!(
+            "function `{name}`: allowed_http_hosts is deprecated, use allowed_outbound_hosts"
+        ));
+    }
+    for host in old {
+        let bare = match host.value.as_str() {
+            "insecure:allow-all" => "*:*",
+            text if text.contains("://") => {
+                hosts.push(host);
+                continue;
+            }
+            text => text,
+        };
+        for scheme in ["http", "https"] {
+            hosts.push(Text {
+                value: format!("{scheme}://{bare}"),
+                at: host.at.clone(),
+            });
+        }
+    }
+    hosts
+}
+
+/// Every profile is checked; the selected one is applied.
+fn profiles<'a>(
+    table: &Table<'a>,
+    name: &FunctionName,
+    spec: &mut FunctionSpec,
+    components: &mut Components<'a>,
+) {
+    let Some(all) = table.table("profile", &NAMES, format!("[component.{name}.profile]")) else {
+        return;
+    };
+    for (id, value) in all.entries() {
+        let title = format!("[component.{name}.profile.{}]", id.value);
+        let build_title = format!("[component.{name}.profile.{}.build]", id.value);
+        let Some(profile) = all.as_table(&id.value, value, &SPIN_PROFILE, title) else {
+            continue;
+        };
+        refuse_dependencies(&profile);
+        let source = source(&profile, true);
+        let environment = parts::environment(&profile);
+        let build = profile
+            .table("build", &SPIN_PROFILE_BUILD, build_title)
+            .map(|t| parts::build(&t));
+        if components.profile != Some(id.value.as_str()) {
+            continue;
+        }
+        components.profile_found = true;
+        if !source.is_empty() {
+            spec.source = Source::Path(source);
+        }
+        spec.environment.extend(environment);
+        if let Some(build) = build {
+            spec.build.get_or_insert_with(BuildSpec::default).command = build.command;
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What `gust.toml` means.
+
+use gust_types::{
+    ByteSize, FunctionName, Limits, Span,
+    app::{RouteTarget, Source},
+};
+
+use super::with;
+use crate::parse_gust;
+
+const FULL: &str = r#"
+[app]
+name = "shop"
+version = "1.2.0"
+description = "一个小店"
+hosts = ["Shop.Example.com"]
+
+[variables]
+greeting = { default = "你好，世界" }
+api_key = { required = true, secret = true, description = "for the API" }
+
+[function.hello]
+source = "target/hello.wasm"
+description = "says hello"
+route = ["/hello/:name", "/你好/..."]
+kv = ["default", "default", "my_cache"]
+sql = ["db"]
+outbound = ["https://api.example.com", "https://{{ api_key }}.example.com"]
+environment = { LANG = "zh_CN.UTF-8", EMPTY = "" }
+variables = { greeting = "{{ greeting }}!" }
+health = { path = "/healthz", timeout = "250ms" }
+
+[function.hello.build]
+command = ["cargo build", "echo 完成"]
+workdir = "../hello"
+watch = ["src/**/*.rs"]
+
+[function.hello.limits]
+memory = "64MiB"
+cpu_time = "50ms"
+wall_time = "2s"
+concurrency = 7
+queue = 0
+queue_time = "1s"
+rate = 5
+request_body = 1024
+response_body = "1MB"
+table_elements = 10
+core_instances = 3
+log_bytes = "4KiB"
+
+[function.hello.reuse]
+calls = 10
+concurrent = 2
+idle = "5s"
+
+[function.inner]
+source = "inner.wasm"
+route = false
+health = "/ready"
+
+[[route]]
+path = "/greeting"
+response = { status = 201, headers = { content-type = "text/plain; charset=utf-8" }, body = "你好\n" }
+
+[[route]]
+path = "/assets/*"
+files = { dir = "static", fallback = "index.html" }
+
+[[route]]
+path = "/extra"
+function = "hello"
+"#;
+
+#[test]
+fn every_key_arrives() {
+    let (app, notes) = parse_gust(FULL).unwrap();
+    assert!(notes.is_empty(), "{notes:?}");
+    assert_eq!(app.name.as_str(), "shop");
+    assert_eq!(app.description, "一个小店");
+    assert_eq!(app.hosts, ["shop.example.com"]);
+    assert_eq!(
+        app.variables["greeting"].default.as_deref(),
+        Some("你好，世界")
+    );
+    assert!(app.variables["api_key"].required && app.variables["api_key"].secret);
+    let hello = &app.functions["hello"];
+    assert_eq!(hello.source, Source::Path("target/hello.wasm".to_owned()));
+    assert_eq!(hello.kv.len(), 2, "a label counts once");
+    assert_eq!(hello.sql[0].as_str(), "db");
+    assert_eq!(hello.outbound[1], "https://{{ api_key }}.example.com");
+    assert_eq!(hello.environment["LANG"], "zh_CN.UTF-8");
+    assert_eq!(hello.variables["greeting"], "{{ greeting }}!");
+    let build = hello.build.as_ref().unwrap();
+    assert_eq!(build.command, ["cargo build", "echo 完成"]);
+    assert_eq!(build.workdir.as_deref(), Some("../hello"));
+    assert_eq!(hello.health.as_ref().unwrap().timeout, Span::millis(250));
+    assert_eq!(
+        app.functions["inner"].health.as_ref().unwrap().timeout,
+        Span::secs(5)
+    );
+    assert_eq!(hello.reuse.calls, Some(10));
+    assert_eq!(hello.reuse.idle, Some(Span::secs(5)));
+}
+
+#[test]
+fn every_limit_arrives() {
+    let (app, _) = parse_gust(FULL).unwrap();
+    let expected = Limits {
+        memory: ByteSize::mib(64),
+        cpu_time: Span::millis(50),
+        wall_time: Span::secs(2),
+        concurrency: 7,
+        queue: 0,
+        queue_time: Span::secs(1),
+        rate: 5,
+        request_body: ByteSize(1024),
+        response_body: ByteSize(1_000_000),
+        table_elements: 10,
+        core_instances: 3,
+        log_bytes: ByteSize::kib(4),
+    };
+    assert_eq!(app.functions["hello"].limits, expected);
+    assert_eq!(app.functions["inner"].limits, Limits::default());
+}
+
+#[test]
+fn routes_keep_the_order_of_the_file() {
+    let (app, _) = parse_gust(FULL).unwrap();
+    let paths: Vec<Option<&str>> = app.routes.iter().map(|r| r.path.as_deref()).collect();
+    assert_eq!(
+        paths,
+        [
+            Some("/hello/:name"),
+            Some("/你好/..."),
+            None,
+            Some("/greeting"),
+            Some("/assets/*"),
+            Some("/extra")
+        ]
+    );
+    let inner = RouteTarget::Function(FunctionName::new("inner").unwrap());
+    assert_eq!(app.routes[2].target, inner, "private");
+    let RouteTarget::Response { status, body, .. } = &app.routes[3].target else {
+        panic!("{:?}", app.routes[3]);
+    };
+    assert_eq!((*status, body.as_str()), (201, "你好\n"));
+}
+
+#[test]
+fn what_it_gives_passes_the_check_of_a_node() {
+    let (app, _) = parse_gust(FULL).unwrap();
+    crate::check::app(&app).unwrap();
+    let json = serde_json::to_string(&app).unwrap();
+    assert_eq!(
+        serde_json::from_str::<gust_types::AppSpec>(&json).unwrap(),
+        app
+    );
+}
+
+#[test]
+fn the_only_function_answers_everything() {
+    let (app, _) = parse_gust(&with("")).unwrap();
+    assert_eq!(app.routes[0].path.as_deref(), Some("/..."));
+    let (app, _) = parse_gust(&with("route = \"private\"")).unwrap();
+    assert_eq!(app.routes.len(), 1);
+    assert_eq!(app.routes[0].path, None);
+    let (app, _) = parse_gust(&with("[function.other]\nsource = \"o.wasm\"")).unwrap();
+    assert!(app.routes.is_empty(), "two functions: nobody can guess");
+}
+
+#[test]
+fn a_site_needs_no_function() {
+    let text = "[app]\nname = \"site\"\n[[route]]\npath = \"/...\"\nfiles = { dir = \"public\" }\n";
+    let (app, _) = parse_gust(text).unwrap();
+    assert!(app.functions.is_empty());
+    assert_eq!(app.routes.len(), 1);
+}
+
+#[test]
+fn windows_line_ends_and_a_byte_order_mark_are_fine() {
+    let text = format!("\u{feff}{}", with("").replace('\n', "\r\n"));
+    assert!(parse_gust(&text).is_ok());
+}

@@ -1,0 +1,48 @@
+//! The reference pages are what the code says; `GUST_BLESS=1` renews them.
+
+use std::{fs, path::Path};
+
+use crate::{
+    keys::{GUST, LIMITS, SPIN},
+    reference, spin_reference,
+};
+
+fn compare(name: &str, page: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../docs/reference")
+        .join(name);
+    if std::env::var_os("GUST_BLESS").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, page).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == page,
+        "docs/reference/{name} is out of date; renew it with: GUST_BLESS=1 cargo test -p gust-manifest"
+    );
+}
+
+#[test]
+fn the_pages_are_up_to_date() {
+    compare("gust-toml.md", &reference());
+    compare("spin-toml.md", &spin_reference());
+}
+
+#[test]
+fn every_limit_of_the_type_is_a_key() {
+    let fields = toml::Table::try_from(gust_types::Limits::default()).unwrap();
+    let keys: Vec<&str> = LIMITS.keys.iter().map(|k| k.name).collect();
+    let fields: Vec<&str> = fields.keys().map(String::as_str).collect();
+    assert_eq!(keys, fields);
+}
+
+#[test]
+fn every_key_is_explained() {
+    for section in GUST.iter().chain(SPIN) {
+        assert!(section.about.ends_with('.'), "{}", section.title);
+        for key in section.keys {
+            assert!(!key.shape.is_empty(), "{} {}", section.title, key.name);
+            assert!(key.about.ends_with('.'), "{} {}", section.title, key.name);
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! What `spin.toml` means.
+
+use gust_types::app::{RouteTarget, Source};
+
+use super::spin_fault;
+use crate::parse_spin;
+
+const FULL: &str = r#"
+spin_manifest_version = 2
+
+[application]
+name = "My 应用_Shop"
+version = "0.1.0"
+description = "测试"
+authors = ["Someone <someone@example.com>"]
+targets = ["spin-up:3.3"]
+[application.trigger.http]
+base = "/"
+[application.trigger.redis]
+address = "redis://localhost"
+[application.tool.anything]
+x = { y = 1 }
+
+[variables]
+token = { required = true, secret = true }
+site = { default = "spin.example" }
+
+[[trigger.http]]
+route = "/hello/:name"
+component = "hello"
+executor = { type = "spin" }
+
+[[trigger.http]]
+id = "second"
+route = "/second/..."
+component = "hello"
+
+[[trigger.http]]
+route = { private = true }
+component = "inner"
+
+[[trigger.http]]
+route = "/fixed"
+static_response = { status_code = 404, headers = { x-a = "b" }, body = "没有" }
+
+[[trigger.http]]
+id = "inline"
+route = "/inline"
+component = { source = "inline.wasm", key_value_stores = ["default"] }
+
+[[trigger.http]]
+route = "/inline2"
+component = { source = "inline2.wasm" }
+
+[component.hello]
+source = "../target/hello.wasm"
+description = "你好"
+variables = { token = "{{ token }}" }
+environment = { LANG = "zh_CN", MODE = "release" }
+allowed_outbound_hosts = ["https://{{ site }}", "http://inner.spin.internal"]
+allowed_http_hosts = ["old.example.com", "http://older.example.com:8080"]
+key_value_stores = ["default", "my-store"]
+sqlite_databases = ["default"]
+ai_models = ["llama2-chat"]
+targets = ["spin-up:3.3"]
+dependencies_inherit_configuration = true
+dependencies = {}
+[component.hello.build]
+command = "cargo build --target wasm32-wasip1 --release"
+workdir = "hello"
+watch = ["src/**/*.rs", "Cargo.toml"]
+[component.hello.tool.anything]
+x = 1
+[component.hello.profile.debug]
+source = "../target/debug/hello.wasm"
+environment = { MODE = "debug", EXTRA = "1" }
+build.command = ["cargo build"]
+
+[component.inner]
+source = "inner.wasm"
+
+[component.unused]
+source = "unused.wasm"
+"#;
+
+#[test]
+fn every_key_arrives() {
+    let (app, notes) = parse_spin(FULL, None).unwrap();
+    assert_eq!(app.name.as_str(), "my-shop");
+    assert_eq!(app.description, "测试");
+    assert!(app.variables["token"].secret);
+    let hello = &app.functions["hello"];
+    assert_eq!(
+        hello.source,
+        Source::Path("../target/hello.wasm".to_owned())
+    );
+    assert_eq!(
+        hello.outbound,
+        [
+            "https://{{ site }}",
+            "http://inner.spin.internal",
+            "http://old.example.com",
+            "https://old.example.com",
+            "http://older.example.com:8080"
+        ]
+    );
+    assert_eq!(hello.kv[1].as_str(), "my-store");
+    assert_eq!(hello.sql[0].as_str(), "default");
+    assert_eq!(hello.environment["MODE"], "release");
+    assert_eq!(
+        hello.build.as_ref().unwrap().workdir.as_deref(),
+        Some("hello")
+    );
+    let names: Vec<&str> = app.functions.keys().map(|n| n.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "hello",
+            "http-trigger6-component",
+            "inline-component",
+            "inner"
+        ]
+    );
+    assert_eq!(
+        notes,
+        [
+            "the application's name cannot be part of a host name; it is deployed as `my-shop`: \"My 应用_Shop\"",
+            "[application.trigger.redis] is ignored: only http triggers are served",
+            "function `hello` declares ai_models: no model is served yet, so its calls to one will fail",
+            "function `hello`: allowed_http_hosts is deprecated, use allowed_outbound_hosts",
+            "component is left out, since no trigger names it: `unused`",
+        ]
+    );
+    crate::check::app(&app).unwrap();
+}
+
+#[test]
+fn triggers_become_routes() {
+    let (app, _) = parse_spin(FULL, None).unwrap();
+    let routes: Vec<(Option<&str>, String)> = app
+        .routes
+        .iter()
+        .map(|r| {
+            let target = match &r.target {
+                RouteTarget::Function(name) => name.to_string(),
+                RouteTarget::Response { status, body, .. } => format!("{status} {body}"),
+                RouteTarget::Files { .. } => "files".to_owned(),
+            };
+            (r.path.as_deref(), target)
+        })
+        .collect();
+    let expected = [
+        (Some("/hello/:name"), "hello"),
+        (Some("/second/..."), "hello"),
+        (None, "inner"),
+        (Some("/fixed"), "404 没有"),
+        (Some("/inline"), "inline-component"),
+        (Some("/inline2"), "http-trigger6-component"),
+    ];
+    let expected = expected.map(|(path, target)| (path, target.to_owned()));
+    assert_eq!(routes, expected);
+}
+
+#[test]
+fn a_profile_replaces_parts() {
+    let (app, _) = parse_spin(FULL, Some("debug")).unwrap();
+    let hello = &app.functions["hello"];
+    assert_eq!(
+        hello.source,
+        Source::Path("../target/debug/hello.wasm".to_owned())
+    );
+    assert_eq!(hello.environment["MODE"], "debug");
+    assert_eq!(hello.environment["LANG"], "zh_CN");
+    let build = hello.build.as_ref().unwrap();
+    assert_eq!(build.command, ["cargo build"]);
+    assert_eq!(build.workdir.as_deref(), Some("hello"));
+    let error = parse_spin(FULL, Some("nope")).unwrap_err().to_string();
+    assert!(
+        error.contains("no component has the profile: `nope`"),
+        "{error}"
+    );
+}
+
+/// A whole manifest around a trigger's and a component's further keys.
+fn around(trigger: &str, component: &str) -> String {
+    format!(
+        "spin_manifest_version = 2\n[application]\nname = \"a\"\n[[trigger.http]]\nroute = \"/\"\n{trigger}\n\
+         [component.c]\nsource = \"c.wasm\"\n{component}"
+    )
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_by_name() {
+    for (trigger, component, expected) in [
+        (
+            "component = \"c\"",
+            "source = { url = \"https://x\" }",
+            "duplicate key",
+        ),
+        (
+            "component = \"c\"",
+            "dependencies = { \"a:b\" = \"1.0\" }",
+            "component dependencies are not built yet: `dependencies`",
+        ),
+        (
+            "component = \"c\"\ndependencies = { middleware = [] }",
+            "",
+            "middleware is not built yet: `dependencies`",
+        ),
+        (
+            "component = \"c\"\ncomponents = { x = \"c\" }",
+            "",
+            "an http trigger has no further components: `components`",
+        ),
+        (
+            "component = \"c\"\nexecutor = { type = \"wagi\" }",
+            "",
+            "the wagi executor is not built",
+        ),
+        (
+            "component = \"c\"\nexecutor = { type = \"w\" }",
+            "",
+            "unknown executor type: \"w\"",
+        ),
+        (
+            "component = \"c\"\nexecutor = { type = \"http\", argv = \"\" }",
+            "",
+            "`argv` belongs to the wagi executor",
+        ),
+        ("component = \"d\"", "", "no such component: `d`"),
+        (
+            "",
+            "",
+            "an http trigger needs either `component` or `static_response`",
+        ),
+        (
+            "component = \"c\"\nstatic_response = {}",
+            "",
+            "an http trigger needs either `component` or `static_response`",
+        ),
+        (
+            "component = \"c\"\nrouted = 1",
+            "",
+            "unknown key in [[trigger.http]]: `routed`",
+        ),
+        (
+            "component = \"c\"",
+            "key_value_store = []",
+            "unknown key in [component.c]: `key_value_store`",
+        ),
+        (
+            "component = \"c\"",
+            "allowed_outbound_hosts = [\"x.com\"]",
+            "outbound host has no scheme: \"x.com\"",
+        ),
+        (
+            "component = \"c\"\n[[trigger.http]]\nroute = \"/\"\ncomponent = \"c\"",
+            "",
+            "the same route is there twice: \"/\"",
+        ),
+        (
+            "component = \"c\"\n[[trigger.http]]\nroute = { private = false }\ncomponent = \"c\"",
+            "",
+            "`private` must be true",
+        ),
+        (
+            "component = \"c\"\n[[trigger.http]]\nroute = { private = true }\nstatic_response = {}",
+            "",
+            "a private route needs a component",
+        ),
+        (
+            "component = \"c\"\n[[trigger.redis]]\nchannel = \"x\"\ncomponent = \"c\"",
+            "",
+            "trigger type is not built yet: `redis`",
+        ),
+        (
+            "component = \"c\"\n[application.trigger.http]\nbase = \"/x\"",
+            "",
+            "`base` must be \"/\": \"/x\"",
+        ),
+    ] {
+        let fault = spin_fault(&around(trigger, component));
+        assert!(fault.contains(expected), "{expected}: {fault}");
+    }
+}
+
+#[test]
+fn remote_sources_are_refused() {
+    for (source, named) in [
+        (
+            "{ url = \"https://x/y.wasm\", digest = \"sha256:00\" }",
+            "`url`",
+        ),
+        (
+            "{ registry = \"r.example\", package = \"a:b\", version = \"1.0.0\" }",
+            "`registry`",
+        ),
+        ("{ package = \"a:b\", version = \"1.0.0\" }", "`package`"),
+        ("\"https://x/y.wasm\"", "\"https://x/y.wasm\""),
+    ] {
+        let text = around("component = \"c\"", "").replace("\"c.wasm\"", source);
+        let fault = spin_fault(&text);
+        let expected = format!("8:10: remote sources are not built yet: {named}");
+        assert!(fault.contains(&expected), "{fault}");
+    }
+}
+
+#[test]
+fn names_are_fitted_to_host_names() {
+    for (name, fitted) in [
+        ("hello", "hello"),
+        ("Hello World", "hello-world"),
+        ("spin_test", "spin-test"),
+        ("1-first", "first"),
+        ("--x--", "x"),
+        ("你好", "app-86938da3"),
+    ] {
+        let text = around("component = \"c\"", "").replace("\"a\"", &format!("{name:?}"));
+        let (app, notes) = parse_spin(&text, None).unwrap();
+        assert_eq!(app.name.as_str(), fitted, "{name}");
+        assert_eq!(notes.len(), usize::from(name != fitted));
+    }
+}
+
+#[test]
+fn upper_case_components_are_lower_cased() {
+    let text = around("component = \"Big-One\"", "").replace("component.c]", "component.Big-One]");
+    let (app, notes) = parse_spin(&text, None).unwrap();
+    assert!(app.functions.contains_key("big-one"));
+    assert_eq!(notes, ["component `Big-One` is deployed as `big-one`"]);
+}
