@@ -31,6 +31,19 @@ pub struct LogEntry {
     pub text: String,
 }
 
+/// One line of the answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum LogItem {
+    /// A guest's output.
+    Entry(LogEntry),
+    /// The one who follows was too slow for it.
+    Missed {
+        /// So many entries are not coming.
+        missed: u64,
+    },
+}
+
 /// Where a guest wrote to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -53,6 +66,11 @@ pub struct LogQuery {
     #[param(value_type = Option<String>)]
     #[schema(value_type = Option<schema::Name>)]
     pub function: Option<FunctionName>,
+    /// Of this call only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<schema::CallIdText>)]
+    pub call: Option<CallId>,
     /// From this moment on, Unix microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since_us: Option<u64>,

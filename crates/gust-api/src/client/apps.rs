@@ -7,7 +7,7 @@ use super::{Client, Lines, wire};
 use crate::{
     app::{AppDetails, Apps, Deployments, NewProject, Project, Projects},
     deploy::{DeployRequest, Deployed, Event, Rollback},
-    logs::{LogEntry, LogQuery},
+    logs::{LogItem, LogQuery},
     node::NodeStatus,
     secrets::{NewSecret, SecretChanged, Secrets},
 };
@@ -95,7 +95,7 @@ impl Client {
         project: &ProjectName,
         app: &AppName,
         query: &LogQuery,
-    ) -> Result<Lines<LogEntry>> {
+    ) -> Result<Lines<LogItem>> {
         let path = wire::with_query(&at(project, app, "/logs"), query)?;
         let request = self.request(Method::GET, &path, gust_types::call::empty())?;
         let response = self.exchange(request, Some(self.timeouts.head)).await?;
