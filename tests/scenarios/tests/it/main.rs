@@ -1,3 +1,11 @@
 //! Stories through the real binary, one a file. Each makes what it needs: nodes on free ports, apps on the spot.
 
+mod bill;
+mod crash;
+mod disk;
 mod first_day;
+mod limits;
+mod neighbours;
+mod overload;
+mod restart;
+mod up;
