@@ -133,9 +133,8 @@ impl Place {
         let line_end = text[start..].find('\n').map_or(text.len(), |i| start + i);
         let line = text[line_start..line_end].trim_end_matches('\r');
         let head = &line[..(start - line_start).min(line.len())];
-        let end =
-            floor(text, span.end.max(start)).clamp(start, line_start + line.len().max(head.len()));
-        let marked = &line[head.len()..(end - line_start).max(head.len())];
+        let end = floor(text, span.end).saturating_sub(line_start);
+        let marked = &line[head.len()..end.clamp(head.len(), line.len())];
         let (text, indent) = excerpt(line, head);
         let room = columns(&text).saturating_sub(indent);
         Self {

@@ -322,6 +322,14 @@ fn control_characters_never_reach_a_terminal() {
     );
 }
 
+/// Found by fuzzing: a lone carriage return is a fault of its own, beyond the end of the line that is shown.
+#[test]
+fn a_fault_at_a_carriage_return_is_shown() {
+    let fault = gust_fault(&with("a = 1 \r\r\n"));
+    assert!(fault.contains("6 | a = 1"), "{fault}");
+    assert!(!gust_fault("\r").is_empty());
+}
+
 #[test]
 fn what_is_too_much_is_refused() {
     let big = format!(
