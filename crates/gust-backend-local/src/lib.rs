@@ -1,1 +1,70 @@
+//! Everything kept in one folder on this machine: key-value stores (fjall), SQL databases (SQLite), the ledger.
 //!
+//! Writes of many callers become few syncs: one thread commits for all of them. It never answers a write that is not on
+//! the disk, and it never knows what a guest is. Start with [`LocalBackends`], then `kv/commit.rs` (the group commit),
+//! `sql/pool.rs` and `ledger.rs`.
+#![warn(missing_docs)]
+
+mod disk;
+pub mod kv;
+
+use std::{path::Path, sync::Arc};
+
+use gust_backend::{Backends, kv::Kv, sql::Sql};
+use gust_types::{ByteSize, Error, Label, ProjectName, Result};
+use serde::{Deserialize, Serialize};
+
+/// How the local backends behave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Free space that writes leave on the disk, so that what is running can still tidy up. Default 16 MiB.
+    pub disk_reserve: ByteSize,
+    /// Key-value stores.
+    pub kv: kv::Settings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            disk_reserve: ByteSize::mib(16),
+            kv: kv::Settings::default(),
+        }
+    }
+}
+
+/// The backends of one data folder. One process at a time holds a folder; dropping this lets it go.
+pub struct LocalBackends {
+    kv: kv::Stores,
+}
+
+impl LocalBackends {
+    /// Opens or makes the folder. A folder that another process holds is a `Conflict`.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(folder, Settings::default())
+    }
+
+    /// Opens or makes the folder, with settings.
+    pub fn open_with(folder: impl AsRef<Path>, settings: Settings) -> Result<Self> {
+        let folder = folder.as_ref();
+        let disk = disk::Disk::new(folder, settings.disk_reserve)?;
+        Ok(Self {
+            kv: kv::Stores::open(&folder.join("kv"), disk, settings.kv)?,
+        })
+    }
+
+    /// What the key-value stores have done since they were opened.
+    pub fn kv_stats(&self) -> kv::Stats {
+        self.kv.stats()
+    }
+}
+
+impl Backends for LocalBackends {
+    fn kv(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Kv>> {
+        Ok(Arc::new(self.kv.store(project, name)))
+    }
+
+    fn sql(&self, _project: &ProjectName, _name: &Label) -> Result<Arc<dyn Sql>> {
+        Err(Error::unavailable("sql is not there yet"))
+    }
+}

@@ -1,0 +1,189 @@
+//! What a group of requests comes to, before anything is written.
+//!
+//! Requests are evaluated in order against the tree and what the group has changed so far, so that each sees the ones
+//! before it. A request that is refused leaves no trace in the group.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+use fjall::Slice;
+use gust_backend::kv::{Condition, PutOptions, Version, Write, check};
+use gust_types::Result;
+
+use super::{
+    engine::Open,
+    keys::{self, StoreKey, Stored},
+};
+
+/// A group under evaluation.
+pub(super) struct Group<'a> {
+    open: &'a Open,
+    now_us: u64,
+    /// What each data key will hold; `None` when it is removed.
+    changes: HashMap<Vec<u8>, Option<Stored>>,
+    /// The last version of each store that the group writes to.
+    versions: HashMap<StoreKey, u64>,
+    /// Index entries that are done with.
+    swept: HashSet<Vec<u8>>,
+}
+
+/// What to hand to the engine. Cloning it is cheap.
+#[derive(Clone)]
+pub(super) struct Plan {
+    pub(super) puts: Vec<(Slice, Slice)>,
+    pub(super) removals: Vec<Slice>,
+}
+
+/// The changes of one request, until it is known to hold.
+struct Draft {
+    changes: HashMap<Vec<u8>, Option<Stored>>,
+    version: u64,
+}
+
+impl<'a> Group<'a> {
+    pub(super) fn new(open: &'a Open, now_us: u64) -> Self {
+        Self {
+            open,
+            now_us,
+            changes: HashMap::new(),
+            versions: HashMap::new(),
+            swept: HashSet::new(),
+        }
+    }
+
+    /// One batch: all of it or nothing.
+    pub(super) fn write(
+        &mut self,
+        store: &StoreKey,
+        batch: Vec<Write>,
+    ) -> Result<Vec<Option<Version>>> {
+        let mut draft = self.draft(store)?;
+        let mut versions = Vec::with_capacity(batch.len());
+        for write in batch {
+            versions.push(self.step(store, &mut draft, write)?);
+        }
+        self.keep(store, draft);
+        Ok(versions)
+    }
+
+    /// Adds to a number.
+    pub(super) fn increment(&mut self, store: &StoreKey, key: String, delta: i64) -> Result<i64> {
+        let there = self.live(&store.data(&key))?;
+        let value = there.as_ref().map(Stored::as_slice);
+        let sum = check::sum(&key, value, delta)?;
+        let expires_us = there.map(|s| s.expires_us).filter(|at| *at != 0);
+        let put = Write::Put {
+            key,
+            value: Bytes::from(sum.to_string()),
+            options: PutOptions {
+                condition: Condition::Always,
+                expires_us,
+            },
+        };
+        self.write(store, vec![put])?;
+        Ok(sum)
+    }
+
+    /// Removes a value whose time is up, unless it was given another meanwhile. Answers whether it was removed.
+    pub(super) fn sweep(&mut self, expires_us: u64, data: Vec<u8>) -> Result<bool> {
+        let found = self.found(&data)?;
+        let is_due = found.is_some_and(|s| s.expires_us == expires_us && !s.is_live(self.now_us));
+        self.swept.insert(keys::expiry(expires_us, &data));
+        if is_due {
+            self.changes.insert(data, None);
+        }
+        Ok(is_due)
+    }
+
+    /// Everything to write, with this commit's number.
+    pub(super) fn plan(mut self, commit: u64) -> Plan {
+        let mut plan = Plan {
+            puts: Vec::with_capacity(self.changes.len() + self.versions.len() + 1),
+            removals: Vec::new(),
+        };
+        for (data, change) in self.changes {
+            match change {
+                Some(stored) => {
+                    if stored.expires_us != 0 {
+                        let entry = keys::expiry(stored.expires_us, &data);
+                        // A key put again with the time that was just swept keeps its entry.
+                        self.swept.remove(&entry);
+                        plan.puts.push((entry.into(), Slice::from([])));
+                    }
+                    plan.puts.push((data.into(), stored.encode().into()));
+                }
+                None => plan.removals.push(data.into()),
+            }
+        }
+        plan.removals
+            .extend(self.swept.into_iter().map(Slice::from));
+        for (store, version) in self.versions {
+            plan.puts
+                .push((store.version().into(), version.to_be_bytes().into()));
+        }
+        if !plan.puts.is_empty() || !plan.removals.is_empty() {
+            plan.puts
+                .push((keys::COMMIT.into(), commit.to_be_bytes().into()));
+        }
+        plan
+    }
+
+    fn step(&self, store: &StoreKey, draft: &mut Draft, write: Write) -> Result<Option<Version>> {
+        let data = store.data(write.key());
+        match write {
+            Write::Put {
+                key,
+                value,
+                options,
+            } => {
+                if options.condition != Condition::Always {
+                    let there = self.version_in(draft, &data)?;
+                    check::condition(&key, options.condition, there)?;
+                }
+                draft.version += 1;
+                let stored = Stored::new(draft.version, options.expires_us, value);
+                draft.changes.insert(data, Some(stored));
+                Ok(Some(Version(draft.version)))
+            }
+            Write::Delete { .. } => {
+                draft.changes.insert(data, None);
+                Ok(None)
+            }
+        }
+    }
+
+    fn version_in(&self, draft: &Draft, data: &[u8]) -> Result<Option<Version>> {
+        let live = match draft.changes.get(data) {
+            Some(change) => change.clone().filter(|s| s.is_live(self.now_us)),
+            None => self.live(data)?,
+        };
+        Ok(live.map(|s| Version(s.version)))
+    }
+
+    fn live(&self, data: &[u8]) -> Result<Option<Stored>> {
+        Ok(self.found(data)?.filter(|s| s.is_live(self.now_us)))
+    }
+
+    fn found(&self, data: &[u8]) -> Result<Option<Stored>> {
+        match self.changes.get(data) {
+            Some(change) => Ok(change.clone()),
+            None => self.open.stored(data),
+        }
+    }
+
+    fn draft(&self, store: &StoreKey) -> Result<Draft> {
+        let version = match self.versions.get(store) {
+            Some(version) => *version,
+            None => self.open.number(&store.version())?,
+        };
+        Ok(Draft {
+            changes: HashMap::new(),
+            version,
+        })
+    }
+
+    fn keep(&mut self, store: &StoreKey, draft: Draft) {
+        self.changes.extend(draft.changes);
+        self.versions.insert(store.clone(), draft.version);
+    }
+}

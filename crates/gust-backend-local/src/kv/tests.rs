@@ -1,0 +1,273 @@
+//! The suite, and what is particular to the local store: files, syncs, faults.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::future;
+use gust_backend::{
+    Backends as _,
+    kv::{Kv, KvExt as _, PutOptions},
+};
+use gust_task::clock;
+use gust_types::{ByteSize, Kind, Label, ProjectName};
+
+use crate::{LocalBackends, Settings};
+
+fn store(backends: &LocalBackends, project: &str, name: &str) -> Arc<dyn Kv> {
+    backends
+        .kv(
+            &ProjectName::new(project).unwrap(),
+            &Label::new(name).unwrap(),
+        )
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passes_the_suite() {
+    let folder = tempfile::tempdir().unwrap();
+    let backends = LocalBackends::open(folder.path()).unwrap();
+    let made = AtomicUsize::new(0);
+    let make = async || {
+        let n = made.fetch_add(1, Ordering::Relaxed);
+        store(&backends, "default", &format!("store{n}"))
+    };
+    gust_backend::kv::suite::run(make).await;
+}
+
+#[tokio::test]
+async fn values_and_versions_survive_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (kept, deleted) = {
+        let backends = LocalBackends::open(folder.path()).unwrap();
+        let kv = store(&backends, "default", "s");
+        let kept = kv.put("kept", Bytes::from("v")).await.unwrap();
+        let deleted = kv.put("deleted", Bytes::from("v")).await.unwrap();
+        kv.delete("deleted").await.unwrap();
+        (kept, deleted)
+    };
+    let backends = LocalBackends::open(folder.path()).unwrap();
+    let kv = store(&backends, "default", "s");
+    let found = kv.get("kept").await.unwrap().unwrap();
+    assert_eq!((found.version, &found.value[..]), (kept, &b"v"[..]));
+    assert!(!kv.exists("deleted").await.unwrap());
+    let again = kv.put("deleted", Bytes::from("v")).await.unwrap();
+    assert!(
+        again > deleted && again > kept,
+        "versions go on after a restart"
+    );
+}
+
+#[tokio::test]
+async fn projects_and_stores_do_not_see_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let backends = LocalBackends::open(folder.path()).unwrap();
+    let places = [("a", "s"), ("b", "s"), ("a", "t"), ("as", "s"), ("a", "ss")];
+    for (project, name) in places {
+        let kv = store(&backends, project, name);
+        assert_eq!(
+            kv.keys(Default::default(), 10).await.unwrap(),
+            (vec![], false)
+        );
+        let first = kv.put("k", Bytes::from(format!("{project}/{name}"))).await;
+        assert_eq!(first.unwrap().0, 1, "versions are counted by store");
+    }
+    for (project, name) in places {
+        let kv = store(&backends, project, name);
+        let value = kv.get("k").await.unwrap().unwrap().value;
+        assert_eq!(value, format!("{project}/{name}"));
+    }
+}
+
+#[tokio::test]
+async fn a_folder_is_held_by_one_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = LocalBackends::open(folder.path()).unwrap();
+    let second = LocalBackends::open(folder.path()).err().unwrap();
+    assert_eq!(second.kind, Kind::Conflict);
+    assert!(second.hint.is_some());
+    let kv = store(&first, "default", "s");
+    drop(first);
+    let closed = kv.get("k").await.err().unwrap();
+    assert_eq!(
+        closed.kind,
+        Kind::Unavailable,
+        "a handle outlives its folder politely"
+    );
+    assert_eq!(
+        kv.put("k", Bytes::new()).await.err().unwrap().kind,
+        Kind::Unavailable
+    );
+    LocalBackends::open(folder.path()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_writers_share_syncs() {
+    let folder = tempfile::tempdir().unwrap();
+    let backends = LocalBackends::open(folder.path()).unwrap();
+    let kv = store(&backends, "default", "s");
+    let writers = (0..128).map(|writer| {
+        let kv = kv.clone();
+        gust_task::spawn("writer", async move {
+            for n in 0..20 {
+                let key = format!("{writer}-{n}");
+                kv.put(&key, Bytes::from(key.clone())).await.unwrap();
+            }
+        })
+    });
+    future::join_all(writers).await;
+    let stats = backends.kv_stats();
+    assert_eq!(stats.writes, 128 * 20);
+    assert!(
+        stats.commits * 8 < stats.writes,
+        "a sync is for many: {stats:?}"
+    );
+    let (keys, _) = kv.keys(Default::default(), usize::MAX).await.unwrap();
+    assert_eq!(keys.len(), 128 * 20);
+}
+
+#[tokio::test]
+async fn expired_values_leave_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = Settings::default();
+    settings.kv.sweep.0 = Duration::from_millis(20);
+    let backends = LocalBackends::open_with(folder.path(), settings).unwrap();
+    let kv = store(&backends, "default", "s");
+    let expires = |us: u64| PutOptions {
+        expires_us: Some(clock::unix_micros() + us),
+        ..PutOptions::default()
+    };
+    for n in 0..50 {
+        kv.put_with(&format!("gone{n}"), Bytes::from("v"), expires(1000))
+            .await
+            .unwrap();
+        kv.put_with(&format!("renewed{n}"), Bytes::from("v"), expires(400_000))
+            .await
+            .unwrap();
+        kv.put(&format!("renewed{n}"), Bytes::from("v"))
+            .await
+            .unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(
+        backends.kv_stats().swept,
+        50,
+        "what was put again is not swept"
+    );
+    let open = backends.kv.engine.try_get().unwrap().unwrap();
+    assert!(open.due(u64::MAX, 10).unwrap().is_empty());
+    let (keys, _) = kv.keys(Default::default(), 1000).await.unwrap();
+    assert_eq!(keys.len(), 50);
+}
+
+/// A small file system of its own; `None`, said aloud, where this user may not mount one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(folder.path())
+            .output();
+        if mounted.is_ok_and(|out| out.status.success()) {
+            return Some(Self(folder));
+        }
+        eprintln!("skipped: mounting a small file system needs root");
+        None
+    }
+
+    fn fill(&self) {
+        let filler = std::fs::File::create(self.path().join("filler")).unwrap();
+        let mut size = 64 << 20;
+        // As much as there is, down to the last page.
+        let mut at = 0;
+        while size >= 4096 {
+            match rustix::fs::fallocate(&filler, rustix::fs::FallocateFlags::empty(), at, size) {
+                Ok(()) => at += size,
+                Err(_) => size /= 2,
+            }
+        }
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.path().join("filler")).unwrap();
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(self.path())
+            .output();
+    }
+}
+
+async fn a_full_disk(reserve: ByteSize) {
+    let Some(disk) = SmallDisk::mount("48m") else {
+        return;
+    };
+    let settings = Settings {
+        disk_reserve: reserve,
+        ..Settings::default()
+    };
+    let backends = LocalBackends::open_with(disk.path(), settings).unwrap();
+    let kv = store(&backends, "default", "s");
+    let value = |n: u32| Bytes::from(vec![n as u8; 100_000]);
+    let mut versions = Vec::new();
+    for n in 0..20u32 {
+        versions.push(kv.put(&format!("before{n}"), value(n)).await.unwrap());
+    }
+    disk.fill();
+    let mut refused = 0;
+    for n in 0..30u32 {
+        match kv.put(&format!("during{n}"), value(n)).await {
+            Ok(version) => versions.push(version),
+            Err(error) => {
+                assert_eq!(error.kind, Kind::Exhausted, "{}", error.chain());
+                refused += 1;
+                assert!(!kv.exists(&format!("during{n}")).await.unwrap());
+            }
+        }
+        let found = kv.get("before7").await.unwrap().unwrap();
+        assert_eq!(found.value, value(7), "reads go on");
+    }
+    assert!(refused > 20, "{refused} of 30 were refused");
+    disk.free();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    versions.push(kv.put("after", value(1)).await.unwrap());
+    assert!(
+        versions.is_sorted() && versions.windows(2).all(|w| w[0] != w[1]),
+        "{versions:?}"
+    );
+    drop(kv);
+    drop(backends);
+    let backends = LocalBackends::open(disk.path()).unwrap();
+    let kv = store(&backends, "default", "s");
+    let (keys, _) = kv.keys(Default::default(), 100).await.unwrap();
+    assert_eq!(keys.len(), 50 - refused + 1);
+    for key in keys {
+        assert_eq!(kv.get(&key).await.unwrap().unwrap().value.len(), 100_000);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_and_recovers_with_a_reserve() {
+    a_full_disk(ByteSize::mib(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_and_recovers_without_a_reserve() {
+    a_full_disk(ByteSize(0)).await;
+}
