@@ -227,7 +227,7 @@ struct Wire {
 impl Wire {
     fn new(runtime: tokio::runtime::Handle, timeout: Duration) -> Self {
         let provider = rustls::crypto::ring::default_provider();
-        let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+        let roots = webpki_roots::TLS_SERVER_ROOTS.to_vec();
         let tls = rustls::ClientConfig::builder_with_provider(provider.into())
             .with_safe_default_protocol_versions()
             .map(|builder| {

@@ -1,4 +1,10 @@
 //! What a scrape shows.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests may"
+)]
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,10 @@
 //! Spans really leave: a small collector takes them over HTTP.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests may"
+)]
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
