@@ -6,7 +6,7 @@
 //! globs, and `keys` lists every key (the reference page is made of it).
 #![warn(missing_docs)]
 
-pub mod check;
+mod check;
 mod draft;
 pub mod error;
 mod files;
