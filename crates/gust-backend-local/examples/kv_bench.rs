@@ -73,7 +73,10 @@ async fn write(kv: Arc<dyn Kv>, writer: usize, until: std::time::Instant) -> Res
 
 async fn run(arguments: Arguments) -> Result<()> {
     let temporary = tempfile::tempdir().map_err(|e| Error::internal("no folder").because(e))?;
-    let folder = arguments.folder.as_deref().unwrap_or(temporary.path());
+    let folder = arguments
+        .folder
+        .as_deref()
+        .unwrap_or_else(|| temporary.path());
     let backends = LocalBackends::open(folder)?;
     let kv = backends.kv(&ProjectName::default_project(), &Label::new("bench")?)?;
     let start = clock::now();

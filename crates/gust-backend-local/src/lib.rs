@@ -7,11 +7,12 @@
 
 mod disk;
 pub mod kv;
+pub mod sql;
 
 use std::{path::Path, sync::Arc};
 
 use gust_backend::{Backends, kv::Kv, sql::Sql};
-use gust_types::{ByteSize, Error, Label, ProjectName, Result};
+use gust_types::{ByteSize, Label, ProjectName, Result};
 use serde::{Deserialize, Serialize};
 
 /// How the local backends behave.
@@ -22,6 +23,8 @@ pub struct Settings {
     pub disk_reserve: ByteSize,
     /// Key-value stores.
     pub kv: kv::Settings,
+    /// SQL databases.
+    pub sql: sql::Settings,
 }
 
 impl Default for Settings {
@@ -29,6 +32,7 @@ impl Default for Settings {
         Self {
             disk_reserve: ByteSize::mib(16),
             kv: kv::Settings::default(),
+            sql: sql::Settings::default(),
         }
     }
 }
@@ -36,6 +40,7 @@ impl Default for Settings {
 /// The backends of one data folder. One process at a time holds a folder; dropping this lets it go.
 pub struct LocalBackends {
     kv: kv::Stores,
+    sql: sql::Databases,
 }
 
 impl LocalBackends {
@@ -49,6 +54,7 @@ impl LocalBackends {
         let folder = folder.as_ref();
         let disk = disk::Disk::new(folder, settings.disk_reserve)?;
         Ok(Self {
+            sql: sql::Databases::new(&folder.join("sql"), disk.clone(), &settings.sql),
             kv: kv::Stores::open(&folder.join("kv"), disk, settings.kv)?,
         })
     }
@@ -64,7 +70,7 @@ impl Backends for LocalBackends {
         Ok(Arc::new(self.kv.store(project, name)))
     }
 
-    fn sql(&self, _project: &ProjectName, _name: &Label) -> Result<Arc<dyn Sql>> {
-        Err(Error::unavailable("sql is not there yet"))
+    fn sql(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Sql>> {
+        Ok(Arc::new(self.sql.database(project, name)))
     }
 }

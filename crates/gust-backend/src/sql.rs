@@ -1,4 +1,7 @@
-//! The SQL seam (SQLite's dialect; PostgreSQL comes behind a seam of its own dialect).
+//! The SQL seam (SQLite's dialect; PostgreSQL comes behind a seam of its own dialect). The checks that every
+//! implementation passes are in [`suite`].
+
+pub mod suite;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -27,12 +30,12 @@ pub struct Rows {
     pub rows: BoxStream<'static, Result<Vec<Value>>>,
 }
 
-/// What a write did on its connection.
+/// What the writes of a connection did, as SQLite counts it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Effect {
-    /// Rows changed by the last statement.
+    /// Rows changed by the connection's last INSERT, UPDATE or DELETE; 0 when there was none.
     pub changes: u64,
-    /// Row id of the last insert.
+    /// Row id of the connection's last INSERT; 0 when there was none.
     pub last_insert_rowid: i64,
 }
 
@@ -45,7 +48,8 @@ pub struct SqlLimits {
     pub result: usize,
     /// Bytes of the database.
     pub database: u64,
-    /// How long one statement may run.
+    /// How long one statement may run, waiting for other writers included; waiting for whoever reads its rows counts
+    /// by the row.
     pub time: std::time::Duration,
 }
 
@@ -58,11 +62,17 @@ pub trait Sql: Send + Sync {
     fn limits(&self) -> SqlLimits;
 }
 
-/// One connection. A statement that failed leaves it usable. Errors: `Invalid`/Function for bad SQL.
+/// One connection. A statement that failed leaves it usable; one that was stopped half-way (time, a dropped future)
+/// may have rolled its transaction back.
+///
+/// Errors: `Invalid` for SQL that is malformed or does not fit its parameters, `Conflict` for a broken constraint or a
+/// transaction overtaken by another, `Denied` for what guests may not do, `Exhausted` over a limit, `Timeout` for
+/// time; all of them blame the function. Exactly one statement is taken at a time.
 #[async_trait]
 pub trait Connection: Send + Sync {
-    /// Runs one statement. A write (outside a transaction) or a COMMIT is durable when this answers.
+    /// Runs one statement. A write (outside a transaction) or a COMMIT is durable when this answers. Rows are read
+    /// as they are consumed; running another statement meanwhile keeps the rest of them in memory.
     async fn execute(&self, statement: &str, parameters: Vec<Value>) -> Result<Rows>;
-    /// What the last `execute` did.
+    /// What the writes so far did.
     async fn effect(&self) -> Result<Effect>;
 }

@@ -1,0 +1,211 @@
+//! Lends connections. Idle ones stay open, the least recently used go first when they are too many.
+
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use gust_backend::sql::{Effect, Rows, SqlLimits, Value};
+use gust_types::{Error, Label, ProjectName, Result};
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::{
+    Settings,
+    rows::Run,
+    worker::{JOBS, Job, Worker},
+};
+use crate::disk::Disk;
+
+/// Which database.
+pub(super) type DatabaseKey = (ProjectName, Label);
+
+/// How long a borrower waits for a place.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) struct Pool {
+    folder: PathBuf,
+    disk: Disk,
+    limits: SqlLimits,
+    places: Arc<Semaphore>,
+    idle: Mutex<Idle>,
+}
+
+struct Idle {
+    /// The least recently used first.
+    connections: VecDeque<(DatabaseKey, mpsc::Sender<Job>)>,
+    most: usize,
+    closed: bool,
+}
+
+/// A connection on loan.
+pub(super) struct Lent {
+    jobs: mpsc::Sender<Job>,
+    /// The statement that was started last.
+    last: Mutex<Option<Arc<Run>>>,
+}
+
+// === impl Pool ===
+
+impl Pool {
+    pub(super) fn new(folder: &Path, disk: Disk, settings: &Settings) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            disk,
+            limits: settings.limits(),
+            places: Arc::new(Semaphore::new(settings.connections.max(1) as usize)),
+            idle: Mutex::new(Idle {
+                connections: VecDeque::new(),
+                most: settings.idle as usize,
+                closed: false,
+            }),
+        }
+    }
+
+    pub(super) fn limits(&self) -> SqlLimits {
+        self.limits
+    }
+
+    pub(super) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// A connection to this database; waits for a place if all are taken.
+    pub(super) async fn lend(
+        self: &Arc<Self>,
+        project: &ProjectName,
+        name: &Label,
+    ) -> Result<Lent> {
+        let place = tokio::time::timeout(PATIENCE, self.places.clone().acquire_owned()).await;
+        let permit = place
+            .map_err(|_| Error::unavailable("too many database connections are in use"))?
+            .map_err(|_| closed())?;
+        let key = (project.clone(), name.clone());
+        let jobs = match self.take(&key)? {
+            Some(jobs) => jobs,
+            None => self.start(key)?,
+        };
+        let (ready, opened) = oneshot::channel();
+        let begin = Job::Begin { permit, ready };
+        jobs.send(begin).await.map_err(|_| closed())?;
+        opened.await.map_err(|_| closed())??;
+        Ok(Lent {
+            jobs,
+            last: Mutex::new(None),
+        })
+    }
+
+    /// Takes a connection back; false when it is not wanted any more.
+    pub(super) fn put_back(&self, key: DatabaseKey, jobs: mpsc::Sender<Job>) -> bool {
+        let mut idle = self.idle.lock();
+        if idle.closed || idle.most == 0 {
+            return false;
+        }
+        idle.connections.push_back((key, jobs));
+        if idle.connections.len() > idle.most {
+            // Its thread sees that nobody can send any more, and ends.
+            idle.connections.pop_front();
+        }
+        true
+    }
+
+    /// Closes what is idle; connections on loan close when they come back.
+    pub(super) fn close(&self) {
+        self.places.close();
+        let mut idle = self.idle.lock();
+        idle.closed = true;
+        idle.connections.clear();
+    }
+
+    fn take(&self, key: &DatabaseKey) -> Result<Option<mpsc::Sender<Job>>> {
+        let mut idle = self.idle.lock();
+        if idle.closed {
+            return Err(closed());
+        }
+        // The most recently used: its pages are in memory.
+        let at = idle.connections.iter().rposition(|(k, _)| k == key);
+        Ok(at
+            .and_then(|at| idle.connections.remove(at))
+            .map(|(_, jobs)| jobs))
+    }
+
+    fn start(self: &Arc<Self>, key: DatabaseKey) -> Result<mpsc::Sender<Job>> {
+        let (sender, receiver) = mpsc::channel(JOBS);
+        // Names have no dots, slashes or zero bytes, so they are safe in a path.
+        let path = self
+            .folder
+            .join(key.0.as_str())
+            .join(format!("{}.db", key.1));
+        let worker = Worker::new(self.clone(), key, path, self.limits);
+        std::thread::Builder::new()
+            .name("sql".to_owned())
+            .spawn(move || worker.run(receiver))
+            .map_err(|e| Error::unavailable("cannot start a database thread").because(e))?;
+        Ok(sender)
+    }
+}
+
+fn closed() -> Error {
+    Error::unavailable("database is closed")
+}
+
+// === impl Lent ===
+
+impl Lent {
+    pub(super) async fn execute(&self, statement: String, parameters: Vec<Value>) -> Result<Rows> {
+        let run = Run::new();
+        if let Some(before) = self.last.lock().replace(run.clone()) {
+            before.hurry();
+        }
+        let (head, answer) = oneshot::channel();
+        let job = Job::Execute {
+            statement,
+            parameters,
+            run: run.clone(),
+            head,
+        };
+        // Whoever stops waiting stops the statement.
+        let guard = CancelOnDrop(Some(run));
+        self.jobs.send(job).await.map_err(|_| closed())?;
+        let answer = answer.await.map_err(|_| closed())?;
+        guard.disarm();
+        answer
+    }
+
+    pub(super) async fn effect(&self) -> Result<Effect> {
+        if let Some(before) = &*self.last.lock() {
+            before.hurry();
+        }
+        let (answer, reply) = oneshot::channel();
+        let job = Job::Effect { answer };
+        self.jobs.send(job).await.map_err(|_| closed())?;
+        reply.await.map_err(|_| closed())
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // Rows may be read after the connection's handle is gone, but nobody waits for them: they have to fit.
+        if let Some(run) = self.last.lock().take() {
+            run.hurry();
+        }
+    }
+}
+
+struct CancelOnDrop(Option<Arc<Run>>);
+
+impl CancelOnDrop {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(run) = self.0.take() {
+            run.cancel();
+        }
+    }
+}
