@@ -11,7 +11,9 @@ export function serve(answer) {
       try {
         return respond(await answer(read(incoming)));
       } catch (e) {
-        console.error(e instanceof Error ? `${e}\n${e.stack}` : JSON.stringify(e));
+        // An interface's own error lies in `payload`.
+        const what = e.payload === undefined ? String(e) : JSON.stringify(e.payload);
+        console.error(`${what}\n${e.stack ?? ''}`);
         return respond(text('internal error\n', 500));
       }
     },

@@ -23,6 +23,7 @@ impl Guest for Faults {
                 text(out, 200, "spun\n");
             }
             ["alloc"] => text(out, 200, &format!("{} MiB\n", faults::allocate(None))),
+            ["alloc-all"] => text(out, 200, &format!("{} MiB\n", faults::allocate_all())),
             ["alloc", mib] => {
                 let got = faults::allocate(Some(number(mib) as usize));
                 text(out, 200, &format!("{got} MiB\n"));

@@ -24,6 +24,7 @@ impl Guest for Faults {
                 text(200, "spun\n")
             }
             ["alloc"] => text(200, format!("{} MiB\n", faults::allocate(None))),
+            ["alloc-all"] => text(200, format!("{} MiB\n", faults::allocate_all())),
             ["alloc", mib] => text(
                 200,
                 format!("{} MiB\n", faults::allocate(Some(number(mib) as usize))),

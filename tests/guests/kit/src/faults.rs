@@ -25,19 +25,31 @@ pub fn spin_ms(ms: u64) {
     }
 }
 
-/// Allocates and touches up to `limit` MiB and keeps them; returns how many MiB it got.
+/// Allocates and touches `limit` MiB, or more and more; gives up as a program does when there is no memory left.
 pub fn allocate(limit: Option<usize>) -> usize {
     let mut kept: Vec<Vec<u8>> = Vec::new();
     while limit.is_none_or(|limit| kept.len() < limit) {
-        let mut block = Vec::new();
-        if block.try_reserve_exact(MIB).is_err() {
-            break;
-        }
-        block.resize(MIB, 0);
-        block.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
-        kept.push(black_box(block));
+        kept.push(touched(Vec::with_capacity(MIB)));
     }
     kept.len()
+}
+
+/// Allocates and touches until there is no more, and lives on; returns how many MiB it got.
+pub fn allocate_all() -> usize {
+    let mut kept: Vec<Vec<u8>> = Vec::new();
+    loop {
+        let mut block = Vec::new();
+        if block.try_reserve_exact(MIB).is_err() || kept.try_reserve(1).is_err() {
+            return kept.len();
+        }
+        kept.push(touched(block));
+    }
+}
+
+fn touched(mut block: Vec<u8>) -> Vec<u8> {
+    block.resize(MIB, 0);
+    block.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
+    black_box(block)
 }
 
 /// Calls itself until the stack is gone. Frames are small, so that it is the host's stack and not the guest's own.

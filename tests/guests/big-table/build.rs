@@ -1,0 +1,3 @@
+fn main() {
+    println!("cargo::rustc-link-arg-cdylib=--table-base=20000000");
+}
