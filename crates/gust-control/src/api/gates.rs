@@ -1,0 +1,142 @@
+//! What every request passes before its handler.
+
+use std::{
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use futures::FutureExt as _;
+use gust_types::{Blame, Error, Kind};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use tokio::sync::Semaphore;
+
+use super::error::{self, ApiError};
+use crate::control::Control;
+
+/// Requests under way at once; streams count until their head is sent.
+const REQUESTS: usize = 256;
+/// The longest wait for the head of an answer, but for those that take as long as a guest or a line takes.
+const HEAD: Duration = Duration::from_secs(60);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+static PLACES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(REQUESTS));
+
+/// Under which the log knows the request.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) Arc<str>);
+
+/// Who is at the other end of the connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// All gates, in order.
+pub(super) async fn pass(
+    State(control): State<Control>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let id = RequestId(gust_task::ids::call_id().to_string().into());
+    request.extensions_mut().insert(id.clone());
+    let mut response = match admit(&control, request, next).await {
+        Ok(response) => response,
+        Err(error) => error.into_response(),
+    };
+    error::finish(&mut response, &id);
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id.0) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn admit(control: &Control, request: Request, next: Next) -> Result<Response, ApiError> {
+    let _place = PLACES
+        .try_acquire()
+        .map_err(|_| Error::unavailable("the control api has too many requests under way"))?;
+    authorize(control, &request)?;
+    let unbounded = takes_its_time(request.uri().path());
+    let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let ended = match unbounded {
+        true => handled.await,
+        false => tokio::time::timeout(HEAD, handled).await.map_err(|_| {
+            Error::new(
+                Kind::Timeout,
+                Blame::Platform,
+                "the control api took too long",
+            )
+        })?,
+    };
+    ended.map_err(|panic| {
+        tracing::error!(panic = gust_task::panic_text(&*panic), "a handler panicked");
+        Error::internal("a handler panicked").into()
+    })
+}
+
+/// Uploads and invokes bound their own waits.
+fn takes_its_time(path: &str) -> bool {
+    path.ends_with("/invoke") || path.starts_with("/v1/artifacts/")
+}
+
+/// Below `/v1` the token is needed; metrics are open to this machine only.
+fn authorize(control: &Control, request: &Request) -> Result<(), ApiError> {
+    let path = request.uri().path();
+    let open = match path {
+        "/healthz" | "/readyz" | "/openapi.json" => true,
+        "/metrics" => request
+            .extensions()
+            .get::<Peer>()
+            .is_some_and(|peer| peer.0.ip().to_canonical().is_loopback()),
+        _ => false,
+    };
+    if open || bearer(request.headers()).is_some_and(|token| control.0.tokens.allow(token)) {
+        return Ok(());
+    }
+    let error = Error::denied("the node's token is needed")
+        .hint("send it as a bearer token; the node wrote it to the file token in its data folder");
+    Err(ApiError::with(error, StatusCode::UNAUTHORIZED))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bearer_token_is_one() {
+        for (value, token) in [
+            ("Bearer abc", Some("abc")),
+            ("bearer  abc", Some("abc")),
+            ("Basic abc", None),
+            ("abc", None),
+            ("Bearer", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            assert_eq!(bearer(&headers), token, "{value}");
+        }
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+}

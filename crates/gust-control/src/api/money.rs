@@ -1,0 +1,102 @@
+//! Usage, bills and budgets.
+
+use axum::extract::State;
+use gust_api::usage::{
+    Bill, BillQuery, Budget, BudgetState, RecordQuery, Records, UsageQuery, UsageReport,
+};
+use gust_types::ProjectName;
+use http::StatusCode;
+
+use super::{
+    error::ApiResult,
+    extract::{Answer, Json, Path, Query, ok},
+};
+use crate::control::Control;
+
+/// What a project's calls took, summed.
+#[utoipa::path(
+    get, path = "/v1/projects/{project}/usage", tag = "money", params(("project" = String, Path), UsageQuery),
+    responses((status = 200, body = UsageReport))
+)]
+pub(crate) async fn usage(
+    State(control): State<Control>,
+    Path(project): Path<ProjectName>,
+    Query(query): Query<UsageQuery>,
+) -> ApiResult<Answer<UsageReport>> {
+    Ok(ok(control.usage(&project, query).await?))
+}
+
+/// What single calls took, newest first.
+#[utoipa::path(
+    get, path = "/v1/projects/{project}/records", tag = "money", params(("project" = String, Path), RecordQuery),
+    responses((status = 200, body = Records))
+)]
+pub(crate) async fn records(
+    State(control): State<Control>,
+    Path(project): Path<ProjectName>,
+    Query(query): Query<RecordQuery>,
+) -> ApiResult<Answer<Records>> {
+    Ok(ok(control.records(&project, query).await?))
+}
+
+/// What a month costs, by function.
+#[utoipa::path(
+    get, path = "/v1/projects/{project}/bill", tag = "money", params(("project" = String, Path), BillQuery),
+    responses((status = 200, body = Bill))
+)]
+pub(crate) async fn bill(
+    State(control): State<Control>,
+    Path(project): Path<ProjectName>,
+    Query(query): Query<BillQuery>,
+) -> ApiResult<Answer<Bill>> {
+    Ok(ok(control.bill(&project, query).await?))
+}
+
+/// The project's budget and how much of it is used.
+#[utoipa::path(
+    get, path = "/v1/projects/{project}/budget", tag = "money", params(("project" = String, Path)),
+    responses((status = 200, body = BudgetState))
+)]
+pub(crate) async fn budget(
+    State(control): State<Control>,
+    Path(project): Path<ProjectName>,
+) -> ApiResult<Answer<BudgetState>> {
+    Ok(ok(control.budget(&project).await?))
+}
+
+/// Sets what the project may cost in a month; calls are refused once that is reached.
+#[utoipa::path(
+    put, path = "/v1/projects/{project}/budget", tag = "money", params(("project" = String, Path)),
+    request_body = Budget, responses((status = 200, body = BudgetState))
+)]
+pub(crate) async fn set_budget(
+    State(control): State<Control>,
+    Path(project): Path<ProjectName>,
+    Json(budget): Json<Budget, 4096>,
+) -> ApiResult<Answer<BudgetState>> {
+    let ours = control.clone();
+    let state = control
+        .whole("set a budget", async move {
+            ours.set_budget(&project, Some(budget)).await
+        })
+        .await?;
+    Ok(ok(state))
+}
+
+/// Lifts the project's budget.
+#[utoipa::path(
+    delete, path = "/v1/projects/{project}/budget", tag = "money", params(("project" = String, Path)),
+    responses((status = 204, description = "There is none now."))
+)]
+pub(crate) async fn clear_budget(
+    State(control): State<Control>,
+    Path(project): Path<ProjectName>,
+) -> ApiResult<StatusCode> {
+    let ours = control.clone();
+    control
+        .whole("lift a budget", async move {
+            ours.set_budget(&project, None).await
+        })
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,231 @@
+//! Is this an app that may be deployed? Pure: what is said here follows from the app, the ceilings and the values set.
+//!
+//! The manifest's reader has said most of it before, with lines and columns; but anybody may speak the API.
+//! Artifacts, hosts that other apps claim and what the code itself is are checked where they are known.
+
+mod files;
+mod limits;
+mod routes;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gust_types::{
+    AppSpec, Digest, Error, Limits, Result,
+    app::{FunctionSpec, RouteTarget, Source},
+    outbound::Outbound,
+    template,
+};
+
+/// Functions of one app.
+pub(crate) const MAX_FUNCTIONS: usize = 1000;
+/// Routes of one app.
+const MAX_ROUTES: usize = 2000;
+/// Variables of one app, and values set for it.
+pub(crate) const MAX_VARIABLES: usize = 1000;
+/// Bytes of one value.
+pub(crate) const MAX_VALUE: usize = 64 << 10;
+/// Entries of one of a function's lists.
+const MAX_LIST: usize = 256;
+/// Bytes of a text for people.
+const MAX_TEXT: usize = 4 << 10;
+/// Environment variables of one function, in bytes.
+const MAX_ENVIRONMENT: usize = 64 << 10;
+
+/// Checks everything that follows from the app alone. `values` are those that are set, defaults not among them.
+pub(crate) fn app(
+    spec: &AppSpec,
+    values: &BTreeMap<String, String>,
+    ceilings: &Limits,
+) -> Result<()> {
+    if spec.functions.is_empty() && spec.routes.is_empty() {
+        return Err(Error::invalid("the app has no functions and no routes"));
+    }
+    at_most("functions", spec.functions.len(), MAX_FUNCTIONS)?;
+    at_most("routes", spec.routes.len(), MAX_ROUTES)?;
+    at_most("variables", spec.variables.len(), MAX_VARIABLES)?;
+    text("version", &spec.version)?;
+    text("description", &spec.description)?;
+    variables(spec, values)?;
+    routes::hosts(&spec.hosts)?;
+    routes::check(spec)?;
+    let known = effective(spec, values);
+    for (name, function) in &spec.functions {
+        check_function(function, &known, ceilings).map_err(|e| within(name, e))?;
+    }
+    Ok(())
+}
+
+/// The app's variables that have a value: set, or by default.
+pub(crate) fn effective(
+    spec: &AppSpec,
+    values: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    crate::variables::effective(&spec.variables, values)
+}
+
+/// Every artifact the app needs, with the size it is said to have.
+pub(crate) fn artifacts(spec: &AppSpec) -> Result<BTreeMap<Digest, u64>> {
+    let mut found = BTreeMap::new();
+    let mut add = |what: &dyn std::fmt::Display, source: &Source| {
+        let (digest, size) = artifact(source).map_err(|e| within(what, e))?;
+        match found.insert(digest, size) {
+            Some(other) if other != size => Err(Error::invalid(format!(
+                "two sizes are given for one artifact: {digest}"
+            ))),
+            _ => Ok(()),
+        }
+    };
+    for (name, function) in &spec.functions {
+        add(name, &function.source)?;
+        for file in &function.files {
+            add(name, &file.source)?;
+        }
+    }
+    for route in &spec.routes {
+        if let RouteTarget::Files { files, .. } = &route.target {
+            for file in files {
+                add(&"static files", &file.source)?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The artifact of a source; a node knows no paths.
+pub(crate) fn artifact(source: &Source) -> Result<(Digest, u64)> {
+    match source {
+        Source::Artifact { digest, size } => Ok((*digest, *size)),
+        Source::Path(path) => Err(Error::invalid(format!(
+            "a node takes uploaded artifacts, not paths: {path:?}"
+        ))
+        .hint("deploy with the command line, which uploads them first")),
+    }
+}
+
+fn check_function(
+    function: &FunctionSpec,
+    known: &BTreeMap<String, String>,
+    ceilings: &Limits,
+) -> Result<()> {
+    artifact(&function.source)?;
+    text("description", &function.description)?;
+    environment(&function.environment)?;
+    limits::check(&function.limits, ceilings)?;
+    limits::check_reuse(&function.reuse)?;
+    files::check(&function.files)?;
+    unique(
+        "key-value stores",
+        function.kv.iter().map(ToString::to_string),
+    )?;
+    unique(
+        "sql databases",
+        function.sql.iter().map(ToString::to_string),
+    )?;
+    at_most("outbound hosts", function.outbound.len(), MAX_LIST)?;
+    at_most("variables", function.variables.len(), MAX_VARIABLES)?;
+    for (name, value) in &function.variables {
+        variable_name(name)?;
+        template::expand(value, known).map_err(|e| within(name, e))?;
+    }
+    let outbound: Vec<String> = function
+        .outbound
+        .iter()
+        .map(|pattern| template::expand(pattern, known))
+        .collect::<Result<_>>()?;
+    Outbound::parse(&outbound)?;
+    match &function.health {
+        Some(health) => limits::check_health(health),
+        None => Ok(()),
+    }
+}
+
+fn environment(variables: &BTreeMap<String, String>) -> Result<()> {
+    let bytes: usize = variables.iter().map(|(k, v)| k.len() + v.len() + 2).sum();
+    at_most("bytes of environment variables", bytes, MAX_ENVIRONMENT)?;
+    for (name, value) in variables {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return Err(Error::invalid(format!(
+                "not an environment variable: {name:?}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn variables(spec: &AppSpec, values: &BTreeMap<String, String>) -> Result<()> {
+    for (name, variable) in &spec.variables {
+        variable_name(name)?;
+        text("description", &variable.description)?;
+        at_most(
+            "bytes of a default",
+            variable.default.as_ref().map_or(0, String::len),
+            MAX_VALUE,
+        )?;
+    }
+    let unset: Vec<&str> = spec
+        .variables
+        .iter()
+        .filter(|(name, v)| v.required && v.default.is_none() && !values.contains_key(*name))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if unset.is_empty() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "required variables are not set: {}",
+        unset.join(", ")
+    ))
+    .hint("set each with: gust secret set NAME"))
+}
+
+/// Lower-case letters, digits and `_`, starting with a letter.
+pub(crate) fn variable_name(name: &str) -> Result<()> {
+    let valid = name.len() <= 63
+        && name.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if valid {
+        return Ok(());
+    }
+    Err(
+        Error::invalid(format!("not the name of a variable: {name:?}")).hint(
+            "use lower-case letters, digits and '_', start with a letter, 63 characters at most",
+        ),
+    )
+}
+
+fn unique(what: &str, labels: impl ExactSizeIterator<Item = String>) -> Result<()> {
+    at_most(what, labels.len(), MAX_LIST)?;
+    let mut seen = BTreeSet::new();
+    for label in labels {
+        if !seen.insert(label.clone()) {
+            return Err(Error::invalid(format!(
+                "named twice among the {what}: {label:?}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn text(what: &str, text: &str) -> Result<()> {
+    at_most(&format!("bytes of {what}"), text.len(), MAX_TEXT)
+}
+
+fn at_most(what: &str, count: usize, most: usize) -> Result<()> {
+    if count <= most {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "too many {what}, {most} at most: {count}"
+    )))
+}
+
+/// The same error, saying where.
+pub(crate) fn within(place: impl std::fmt::Display, mut error: Error) -> Error {
+    error.message = format!("{place}: {}", error.message);
+    error
+}
+
+#[cfg(test)]
+mod tests;
