@@ -2,12 +2,25 @@
 
 use std::sync::Arc;
 
+use gust_telemetry::FunctionMetrics;
 use gust_types::{FunctionKey, Limits, Revision};
+
+use crate::{
+    acquire::{Pool, bury},
+    admit::{Lane, Tenant},
+    engine::Engine,
+};
 
 /// One revision of a function that is, or was, routed to.
 pub struct FunctionEntry {
     key: Arc<FunctionKey>,
     revision: Arc<Revision>,
+    /// Its queue, the same one for all revisions of the function.
+    pub(crate) lane: Arc<Lane>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) tenant: Arc<Tenant>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) metrics: FunctionMetrics,
 }
 
 /// How a function is doing.
@@ -30,6 +43,24 @@ pub struct FunctionState {
 // === impl FunctionEntry ===
 
 impl FunctionEntry {
+    pub(crate) fn new(
+        revision: Arc<Revision>,
+        lane: Arc<Lane>,
+        tenant: Arc<Tenant>,
+        engine: Arc<Engine>,
+        metrics: FunctionMetrics,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            key: Arc::new(revision.key.clone()),
+            revision,
+            lane,
+            pool: Arc::default(),
+            tenant,
+            engine,
+            metrics,
+        })
+    }
+
     /// Its name, shared: put it into [`gust_types::Call::function`].
     pub fn key(&self) -> &Arc<FunctionKey> {
         &self.key
@@ -43,5 +74,25 @@ impl FunctionEntry {
     /// What it may take.
     pub fn limits(&self) -> &Limits {
         &self.revision.spec.limits
+    }
+
+    /// How it is doing.
+    pub fn state(&self) -> FunctionState {
+        let (idle, busy) = self.pool.count();
+        FunctionState {
+            key: FunctionKey::clone(&self.key),
+            revision: self.revision.number,
+            resident: self.pool.mapped().is_some(),
+            idle,
+            busy,
+            queued: self.lane.queued(),
+        }
+    }
+
+    /// It is replaced or removed: gives up what is idle, at once; calls under way finish on what they have.
+    pub(crate) fn retire(&self) {
+        let unloaded = self.pool.retire();
+        self.engine.shelf.removed(&unloaded);
+        bury(unloaded);
     }
 }

@@ -5,23 +5,38 @@
 //! Start with [`Dispatcher`], then `path.rs`, which walks the stages in order; each stage is a file of its name.
 #![warn(missing_docs)]
 
+mod acquire;
+mod admit;
+mod call;
+mod engine;
 mod entry;
-pub mod metrics;
+mod path;
+mod peers;
+mod probe;
+mod publish;
 pub mod refused;
 pub mod route;
 mod settings;
+mod settle;
+mod sweep;
+
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 
 use gust_backend::Backends;
 use gust_meter::Meter;
 use gust_runtime::{Artifacts, Runtime, logs::LogSink};
+use gust_task::clock;
+use gust_telemetry::PathMetrics;
 use gust_types::{
     AppName, Call, Deployment, Error, FunctionKey, ProjectName, Reply, Result, Revision,
 };
 
+use engine::Engine;
 pub use entry::{FunctionEntry, FunctionState};
-pub use metrics::PathMetrics;
+use publish::Published;
 pub use refused::{Refusal, Refused};
 pub use route::{FileSite, FixedResponse, Routed, SiteFile, Target};
 pub use settings::Settings;
@@ -39,13 +54,13 @@ pub struct Parts {
     /// Knows where the bytes of artifacts are.
     pub artifacts: Arc<dyn Artifacts>,
     /// Sees the stages.
-    pub metrics: Arc<dyn PathMetrics>,
+    pub metrics: PathMetrics,
 }
 
-/// The engine. Clones are handles to the same one.
+/// The engine. Clones are handles to the same one; it ends with the last of them.
 #[derive(Clone)]
 pub struct Dispatcher {
-    settings: Arc<Settings>,
+    core: Arc<Core>,
 }
 
 /// An app that [`Dispatcher::replace_all`] could not take.
@@ -59,59 +74,83 @@ pub struct Rejected {
     pub error: Error,
 }
 
+/// What the handles share.
+pub(crate) struct Core {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) published: Published,
+}
+
+/// How often a drain looks whether calls are left.
+const DRAIN_LOOK: Duration = Duration::from_millis(5);
+
 // === impl Dispatcher ===
 
 impl Dispatcher {
     /// An engine without apps. Needs a tokio runtime around it: idle instances are swept by a task.
     pub fn new(settings: Settings, parts: Parts) -> Self {
-        let _ = parts;
-        Self {
-            settings: Arc::new(settings),
-        }
+        let core = Arc::new_cyclic(|core| Core {
+            published: Published::new(&settings.domain),
+            engine: Arc::new(Engine::new(
+                settings,
+                parts,
+                Arc::new(peers::Door(core.clone())),
+            )),
+        });
+        sweep::start(&core);
+        Self { core }
     }
 
-    /// Adds an app, or replaces it atomically: requests routed before go to the old revisions, later ones to the new.
+    /// Adds an app, or replaces it atomically: no request fails because of it, and later ones go to the new revisions.
     /// Refused whole, with nothing changed, when a route, a host or a binding is at fault. Takes well under 2 ms.
     pub fn deploy(&self, deployment: Deployment) -> Result<()> {
-        let _ = deployment;
-        Err(Error::internal("not assembled yet"))
+        self.core.published.deploy(&self.core.engine, &deployment)
     }
 
     /// Serves exactly these apps. Those that cannot be taken are handed back; the rest is served.
     pub fn replace_all(&self, all: Vec<Deployment>) -> Vec<Rejected> {
-        let _ = all;
-        Vec::new()
+        self.core.published.replace_all(&self.core.engine, &all)
     }
 
     /// Stops serving an app; calls in flight finish. False when there was none.
     pub fn remove(&self, project: &ProjectName, app: &AppName) -> bool {
-        let _ = (project, app);
-        false
+        self.core.published.remove(&self.core.engine, project, app)
     }
 
     /// route: what answers this request. Reads one atomic pointer.
     pub fn route(&self, request: &http::request::Parts) -> Result<Routed> {
-        let _ = request;
-        Err(Error::internal("not assembled yet"))
+        self.core.published.table().route(request)
     }
 
-    /// admit, acquire, call and settle for a request that was routed to a function. Sets the guest-facing headers of
-    /// the route; applies the function's limits. A refusal is found by [`Refused::of`] in the error.
-    pub async fn dispatch(&self, call: Call, routed: &Routed) -> Result<Reply> {
-        let _ = (call, routed);
-        Err(Error::internal("not assembled yet"))
+    /// admit, acquire, call and settle, for a request that was routed to a function. Sets the guest-facing headers of
+    /// the route and applies the function's limits. A refusal is found by [`Refused::of`] in the error.
+    pub async fn dispatch(&self, mut call: Call, routed: &Routed) -> Result<Reply> {
+        let Target::Function(entry) = &routed.target else {
+            return Err(Error::internal("only a function can be called"));
+        };
+        let peer = call.origin.peer;
+        let (mut head, body) = call.request.into_parts();
+        route::headers::strip_host(&mut head.headers);
+        route::headers::set(routed, &head.uri, &mut head.headers, peer);
+        call.request = http::Request::from_parts(head, body);
+        path::walk(call, entry).await
     }
 
-    /// The same for a function by name, private or not: `gust invoke`, and events.
+    /// The same for the function that the call names, private or not: `gust invoke`, and events.
     pub async fn invoke(&self, call: Call) -> Result<Reply> {
-        let _ = call;
-        Err(Error::internal("not assembled yet"))
+        let entry = self
+            .function(&call.function)
+            .ok_or_else(|| Error::not_found(format!("no such function: {}", call.function)))?;
+        let routed = Routed::whole(Target::Function(entry));
+        self.dispatch(call, &routed).await
     }
 
     /// The current revision of a function.
     pub fn function(&self, key: &FunctionKey) -> Option<Arc<FunctionEntry>> {
-        let _ = key;
-        None
+        let table = self.core.published.table();
+        table
+            .app(&key.project, &key.app)?
+            .function(&key.function)
+            .cloned()
     }
 
     /// Calls a revision that is not routed yet: `GET path` must answer 2xx within `timeout`.
@@ -121,28 +160,42 @@ impl Dispatcher {
         path: &str,
         timeout: Duration,
     ) -> Result<()> {
-        let _ = (revision, path, timeout);
-        Err(Error::internal("not assembled yet"))
+        let host = self.host(&revision.key.project, &revision.key.app);
+        probe::probe(&self.core.engine, revision, &host, path, timeout).await
     }
 
-    /// Refuses the calls of a project with this text (429), or no longer. Holds for projects without apps too.
+    /// Refuses the calls of a project with this text (429), or no longer. Holds for projects without apps too, and for
+    /// apps they deploy later.
     pub fn set_refusal(&self, project: &ProjectName, refusal: Option<String>) {
-        let _ = (project, refusal);
+        self.core.published.set_refusal(project, refusal);
     }
 
     /// Every function and how it is doing, by key.
     pub fn functions(&self) -> Vec<FunctionState> {
-        Vec::new()
+        let table = self.core.published.table();
+        let entries = table.sites().flat_map(|site| site.entries());
+        let mut states: Vec<_> = entries.map(|entry| entry.state()).collect();
+        states.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        states
     }
 
-    /// The URL host of an app: `<app>.<domain>` or `<app>.<project>.<domain>`.
+    /// The host an app answers on: `<app>.<domain>` or `<app>.<project>.<domain>`.
     pub fn host(&self, project: &ProjectName, app: &AppName) -> String {
-        format!("{}.{}", route::app_host(project, app), self.settings.domain)
+        let domain = &self.core.engine.settings.domain;
+        format!("{}.{domain}", route::app_host(project, app))
     }
 
-    /// Waits until no call is in flight, for `grace` at most. Answers how many were left.
+    /// Waits until no call is in flight, for `grace` at most. Answers how many were left. Refuses nothing: who drains
+    /// stops accepting first, and functions may still call each other.
     pub async fn drain(&self, grace: Duration) -> usize {
-        let _ = grace;
-        0
+        let end = clock::now() + grace;
+        loop {
+            let open = self.core.published.open_calls();
+            let now = clock::now();
+            if open == 0 || now >= end {
+                return open;
+            }
+            tokio::time::sleep(DRAIN_LOOK.min(end - now)).await;
+        }
     }
 }

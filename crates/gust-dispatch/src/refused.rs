@@ -82,11 +82,12 @@ impl Refusal {
 
     /// The error a refused caller is given. `text` is the message; lower case, the value last.
     pub(crate) fn error(self, text: impl Into<String>) -> Error {
-        let blame = match self.status() {
-            503 => Blame::Platform,
-            _ => Blame::Caller,
+        // A caller who asked too much, or a platform that has no room right now.
+        let (kind, blame) = match self.status() {
+            503 => (Kind::Unavailable, Blame::Platform),
+            _ => (Kind::Exhausted, Blame::Caller),
         };
-        Error::new(Kind::Exhausted, blame, text).because(Refused {
+        Error::new(kind, blame, text).because(Refused {
             kind: self,
             retry_after: self.retry_after(),
         })
@@ -103,6 +104,19 @@ impl Refusal {
             Refusal::BodyTooLarge => "the request body is too large for",
         };
         self.error(format!("{text}: {function}"))
+    }
+}
+
+impl From<Refusal> for gust_telemetry::Refusal {
+    fn from(why: Refusal) -> Self {
+        match why {
+            Refusal::Budget => Self::Budget,
+            Refusal::Rate => Self::Rate,
+            Refusal::QueueFull => Self::QueueFull,
+            Refusal::QueueTime => Self::QueueTimeout,
+            Refusal::NoPlace => Self::Capacity,
+            Refusal::BodyTooLarge => Self::TooLarge,
+        }
     }
 }
 

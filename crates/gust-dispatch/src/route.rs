@@ -18,7 +18,7 @@
 //! be deployed at once: whoever comes second is refused as a conflict, so the order above never decides between tenants.
 
 pub mod files;
-pub mod headers;
+pub(crate) mod headers;
 mod host;
 mod site;
 mod table;
@@ -27,9 +27,9 @@ pub mod trie;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use gust_types::{Error, FunctionName, Result};
+use gust_types::{Error, Result};
 use http::{HeaderMap, HeaderValue, StatusCode, request};
 
 use crate::FunctionEntry;
@@ -84,7 +84,20 @@ pub(crate) struct RouteInfo {
 
 // === impl Routed ===
 
+/// The route of a call that names its function: everything below `/`.
+static WHOLE: LazyLock<Arc<RouteInfo>> = LazyLock::new(|| Arc::new(RouteInfo::whole()));
+
 impl Routed {
+    /// Everything below `/` leads to this target.
+    pub(crate) fn whole(target: Target) -> Self {
+        Self {
+            target,
+            route: WHOLE.clone(),
+            captures: Captures::default(),
+            rest: 0,
+        }
+    }
+
     /// The function, when that is what answers.
     pub fn function(&self) -> Option<&Arc<FunctionEntry>> {
         match &self.target {
@@ -141,19 +154,6 @@ impl Table {
             return Some((site, Some(entry)));
         }
         self.by_host_name(name).map(|site| (site, None))
-    }
-
-    /// The route of an in-process call: a function of the app by name, or the app's own routes.
-    pub(crate) fn route_internal(
-        &self,
-        site: &Site,
-        function: Option<&FunctionName>,
-        path: &str,
-    ) -> Option<Routed> {
-        match function {
-            Some(name) => site.route_function(site.function(name)?, path),
-            None => site.route(path),
-        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! The headers that tell a guest how it was reached, as Spin's HTTP trigger sets them.
 //!
-//! What a caller sends under these names is removed, as is a `Host` that only exists inside.
+//! What a caller sends under these names is removed.
 
 use std::{fmt::Write as _, net::IpAddr};
 
 use bytes::{BufMut as _, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 use super::{Routed, host};
 
@@ -18,7 +18,7 @@ static COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-component-rou
 static CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
 
 /// Sets them on a request that was routed so. `peer` is the caller's address.
-pub fn set(routed: &Routed, uri: &Uri, headers: &mut HeaderMap, peer: Option<IpAddr>) {
+pub(crate) fn set(routed: &Routed, uri: &Uri, headers: &mut HeaderMap, peer: Option<IpAddr>) {
     strip(headers);
     let path = uri.path();
     let full = full_url(uri, headers);
@@ -42,7 +42,7 @@ pub fn set(routed: &Routed, uri: &Uri, headers: &mut HeaderMap, peer: Option<IpA
 }
 
 /// Removes what only the platform may say.
-pub fn strip(headers: &mut HeaderMap) {
+fn strip(headers: &mut HeaderMap) {
     let spoofed = |headers: &HeaderMap| {
         headers
             .keys()
@@ -53,6 +53,10 @@ pub fn strip(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     headers.remove(header::CONNECTION);
+}
+
+/// Removes a `Host` that only exists inside, which nobody outside may claim to have reached.
+pub(crate) fn strip_host(headers: &mut HeaderMap) {
     let inside = |value: &HeaderValue| value.to_str().is_ok_and(host::is_internal);
     if headers.get(header::HOST).is_some_and(inside) {
         headers.remove(header::HOST);
@@ -87,10 +91,4 @@ fn client(peer: IpAddr) -> HeaderValue {
     let mut text = BytesMut::with_capacity(48);
     let _ = write!(text, "{}", std::net::SocketAddr::from((peer, 0)));
     HeaderValue::from_maybe_shared(text.freeze()).unwrap_or_else(|_| HeaderValue::from_static(""))
-}
-
-/// For doors that hold a whole request head.
-pub fn set_on(routed: &Routed, head: &mut request::Parts, peer: Option<IpAddr>) {
-    let uri = head.uri.clone();
-    set(routed, &uri, &mut head.headers, peer);
 }

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::{
     FileSite, FixedResponse, RouteInfo, Routed, Target, host,
-    trie::{Captures, MAX_PARAMS, Trie},
+    trie::{MAX_PARAMS, Trie},
 };
 use crate::FunctionEntry;
 
@@ -32,8 +32,6 @@ pub(crate) struct Site {
     functions: HashMap<FunctionName, Slot>,
     routes: Vec<(Arc<RouteInfo>, Target)>,
     trie: Trie,
-    /// The route of a request that names its function by host or in process.
-    whole: Arc<RouteInfo>,
     health: Target,
     info: Target,
 }
@@ -70,7 +68,6 @@ impl Site {
             functions: entries.into_iter().map(slot).collect(),
             routes: Vec::with_capacity(deployment.routes.len()),
             trie: Trie::new(),
-            whole: Arc::new(RouteInfo::new(&RoutePattern::parse("/...")?)?),
             health: plain(StatusCode::OK, "text/plain", "OK"),
             info: plain(
                 StatusCode::OK,
@@ -180,26 +177,16 @@ impl Site {
         if let Some(answer) = self.well_known(path) {
             return answer;
         }
-        Some(self.whole(Target::Function(entry.clone())))
+        Some(Routed::whole(Target::Function(entry.clone())))
     }
 
     fn well_known(&self, path: &str) -> Option<Option<Routed>> {
         let answer = match path.strip_prefix(WELL_KNOWN)? {
-            "health" => Some(self.whole(self.health.clone())),
-            "info" => Some(self.whole(self.info.clone())),
+            "health" => Some(Routed::whole(self.health.clone())),
+            "info" => Some(Routed::whole(self.info.clone())),
             _ => None,
         };
         Some(answer)
-    }
-
-    /// Everything below `/`.
-    pub(crate) fn whole(&self, target: Target) -> Routed {
-        Routed {
-            target,
-            route: self.whole.clone(),
-            captures: Captures::default(),
-            rest: 0,
-        }
     }
 
     /// A function by name, private or not.
@@ -300,6 +287,14 @@ impl FixedResponse {
 // === impl RouteInfo ===
 
 impl RouteInfo {
+    pub(super) fn whole() -> Self {
+        Self {
+            raw: HeaderValue::from_static("/..."),
+            stem: HeaderValue::from_static(""),
+            params: Vec::new(),
+        }
+    }
+
     fn new(pattern: &RoutePattern) -> Result<Self> {
         let raw = pattern.as_str();
         let stem = raw

@@ -1,0 +1,58 @@
+//! The one path, as one function. A door has done `accept` (parse, limit, id, deadline) and asked for `route`; events
+//! come in by the same door.
+
+use std::sync::Arc;
+
+use gust_task::clock;
+use gust_telemetry::Stage;
+use gust_types::{Call, Reply, Result};
+
+use crate::{
+    FunctionEntry, Refused,
+    acquire::acquire,
+    admit::{Asks, admit},
+    call::{self, call},
+    settle::Scope,
+};
+
+/// Walks a routed call through the remaining stages.
+pub(crate) async fn walk(mut call_in: Call, routed: &Arc<FunctionEntry>) -> Result<Reply> {
+    let path = &routed.engine.parts.metrics;
+    let (arrived, trace) = (clock::now(), call_in.trace);
+    let limits = routed.limits();
+    call_in.deadline = call::deadline(&call_in, arrived, limits.wall_time.0);
+    let deadline = call_in.deadline;
+    // Waiting has one end for both queues, the function's and the node's.
+    let until = deadline.min(arrived + limits.queue_time.0);
+
+    // admit before acquire: a call that its function has no room for must not take one of the node's places.
+    let admitted = admit(routed, Asks::of(&call_in), arrived, until).await?;
+    let entered = clock::now();
+    path.stage(Stage::Admit, &trace, arrived, entered);
+
+    // From here on there is a record, written when the last who takes part lets go of the scope.
+    let scope = Scope::open(admitted.entry, &call_in, arrived);
+    let queued = entered.saturating_duration_since(arrived);
+
+    // acquire after admit, and as late as possible: an instance is the dearest thing a call can hold.
+    let acquired = match acquire(&scope.entry, entered, until, deadline).await {
+        Ok(acquired) => acquired,
+        Err(error) if Refused::of(&error).is_some() => {
+            scope.void();
+            return Err(error);
+        }
+        Err(error) => {
+            scope.failed(&error, clock::now());
+            return Err(error);
+        }
+    };
+    let held = clock::now();
+    path.stage(Stage::Acquire, &trace, entered, held);
+    scope.acquired(&acquired, queued);
+
+    // call: the permit and the instance go with it, and come back through settle when the guest is done.
+    let reply = call(&scope, acquired, admitted.permit, call_in).await;
+    let headed = clock::now();
+    path.stage(Stage::Call, &trace, held, headed);
+    reply.inspect_err(|error| scope.failed(error, headed))
+}
