@@ -14,6 +14,7 @@ use gust_types::{
     call::{CallId, Trace},
     usage::HostCalls,
 };
+use parking_lot::Mutex;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -51,6 +52,24 @@ pub(crate) struct Scope {
     pub(crate) output: Arc<Output>,
     /// State of the host interfaces (open stores, open databases, clients).
     pub(crate) host: HostState,
+    /// Hears the last counts of a copy that is cut off in the middle of a call.
+    last_words: Arc<LastWords>,
+}
+
+/// What a copy had used when it was dropped. A store that is thrown away in the middle of a call takes its counters
+/// with it; this is how the bill still hears of them.
+#[derive(Default)]
+pub(crate) struct LastWords(Mutex<Option<Counts>>);
+
+/// Counts of one call.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    /// Host calls since the last count was taken.
+    pub(crate) host: HostCalls,
+    /// The most linear memory held, in bytes.
+    pub(crate) memory_peak: u64,
+    /// Whether a growth of memory was denied.
+    pub(crate) memory_denied: bool,
 }
 
 /// What host functions need to know about the call at hand.
@@ -93,7 +112,11 @@ pub(crate) struct Limiter {
 
 impl Guest {
     /// The data of a fresh store.
-    pub(crate) fn new(revision: Arc<Revision>, bindings: Arc<Bindings>) -> Self {
+    pub(crate) fn new(
+        revision: Arc<Revision>,
+        bindings: Arc<Bindings>,
+        last_words: Arc<LastWords>,
+    ) -> Self {
         let output = Arc::new(Output::new(&revision, bindings.logs.clone()));
         Self {
             wasi: host::wasi(&bindings, &output),
@@ -107,6 +130,7 @@ impl Guest {
                 output,
                 revision,
                 bindings,
+                last_words,
             },
         }
     }
@@ -115,6 +139,31 @@ impl Guest {
     pub(crate) fn enter(&mut self, call: CallContext) {
         self.scope.call = call;
         self.scope.output.enter(call.id);
+    }
+}
+
+impl Scope {
+    /// Takes the counts since the last time.
+    pub(crate) fn take_counts(&mut self) -> Counts {
+        Counts {
+            host: std::mem::take(&mut self.meter).host,
+            memory_peak: self.limiter.peak as u64,
+            memory_denied: std::mem::take(&mut self.limiter.denied),
+        }
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        let counts = self.take_counts();
+        *self.last_words.0.lock() = Some(counts);
+    }
+}
+
+impl LastWords {
+    /// What the copy had used, once it is gone.
+    pub(crate) fn take(&self) -> Counts {
+        self.0.lock().take().unwrap_or_default()
     }
 }
 
@@ -170,16 +219,6 @@ impl Limiter {
             table_elements: 0,
             denied: false,
         }
-    }
-
-    /// The most linear memory held, in bytes.
-    pub(crate) fn peak(&self) -> u64 {
-        self.peak as u64
-    }
-
-    /// Whether a growth of memory was denied.
-    pub(crate) fn denied(&self) -> bool {
-        self.denied
     }
 }
 

@@ -5,12 +5,42 @@
 //! or bills, and never opens a resource on its own: what a guest may touch comes in as [`gust_runtime::Bindings`].
 //!
 //! Two engines run side by side, the [`Lane`]s: a component that uses WASI 0.3 or any other async interface runs in
-//! the p3 lane, everything else in the p2 lane, which costs less per call. Start with [`guest::Guest`] (what a store
-//! holds), then `host.rs` (what guests are offered).
+//! the p3 lane, everything else in the p2 lane, which costs less per call. Start with `runtime.rs` (prepare and
+//! load), then `call.rs` (how a guest is driven), then `guest.rs` (what a store holds) and `host.rs` (what guests are
+//! offered).
 
+mod account;
+mod call;
+mod command;
+mod compile;
+mod componentize;
+mod contract;
+mod drive;
+mod engine;
+mod fault;
+mod gather;
 mod guest;
+mod handle;
 mod host;
+mod http02;
+mod http03;
+mod live;
+mod meter;
 mod output;
+mod resident;
+mod runtime;
+mod seat;
+mod settings;
+mod shelf;
+mod spin_http;
+mod stream;
+mod stubs;
+mod tail;
+mod ticker;
+mod work;
+
+pub use runtime::WasmRuntime;
+pub use settings::Settings;
 
 /// Which of the two engines a component runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

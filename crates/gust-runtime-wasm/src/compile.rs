@@ -1,0 +1,86 @@
+//! From an artifact's bytes to a prepared file.
+
+use std::sync::Arc;
+
+use gust_types::{Digest, Error, Result};
+use wasmtime::component::Component;
+
+use crate::{
+    componentize::componentize,
+    contract::{self, Form},
+    engine::{Engines, LaneEngine},
+    shelf::{Findings, Record, Shelf},
+    stubs,
+};
+
+/// Compiles on threads of its own, which stand back behind the threads that serve calls.
+#[derive(Clone)]
+pub(crate) struct Compiler {
+    engines: Arc<Engines>,
+    shelf: Arc<Shelf>,
+    threads: Arc<rayon::ThreadPool>,
+}
+
+/// How far compiling threads stand back, as `nice` counts.
+const NICE: i32 = 10;
+
+// === impl Compiler ===
+
+impl Compiler {
+    pub(crate) fn new(engines: Arc<Engines>, shelf: Arc<Shelf>) -> Result<Self> {
+        let threads = rayon::ThreadPoolBuilder::new()
+            .thread_name(|n| format!("gust-compile-{n}"))
+            .start_handler(|_| {
+                // On Linux this is the thread's own niceness. Without it deploys are merely felt more.
+                let _ = rustix::process::nice(NICE);
+            })
+            .build()
+            .map_err(|e| Error::internal("cannot start the compiling threads").because(e))?;
+        Ok(Self {
+            engines,
+            shelf,
+            threads: Arc::new(threads),
+        })
+    }
+
+    /// Compiles and stores. Blocks for as long as it takes.
+    pub(crate) fn compile(&self, artifact: &Digest, bytes: &[u8]) -> Result<Record> {
+        let component;
+        let bytes = match contract::form(bytes)? {
+            Form::Component => bytes,
+            Form::Module => {
+                component = componentize(bytes)?;
+                &component
+            }
+        };
+        let profile = contract::profile(bytes)?;
+        let engine = self.engines.lane(profile.lane);
+        let code = self
+            .threads
+            .install(|| engine.engine.precompile_component(bytes))
+            .map_err(|e| Error::invalid(format!("the component does not compile: {e:#}")))?;
+        let component = deserialize(engine, &code)
+            .map_err(|e| Error::internal(format!("compiled code does not load: {e:#}")))?;
+        let missing = stubs::missing(&engine.linker, &component)?;
+        stubs::link(&engine.linker, &component, &missing)?;
+        let initial_memory = component
+            .resources_required()
+            .and_then(|needs| needs.max_initial_memory_size)
+            .unwrap_or(0);
+        drop(component);
+        let findings = Findings {
+            contract: profile.contract,
+            export: profile.export,
+            lane: profile.lane,
+            missing,
+            initial_memory,
+        };
+        self.shelf.put(artifact, &code, findings)
+    }
+}
+
+#[expect(unsafe_code, reason = "loading native code cannot be safe by type")]
+fn deserialize(engine: &LaneEngine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes were compiled by this very engine a moment ago and have not left this process.
+    unsafe { Component::deserialize(&engine.engine, code) }
+}

@@ -1,0 +1,99 @@
+//! Polling a guest: one turn at a time, timed, within its CPU limit, and never bringing the node down.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use crate::{
+    live::{Bell, Live},
+    meter::CpuClock,
+    ticker::Running,
+};
+
+/// A guest at work on a call. Dropping it cuts the guest off and throws the copy away.
+pub(crate) struct Drive {
+    work: Work,
+    pub(crate) bell: Arc<Bell>,
+    waker: Waker,
+    clock: CpuClock,
+    cpu_limit: Duration,
+    /// Makes time pass inside the guest.
+    _running: Running,
+}
+
+/// The guest's side of a call, which owns the live.
+pub(crate) type Work = Pin<Box<dyn Future<Output = Exit> + Send>>;
+
+/// How the guest's side of a call ended.
+pub(crate) struct Exit {
+    pub(crate) live: Live,
+    pub(crate) result: wasmtime::Result<()>,
+}
+
+/// What came of one turn.
+pub(crate) enum Turn {
+    /// The guest is done, background work and all.
+    Ended(Box<Exit>),
+    /// It waits for something outside.
+    Parked,
+    /// It handed the thread back but has more to do.
+    Yielded,
+    /// It has used its CPU time.
+    Spent,
+    /// A host function of ours panicked. The copy is not to be trusted.
+    Panicked,
+}
+
+// === impl Drive ===
+
+impl Drive {
+    pub(crate) fn new(
+        work: Work,
+        (bell, waker): (Arc<Bell>, Waker),
+        spent: Duration,
+        cpu_limit: Duration,
+        running: Running,
+    ) -> Self {
+        let mut clock = CpuClock::default();
+        clock.add(spent);
+        Self {
+            work,
+            bell,
+            waker,
+            clock,
+            cpu_limit,
+            _running: running,
+        }
+    }
+
+    /// Polls the guest once. The bell must be held.
+    pub(crate) fn turn(&mut self) -> Turn {
+        let mut cx = Context::from_waker(&self.waker);
+        let work = &mut self.work;
+        let polled = self
+            .clock
+            .time(|| catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(&mut cx))));
+        match polled {
+            Ok(Poll::Ready(exit)) => Turn::Ended(Box::new(exit)),
+            Ok(Poll::Pending) if self.clock.total() >= self.cpu_limit => Turn::Spent,
+            Ok(Poll::Pending) if self.bell.take() => Turn::Yielded,
+            Ok(Poll::Pending) => Turn::Parked,
+            Err(payload) => {
+                tracing::error!(
+                    panic = gust_task::panic_text(&*payload),
+                    "a host function panicked; its instance is thrown away"
+                );
+                Turn::Panicked
+            }
+        }
+    }
+
+    /// CPU time of the call so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        self.clock.total()
+    }
+}

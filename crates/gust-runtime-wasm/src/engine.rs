@@ -1,0 +1,123 @@
+//! The two engines and the clock that interrupts their guests.
+//!
+//! Two engines because switching the component model's concurrency off makes every call of a WASI 0.2 guest cheaper,
+//! and that switch belongs to an engine. Both use the pooling allocator: slots keep a little memory resident, which is
+//! worth more than any other setting (a slot that is handed back to the kernel costs page faults on the next call).
+
+use std::sync::Arc;
+
+use gust_types::{Error, Result};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, component::Linker,
+};
+
+use crate::{Lane, Settings, guest::Guest, host, ticker::Ticker};
+
+/// Linear memory that a slot keeps resident between instances: what a small guest touches.
+const MEMORY_RESIDENT: usize = 256 * 1024;
+/// The same for tables and for the stacks that calls run on.
+const TABLE_RESIDENT: usize = 64 * 1024;
+const STACK_RESIDENT: usize = 64 * 1024;
+
+/// One engine with everything that its components are linked against.
+pub(crate) struct LaneEngine {
+    pub(crate) lane: Lane,
+    pub(crate) engine: Engine,
+    pub(crate) linker: Linker<Guest>,
+}
+
+/// Both engines.
+pub(crate) struct Engines {
+    p2: Arc<LaneEngine>,
+    p3: Arc<LaneEngine>,
+    pub(crate) ticker: Ticker,
+}
+
+// === impl Engines ===
+
+impl Engines {
+    pub(crate) fn new(settings: &Settings) -> Result<Self> {
+        let p2 = Arc::new(LaneEngine::new(Lane::P2, settings)?);
+        let p3 = Arc::new(LaneEngine::new(Lane::P3, settings)?);
+        let ticker = Ticker::start([p2.engine.weak(), p3.engine.weak()])?;
+        Ok(Self { p2, p3, ticker })
+    }
+
+    pub(crate) fn lane(&self, lane: Lane) -> &Arc<LaneEngine> {
+        match lane {
+            Lane::P2 => &self.p2,
+            Lane::P3 => &self.p3,
+        }
+    }
+}
+
+// === impl LaneEngine ===
+
+impl LaneEngine {
+    fn new(lane: Lane, settings: &Settings) -> Result<Self> {
+        let engine = match Engine::new(&config(lane, Some(settings))) {
+            Ok(engine) => engine,
+            Err(error) => {
+                tracing::warn!(
+                    ?lane,
+                    error = format!("{error:#}"),
+                    instances = settings.max_instances,
+                    "no address space for a pool of instances: each instance is mapped on its own, which is slower; \
+                     lower max_instances or raise the limit of virtual memory (ulimit -v)"
+                );
+                Engine::new(&config(lane, None)).map_err(|e| broken("start", e))?
+            }
+        };
+        let mut linker = Linker::new(&engine);
+        host::add_to_linker(&mut linker, lane).map_err(|e| broken("link", e))?;
+        Ok(Self {
+            lane,
+            engine,
+            linker,
+        })
+    }
+}
+
+fn broken(what: &str, error: wasmtime::Error) -> Error {
+    Error::internal(format!("cannot {what} the wasm engine: {error:#}"))
+}
+
+/// The configuration of a lane; without settings, one that needs no pool.
+/// What decides about compiled code must be the same in both cases, or prepared files would not fit.
+fn config(lane: Lane, pool: Option<&Settings>) -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .concurrency_support(lane == Lane::P3)
+        .epoch_interruption(true)
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(40))
+        .parallel_compilation(true)
+        .memory_init_cow(true);
+    if let Some(settings) = pool {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(slots(settings)));
+    }
+    config
+}
+
+fn slots(settings: &Settings) -> PoolingAllocationConfig {
+    let instances = settings.max_instances;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_stacks(instances.saturating_mul(2))
+        .total_core_instances(instances.saturating_mul(8))
+        .total_memories(instances.saturating_mul(2))
+        .total_tables(instances.saturating_mul(4))
+        .total_gc_heaps(instances)
+        .max_memory_size(usize::try_from(settings.max_memory.0).unwrap_or(usize::MAX))
+        .max_component_instance_size(16 << 20)
+        .max_core_instance_size(16 << 20)
+        .max_core_instances_per_component(200)
+        .max_memories_per_component(32)
+        .max_tables_per_component(64)
+        .table_elements(100_000)
+        .linear_memory_keep_resident(MEMORY_RESIDENT)
+        .table_keep_resident(TABLE_RESIDENT)
+        .async_stack_keep_resident(STACK_RESIDENT)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}

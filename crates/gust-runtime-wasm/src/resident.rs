@@ -1,0 +1,291 @@
+//! A revision that is mapped and linked, ready to make instances.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, mpsc},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use gust_runtime::{Bindings, Instance, Prepared, ReusePlan};
+use gust_task::clock;
+use gust_types::{BoxFuture, Error, Result, Revision};
+use wasmtime::{
+    Store,
+    component::{Component, ComponentExportIndex, InstancePre},
+};
+use wasmtime_wasi::{
+    p2::bindings::CommandPre as Command02Pre, p3::bindings::CommandPre as Command03Pre,
+};
+use wasmtime_wasi_http::{p2::bindings::ProxyPre, p3::bindings::ServicePre};
+
+use crate::{
+    Settings,
+    contract::Contract,
+    engine::LaneEngine,
+    fault::Fault,
+    guest::{Guest, LastWords},
+    handle::Handle,
+    live::{Entry, Live},
+    meter::CpuClock,
+    shelf::Record,
+    ticker::Ticker,
+};
+
+/// A mapped and linked revision.
+pub(crate) struct Resident {
+    pub(crate) revision: Arc<Revision>,
+    pub(crate) bindings: Arc<Bindings>,
+    pub(crate) plan: ReusePlan,
+    pub(crate) ticker: Ticker,
+    pub(crate) contract: Contract,
+    engine: Arc<LaneEngine>,
+    size: u64,
+    /// `Some` until it is dropped.
+    entry: Option<EntryPre>,
+    disposal: Disposal,
+}
+
+/// The typed way in, looked up once.
+pub(crate) enum EntryPre {
+    Http02(ProxyPre<Guest>),
+    Http03(ServicePre<Guest>),
+    SpinHttp(InstancePre<Guest>, ComponentExportIndex),
+    Run02(Command02Pre<Guest>),
+    Run03(Command03Pre<Guest>),
+}
+
+/// A thread that unmaps code, which takes up to half a millisecond, so that no call waits for it.
+#[derive(Clone)]
+pub(crate) struct Disposal(mpsc::SyncSender<EntryPre>);
+
+// === impl Resident ===
+
+impl Resident {
+    pub(crate) fn new(
+        revision: Arc<Revision>,
+        bindings: Bindings,
+        record: &Record,
+        entry: EntryPre,
+        engine: Arc<LaneEngine>,
+        context: (&Settings, Ticker, Disposal),
+    ) -> Self {
+        let (settings, ticker, disposal) = context;
+        Self {
+            plan: plan(&revision, record.contract, settings),
+            contract: record.contract,
+            size: record.size,
+            bindings: Arc::new(bindings),
+            revision,
+            ticker,
+            engine,
+            entry: Some(entry),
+            disposal,
+        }
+    }
+
+    /// Makes a store and an instance in it, within the function's limits: instantiation runs guest code.
+    async fn make(&self) -> Result<Live> {
+        let Some(entry) = &self.entry else {
+            return Err(Error::internal(
+                "a revision that is gone was asked to start",
+            ));
+        };
+        let last_words = Arc::new(LastWords::default());
+        let guest = Guest::new(
+            self.revision.clone(),
+            self.bindings.clone(),
+            last_words.clone(),
+        );
+        let mut store = Store::new(&self.engine.engine, guest);
+        store.limiter(|guest| &mut guest.scope.limiter);
+        store.epoch_deadline_async_yield_and_update(1);
+        store.set_epoch_deadline(1);
+        let limits = &self.revision.spec.limits;
+        let made = {
+            let _running = self.ticker.run();
+            Bounded {
+                work: Box::pin(entry.instantiate(&mut store)),
+                clock: CpuClock::default(),
+                cpu_limit: limits.cpu_time.0,
+                deadline: None,
+                wall_limit: limits.wall_time.0,
+                begun: clock::now(),
+            }
+            .await
+        };
+        let (made, spent) = made;
+        match made {
+            Ok(Ok(entry)) => Ok(Live::new(store, entry, last_words, spent)),
+            Ok(Err(error)) => {
+                let counts = store.data_mut().scope.take_counts();
+                let fault = Fault::from_guest(&error, counts, limits);
+                self.note(&fault);
+                Err(fault.error())
+            }
+            Err(over) => {
+                let fault = match over {
+                    Over::Cpu => Fault::cpu(limits),
+                    Over::Wall => Fault::wall(),
+                };
+                self.note(&fault);
+                Err(fault.error())
+            }
+        }
+    }
+
+    fn note(&self, fault: &Fault) {
+        self.bindings.logs.write(
+            &self.revision.key,
+            self.revision.number,
+            Default::default(),
+            gust_runtime::logs::Stream::Platform,
+            format!("while starting: {}", fault.note).as_bytes(),
+        );
+    }
+}
+
+/// [`Prepared`] for an `Arc`, since instances keep their revision.
+pub(crate) struct Ready(pub(crate) Arc<Resident>);
+
+impl Prepared for Ready {
+    fn start(&self) -> BoxFuture<'_, Result<Box<dyn Instance>>> {
+        Box::pin(async {
+            let live = self.0.make().await?;
+            Ok(Handle::boxed(live, self.0.clone()))
+        })
+    }
+
+    fn reuse(&self) -> ReusePlan {
+        self.0.plan
+    }
+
+    fn resident_bytes(&self) -> u64 {
+        // Measured: what is private to a mapping is a fifth of its file, and some for the linked form.
+        64 * 1024 + self.0.size / 5
+    }
+}
+
+impl Drop for Resident {
+    fn drop(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            self.disposal.take(entry);
+        }
+    }
+}
+
+fn plan(revision: &Revision, contract: Contract, settings: &Settings) -> ReusePlan {
+    let asked = &revision.spec.reuse;
+    let (calls, concurrent) = if contract.reused_by_default() {
+        (settings.reuse_calls, settings.reuse_concurrent)
+    } else {
+        (1, 1)
+    };
+    let calls = asked.calls.unwrap_or(calls).max(1);
+    let concurrent = asked.concurrent.unwrap_or(concurrent).max(1);
+    ReusePlan {
+        calls: if contract.reusable() { calls } else { 1 },
+        concurrent: if contract.shareable() {
+            concurrent.min(calls)
+        } else {
+            1
+        },
+        idle: asked.idle.map_or(Duration::from_secs(1), |span| span.0),
+    }
+}
+
+// === impl EntryPre ===
+
+impl EntryPre {
+    pub(crate) fn new(pre: InstancePre<Guest>, record: &Record) -> wasmtime::Result<Self> {
+        Ok(match record.contract {
+            Contract::Http02 => Self::Http02(ProxyPre::new(pre)?),
+            Contract::Http03 => Self::Http03(ServicePre::new(pre)?),
+            Contract::Run02 => Self::Run02(Command02Pre::new(pre)?),
+            Contract::Run03 => Self::Run03(Command03Pre::new(pre)?),
+            Contract::SpinHttp => {
+                let index = crate::spin_http::index(pre.component(), &record.export)?;
+                Self::SpinHttp(pre, index)
+            }
+        })
+    }
+
+    async fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<Entry> {
+        Ok(match self {
+            Self::Http02(pre) => Entry::Http02(pre.instantiate_async(store).await?),
+            Self::Http03(pre) => Entry::Http03(pre.instantiate_async(store).await?),
+            Self::Run02(pre) => Entry::Run02(pre.instantiate_async(store).await?),
+            Self::Run03(pre) => Entry::Run03(pre.instantiate_async(store).await?),
+            Self::SpinHttp(pre, index) => {
+                let instance = pre.instantiate_async(&mut *store).await?;
+                Entry::SpinHttp(instance.get_typed_func(store, index)?)
+            }
+        })
+    }
+}
+
+/// Maps a prepared file.
+#[expect(unsafe_code, reason = "mapping native code cannot be safe by type")]
+pub(crate) fn map(engine: &LaneEngine, code: &std::path::Path) -> wasmtime::Result<Component> {
+    // SAFETY: the file comes from the shelf, which only this process writes to and which vouched for it just now:
+    // it is what this version of wasmtime compiled for this configuration, and nobody wrote to it since.
+    unsafe { Component::deserialize_file(&engine.engine, code) }
+}
+
+// === impl Disposal ===
+
+impl Disposal {
+    pub(crate) fn start() -> Result<Self> {
+        let (to, from) = mpsc::sync_channel::<EntryPre>(1024);
+        std::thread::Builder::new()
+            .name("gust-unmap".to_owned())
+            .spawn(move || from.into_iter().for_each(drop))
+            .map_err(|e| Error::internal("cannot start the unmapping thread").because(e))?;
+        Ok(Self(to))
+    }
+
+    /// Unmaps it soon; here and now when the thread cannot keep up.
+    fn take(&self, entry: EntryPre) {
+        let _ = self.0.try_send(entry);
+    }
+}
+
+/// Work within limits of CPU and wall time.
+struct Bounded<'a, T> {
+    work: Pin<Box<dyn Future<Output = T> + Send + 'a>>,
+    clock: CpuClock,
+    cpu_limit: Duration,
+    wall_limit: Duration,
+    begun: Instant,
+    deadline: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+enum Over {
+    Cpu,
+    Wall,
+}
+
+impl<T> Future for Bounded<'_, T> {
+    type Output = (Result<T, Over>, Duration);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let work = &mut this.work;
+        let polled = this.clock.time(|| work.as_mut().poll(cx));
+        let spent = this.clock.total();
+        if let Poll::Ready(output) = polled {
+            return Poll::Ready((Ok(output), spent));
+        }
+        if spent >= this.cpu_limit {
+            return Poll::Ready((Err(Over::Cpu), spent));
+        }
+        let end = this.begun + this.wall_limit;
+        let deadline = this
+            .deadline
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end.into())));
+        deadline
+            .as_mut()
+            .poll(cx)
+            .map(|()| (Err(Over::Wall), spent))
+    }
+}

@@ -1,0 +1,212 @@
+//! The runtime as the seam sees it: prepare, load.
+
+use std::{collections::HashMap, fs, path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use gust_runtime::{Artifacts, Bindings, Loaded, Preparation, Progress, Runtime};
+use gust_task::clock;
+use gust_types::{ByteSize, Digest, Error, Result, Revision};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::{
+    Settings,
+    compile::Compiler,
+    engine::Engines,
+    resident::{self, Disposal, EntryPre, Ready, Resident},
+    shelf::{Record, Shelf},
+    stubs,
+};
+
+/// Runs WebAssembly. Cheap to clone.
+#[derive(Clone)]
+pub struct WasmRuntime(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    engines: Arc<Engines>,
+    shelf: Arc<Shelf>,
+    artifacts: Arc<dyn Artifacts>,
+    compiler: Compiler,
+    /// Compilations under way at once.
+    jobs: Semaphore,
+    /// One lock an artifact, so that two deploys of it compile it once.
+    under_way: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+    disposal: Disposal,
+}
+
+// === impl WasmRuntime ===
+
+impl WasmRuntime {
+    /// Starts the engines. `prepared` is a folder that only this process writes to: what is in it is mapped as native
+    /// code. `artifacts` are the components as they were uploaded.
+    pub fn open(
+        prepared: PathBuf,
+        artifacts: Arc<dyn Artifacts>,
+        settings: Settings,
+    ) -> Result<Self> {
+        let engines = Arc::new(Engines::new(&settings)?);
+        let shelf = Arc::new(Shelf::open(prepared, &engines)?);
+        Ok(Self(Arc::new(Inner {
+            compiler: Compiler::new(engines.clone(), shelf.clone())?,
+            jobs: Semaphore::new(settings.compile_jobs.max(1) as usize),
+            under_way: Mutex::default(),
+            disposal: Disposal::start()?,
+            settings,
+            engines,
+            shelf,
+            artifacts,
+        })))
+    }
+
+    /// Forgets what was prepared of an artifact that no revision uses any more.
+    pub fn forget(&self, artifact: &Digest) {
+        self.0.shelf.remove(artifact);
+    }
+}
+
+impl Inner {
+    /// The record of a prepared artifact, compiled now if need be. True when it was there already.
+    async fn prepared(
+        &self,
+        artifact: &Digest,
+        thorough: bool,
+        progress: &dyn Progress,
+    ) -> Result<(Record, bool)> {
+        if !thorough && let Some(record) = self.shelf.find(artifact, false) {
+            return Ok((record, true));
+        }
+        let turn = self.under_way.lock().entry(*artifact).or_default().clone();
+        let _turn = turn.lock().await;
+        let found = self.find_or_compile(artifact, thorough, progress).await;
+        self.under_way.lock().remove(artifact);
+        found
+    }
+
+    async fn find_or_compile(
+        &self,
+        artifact: &Digest,
+        thorough: bool,
+        progress: &dyn Progress,
+    ) -> Result<(Record, bool)> {
+        let (shelf, digest) = (self.shelf.clone(), *artifact);
+        if let Some(record) = blocking(move || Ok(shelf.find(&digest, thorough))).await? {
+            return Ok((record, true));
+        }
+        progress.report("waiting for the compiler", 0, 0);
+        let _job = self
+            .jobs
+            .acquire()
+            .await
+            .map_err(|_| Error::unavailable("the node is stopping"))?;
+        progress.report("reading", 0, 0);
+        let bytes = self.read(artifact).await?;
+        let size = bytes.len() as u64;
+        progress.report("compiling", 0, size);
+        let compiler = self.compiler.clone();
+        let record = blocking(move || compiler.compile(&digest, &bytes)).await?;
+        progress.report("compiling", size, size);
+        Ok((record, false))
+    }
+
+    async fn read(&self, artifact: &Digest) -> Result<Vec<u8>> {
+        let path = self.artifacts.path(artifact)?;
+        let limit = self.settings.max_component;
+        blocking(move || {
+            let fault = |e| gust_runtime::artifact::storage(&path, "read", e);
+            let size = fs::metadata(&path).map_err(fault)?.len();
+            if size > limit.0 {
+                return Err(Error::invalid(format!(
+                    "the component is larger than {limit}: {}",
+                    ByteSize(size)
+                ))
+                .hint("the operator sets this limit: max_component"));
+            }
+            fs::read(&path).map_err(fault)
+        })
+        .await
+    }
+
+    /// Maps and links.
+    fn load(&self, revision: Arc<Revision>, bindings: Bindings, record: &Record) -> Result<Loaded> {
+        let engine = self.engines.lane(record.lane).clone();
+        let begun = clock::now();
+        let component = resident::map(&engine, &self.shelf.code(&revision.artifact))
+            .map_err(|e| Error::internal(format!("cannot map prepared code: {e:#}")))?;
+        let map = begun.elapsed();
+        let pre = stubs::link(&engine.linker, &component, &record.missing)?;
+        let entry = EntryPre::new(pre, record)
+            .map_err(|e| Error::internal(format!("cannot link prepared code: {e:#}")))?;
+        let link = begun.elapsed() - map;
+        let context = (
+            &self.settings,
+            self.engines.ticker.clone(),
+            self.disposal.clone(),
+        );
+        let resident = Resident::new(revision, bindings, record, entry, engine, context);
+        Ok(Loaded {
+            prepared: Arc::new(Ready(Arc::new(resident))),
+            map,
+            link,
+        })
+    }
+}
+
+#[async_trait]
+impl Runtime for WasmRuntime {
+    fn kind(&self) -> &'static str {
+        "wasm"
+    }
+
+    async fn prepare(&self, revision: &Revision, progress: &dyn Progress) -> Result<Preparation> {
+        let (record, cached) = self.0.prepared(&revision.artifact, true, progress).await?;
+        let limit = revision.spec.limits.memory;
+        if record.initial_memory > limit.0 {
+            return Err(Error::invalid(format!(
+                "the component has {} of memory from the start, more than its limit of {limit}",
+                ByteSize(record.initial_memory)
+            ))
+            .hint("raise the function's limits.memory"));
+        }
+        if limit.0 > self.0.settings.max_memory.0 {
+            return Err(Error::invalid(format!(
+                "the function's memory limit is above the node's: {limit}"
+            ))
+            .hint(format!("at most {}", self.0.settings.max_memory)));
+        }
+        Ok(Preparation {
+            contract: record.export.clone(),
+            warnings: record.missing.iter().map(stubs::Missing::warning).collect(),
+            size: record.size,
+            cached,
+        })
+    }
+
+    async fn load(&self, revision: Arc<Revision>, bindings: Bindings) -> Result<Loaded> {
+        let quiet = gust_runtime::Quiet;
+        let (record, _) = self.0.prepared(&revision.artifact, false, &quiet).await?;
+        match self.0.load(revision.clone(), bindings.clone(), &record) {
+            Err(error) if error.kind == gust_types::Kind::Internal => {
+                // It passed the shelf's check and is still no good: once more, from the component.
+                tracing::warn!(error = error.chain(), artifact = %revision.artifact, "compiling again");
+                self.0.shelf.remove(&revision.artifact);
+                let (record, _) = self.0.prepared(&revision.artifact, false, &quiet).await?;
+                self.0.load(revision, bindings, &record)
+            }
+            loaded => loaded,
+        }
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.settings.max_instances as usize
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Error::internal("a blocking step was lost").because(error)),
+    }
+}
