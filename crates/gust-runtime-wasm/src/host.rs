@@ -1,18 +1,48 @@
-//! What guests are offered. One file per interface family under `host/`.
+//! What guests are offered. One file for each version of an interface under `host/`, named after it; a version only
+//! translates to the shared core of its family: [`kv`], [`sql`], [`variables`], [`outbound`].
+//!
+//! What a guest may touch is settled before it runs ([`gust_runtime::Bindings`]). What is not in there is denied with
+//! the interface's own typed error. No host function blocks a thread, and each one can be dropped while it waits.
 
-use std::sync::Arc;
+use gust_runtime::Bindings;
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
-use gust_runtime::{Bindings, logs::Stream};
-use wasmtime::component::Linker;
-use wasmtime_wasi::WasiCtx;
+use crate::{
+    Lane,
+    guest::{Guest, Scope},
+};
 
-use crate::{Lane, guest::Guest, output::Output};
-
+mod kv;
+mod open;
 mod outbound;
+mod sockets;
+mod spin1_config;
+mod spin1_http;
+mod spin1_kv;
+mod spin1_sqlite;
+mod spin2_kv;
+mod spin2_sqlite;
+mod spin2_variables;
+mod sql;
+mod variables;
+mod wasi;
+mod wasi_batch;
+mod wasi_config;
+mod wasi_kv;
+mod wit;
 
-/// State that host interfaces keep for one running copy.
+pub(crate) use wasi::context as wasi;
+
+/// State that host interfaces keep for one running copy. Nothing is allocated before it is used, but for two counters.
 #[derive(Default)]
-pub(crate) struct HostState {}
+pub(crate) struct HostState {
+    /// Open key-value stores, whatever interface opened them.
+    stores: open::Places,
+    /// Open connections to databases.
+    databases: open::Places,
+    spin1_stores: open::Numbered<kv::Store>,
+    spin1_databases: open::Numbered<sql::Database>,
+}
 
 // === impl HostState ===
 
@@ -23,22 +53,72 @@ impl HostState {
     }
 }
 
-/// WASI's context for a fresh copy. On the path of every instantiation.
-pub(crate) fn wasi(bindings: &Bindings, output: &Arc<Output>) -> WasiCtx {
-    WasiCtx::builder()
-        .envs(&bindings.environment)
-        .stdout(output.printer(Stream::Stdout))
-        .stderr(output.printer(Stream::Stderr))
-        .build()
+/// What our own host functions work on.
+pub(crate) struct View<'a> {
+    pub(crate) table: &'a mut ResourceTable,
+    pub(crate) scope: &'a mut Scope,
+}
+
+/// Names [`View`] where wasmtime wants a type without a lifetime.
+pub(crate) struct Ours;
+
+impl HasData for Ours {
+    type Data<'a> = View<'a>;
+}
+
+/// How wasmtime gets from a store's data to a [`View`].
+pub(crate) fn view(guest: &mut Guest) -> View<'_> {
+    View {
+        table: &mut guest.table,
+        scope: &mut guest.scope,
+    }
+}
+
+// === impl View ===
+
+impl View<'_> {
+    /// The store behind a handle; counts one operation.
+    fn keys(&mut self, store: &Resource<kv::Store>) -> wasmtime::Result<kv::Keys> {
+        self.scope.meter.host.kv += 1;
+        Ok(self.table.get(store)?.keys())
+    }
+
+    /// The connection behind a handle; counts one statement.
+    fn session(&mut self, connection: &Resource<sql::Database>) -> wasmtime::Result<sql::Session> {
+        self.scope.meter.host.sql += 1;
+        Ok(self.table.get(connection)?.session())
+    }
 }
 
 /// Adds everything that guests of this lane are offered. Called once per lane and process.
 pub(crate) fn add_to_linker(linker: &mut Linker<Guest>, lane: Lane) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    outbound::wasi::add_to_linker(linker, lane)?;
+    add_drafts(linker)?;
+    add_spin(linker)?;
     if lane == Lane::P3 {
         wasmtime_wasi::p3::add_to_linker(linker)?;
-        wasmtime_wasi_http::p3::add_to_linker(linker)?;
     }
+    Ok(())
+}
+
+fn add_drafts(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    use wit::drafts::wasi::{config, keyvalue};
+    config::store::add_to_linker::<_, Ours>(linker, view)?;
+    keyvalue::store::add_to_linker::<_, Ours>(linker, view)?;
+    keyvalue::atomics::add_to_linker::<_, Ours>(linker, view)?;
+    wasi_batch::add_to_linker(linker)
+}
+
+fn add_spin(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    use wit::{spin1::fermyon::spin as spin1, spin2::fermyon::spin2_0_0 as spin2};
+    spin1::config::add_to_linker::<_, Ours>(linker, view)?;
+    spin1::http_types::add_to_linker::<_, Ours>(linker, view)?;
+    spin1::http::add_to_linker::<_, Ours>(linker, view)?;
+    spin1::key_value::add_to_linker::<_, Ours>(linker, view)?;
+    spin1::sqlite::add_to_linker::<_, Ours>(linker, view)?;
+    spin2::key_value::add_to_linker::<_, Ours>(linker, view)?;
+    spin2::sqlite::add_to_linker::<_, Ours>(linker, view)?;
+    spin2::variables::add_to_linker::<_, Ours>(linker, view)?;
     Ok(())
 }

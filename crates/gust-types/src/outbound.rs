@@ -106,6 +106,20 @@ impl Outbound {
         self.0.iter().any(|a| a.host == HostPattern::Own)
     }
 
+    /// The host names that are allowed by their full name for this scheme and port. Whoever checks a bare address
+    /// (a socket) resolves them.
+    pub fn names(&self, scheme: &str, port: u16) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(move |allowed| {
+            let scheme_fits = allowed.scheme.as_deref().is_none_or(|s| s == scheme);
+            match &allowed.host {
+                HostPattern::Exact(name) if scheme_fits && allowed.ports.matches(scheme, port) => {
+                    Some(name.as_str())
+                }
+                _ => None,
+            }
+        })
+    }
+
     /// True when nothing at all is allowed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,0 +1,60 @@
+//! The generated bindings, one module a generation of interfaces.
+//!
+//! Kept together so that the macro runs only when the contracts change. Everything that waits is async: a guest parked
+//! in a host call holds a fiber, never a thread.
+#![allow(unreachable_pub, reason = "generated")]
+
+/// Spin 1: `fermyon:spin` without a version.
+pub(crate) mod spin1 {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "gust:host/spin-v1",
+        imports: { default: async | trappable },
+    });
+}
+
+/// Spin 2: `fermyon:spin@2.0.0`.
+pub(crate) mod spin2 {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "gust:host/spin-v2",
+        imports: { default: async | trappable },
+        with: {
+            "fermyon:spin/key-value@2.0.0.store": crate::host::kv::Store,
+            "fermyon:spin/sqlite@2.0.0.connection": crate::host::sql::Database,
+        },
+    });
+}
+
+/// Spin's async generation: `spin:*@3`.
+pub(crate) mod spin3 {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "gust:host/spin-v3",
+        imports: { default: async | trappable },
+        with: {
+            "spin:key-value/key-value@3.0.0.store": crate::host::kv::Store,
+            "spin:sqlite/sqlite@3.1.0.connection": crate::host::sql::Database,
+        },
+    });
+}
+
+/// The WASI proposals. `batch` is linked by hand: see `wasi_batch`.
+pub(crate) mod drafts {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        inline: "
+            package gust:bound;
+            world drafts {
+                import wasi:keyvalue/store@0.2.0-draft2;
+                import wasi:keyvalue/atomics@0.2.0-draft2;
+                import wasi:config/store@0.2.0-draft-2024-09-27;
+            }
+        ",
+        imports: { default: async | trappable },
+        with: {
+            "wasi:keyvalue/store.bucket": crate::host::kv::Store,
+            "wasi:keyvalue/atomics.cas": crate::host::wasi_kv::Cas,
+        },
+    });
+}
