@@ -1,32 +1,58 @@
 //! `wasi:cli/run`: a command, run once for each call. The request's body is its stdin, its stdout the answer.
 
+use wasmtime_wasi::I32Exit;
+
 use crate::{
     drive::Exit,
-    fault::Fault,
     live::{Entry, Live},
     work::Job,
 };
 
 /// Runs a WASI 0.2 command.
 pub(crate) async fn run02(mut live: Live, job: Job) -> Exit {
+    enter(&mut live, job);
     let result = match &live.entry {
-        Entry::Run02(command) => {
-            let seat = job.seat.clone();
-            live.store.data_mut().enter(job.context);
-            let ended = command.wasi_cli_run().call_run(&mut live.store).await;
-            seat.put(Err(Fault::silent()));
-            ended.map(|_| ())
-        }
-        _ => Ok(()),
+        Entry::Run02(command) => command.wasi_cli_run().call_run(&mut live.store).await,
+        _ => Ok(Ok(())),
     };
-    Exit { live, result }
+    exit(live, result)
 }
 
 /// Runs a WASI 0.3 command.
-pub(crate) async fn run03(live: Live, job: Job) -> Exit {
-    job.seat.put(Err(Fault::silent()));
-    Exit {
-        live,
-        result: Ok(()),
+pub(crate) async fn run03(mut live: Live, job: Job) -> Exit {
+    enter(&mut live, job);
+    let result = match &live.entry {
+        Entry::Run03(command) => live
+            .store
+            .run_concurrent(async |guest| command.wasi_cli_run().call_run(guest).await)
+            .await
+            .flatten(),
+        _ => Ok(Ok(())),
+    };
+    exit(live, result)
+}
+
+fn enter(live: &mut Live, job: Job) {
+    let guest = live.store.data_mut();
+    guest.enter(job.context);
+    if let Some((input, answer)) = guest.scope.output.pipes() {
+        input.attach(job.request.into_body());
+        answer.attach(job.seat);
     }
+}
+
+/// Success completes the answer; anything else breaks it off.
+fn exit(live: Live, result: wasmtime::Result<Result<(), ()>>) -> Exit {
+    let result = match result {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(())) => Err(I32Exit(1).into()),
+        Err(error) if matches!(error.downcast_ref(), Some(I32Exit(0))) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if result.is_ok()
+        && let Some((_, answer)) = live.store.data().scope.output.pipes()
+    {
+        answer.finish();
+    }
+    Exit { live, result }
 }

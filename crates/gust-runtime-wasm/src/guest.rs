@@ -116,8 +116,9 @@ impl Guest {
         revision: Arc<Revision>,
         bindings: Arc<Bindings>,
         last_words: Arc<LastWords>,
+        command: bool,
     ) -> Self {
-        let output = Arc::new(Output::new(&revision, bindings.logs.clone()));
+        let output = Arc::new(Output::new(&revision, bindings.logs.clone(), command));
         Self {
             wasi: host::wasi(&bindings, &output),
             table: ResourceTable::new(),

@@ -27,6 +27,7 @@ mod http03;
 mod live;
 mod meter;
 mod output;
+mod pipe;
 mod resident;
 mod runtime;
 mod seat;

@@ -1,10 +1,11 @@
 //! A guest's stdout and stderr: to the log sink, attributed to the call at hand, cut at the call's budget.
 
 use std::{
+    future::poll_fn,
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -18,6 +19,8 @@ use wasmtime_wasi_io::{
     streams::{OutputStream, StreamResult},
 };
 
+use crate::pipe::{Answer, Input};
+
 /// Where the output of one running copy goes.
 pub(crate) struct Output {
     function: FunctionKey,
@@ -25,6 +28,8 @@ pub(crate) struct Output {
     sink: Arc<dyn LogSink>,
     budget: u64,
     now: Mutex<Now>,
+    /// A command's stdin and stdout are its call's own.
+    pipes: Option<(Input, Answer)>,
 }
 
 /// The call that writes now, and what it may still write.
@@ -39,18 +44,22 @@ struct Now {
 pub(crate) struct Printer {
     output: Arc<Output>,
     stream: Stream,
+    /// Where a command's stdout goes instead.
+    answer: Option<Answer>,
 }
 
 // === impl Output ===
 
 impl Output {
-    pub(crate) fn new(revision: &Revision, sink: Arc<dyn LogSink>) -> Self {
+    /// `command`: stdout is the answer to the call, not a log.
+    pub(crate) fn new(revision: &Revision, sink: Arc<dyn LogSink>, command: bool) -> Self {
         let budget = revision.spec.limits.log_bytes.0;
         Self {
             function: revision.key.clone(),
             revision: revision.number,
             sink,
             budget,
+            pipes: command.then(Default::default),
             now: Mutex::new(Now {
                 call: CallId::default(),
                 left: budget,
@@ -79,9 +88,23 @@ impl Output {
         );
     }
 
+    /// Standard input and output of a command; `None` for anything that is called in another way.
+    pub(crate) fn pipes(&self) -> Option<&(Input, Answer)> {
+        self.pipes.as_ref()
+    }
+
+    /// The name a command finds as its first argument.
+    pub(crate) fn name(&self) -> &str {
+        self.function.function.as_str()
+    }
+
     /// A printer for one stream.
     pub(crate) fn printer(self: &Arc<Self>, stream: Stream) -> Printer {
         Printer {
+            answer: match (&self.pipes, stream) {
+                (Some((_, answer)), Stream::Stdout) => Some(answer.clone()),
+                _ => None,
+            },
             output: self.clone(),
             stream,
         }
@@ -132,7 +155,10 @@ impl StdoutStream for Printer {
 
 impl OutputStream for Printer {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.output.write(self.stream, &bytes);
+        match &self.answer {
+            Some(answer) => answer.write(bytes),
+            None => self.output.write(self.stream, &bytes),
+        }
         Ok(())
     }
 
@@ -141,23 +167,33 @@ impl OutputStream for Printer {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(CHUNK)
+        Ok(self.answer.as_ref().map_or(CHUNK, Answer::room))
     }
 }
 
 #[async_trait::async_trait]
 impl Pollable for Printer {
-    async fn ready(&mut self) {}
+    async fn ready(&mut self) {
+        if let Some(answer) = &self.answer {
+            poll_fn(|cx| answer.poll_room(cx)).await;
+        }
+    }
 }
 
 impl AsyncWrite for Printer {
     fn poll_write(
         self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let taken = &bytes[..bytes.len().min(CHUNK)];
-        self.output.write(self.stream, taken);
+        match &self.answer {
+            Some(answer) => {
+                ready!(answer.poll_room(cx));
+                answer.write(Bytes::copy_from_slice(taken));
+            }
+            None => self.output.write(self.stream, taken),
+        }
         Poll::Ready(Ok(taken.len()))
     }
 

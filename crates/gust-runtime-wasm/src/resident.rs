@@ -96,6 +96,7 @@ impl Resident {
             self.revision.clone(),
             self.bindings.clone(),
             last_words.clone(),
+            !self.contract.reusable(),
         );
         let mut store = Store::new(&self.engine.engine, guest);
         store.limiter(|guest| &mut guest.scope.limiter);
