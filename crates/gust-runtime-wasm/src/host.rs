@@ -15,6 +15,7 @@ use crate::{
 mod kv;
 mod open;
 mod outbound;
+mod rows;
 mod sockets;
 mod spin1_config;
 mod spin1_http;
@@ -23,6 +24,10 @@ mod spin1_sqlite;
 mod spin2_kv;
 mod spin2_sqlite;
 mod spin2_variables;
+mod spin32_sqlite;
+mod spin3_kv;
+mod spin3_sqlite;
+mod spin3_variables;
 mod sql;
 mod variables;
 mod wasi;
@@ -97,6 +102,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Guest>, lane: Lane) -> wasmtime:
     add_drafts(linker)?;
     add_spin(linker)?;
     if lane == Lane::P3 {
+        add_spin_async(linker)?;
         wasmtime_wasi::p3::add_to_linker(linker)?;
     }
     Ok(())
@@ -111,6 +117,7 @@ fn add_drafts(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 }
 
 fn add_spin(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    use wit::spin32::spin::sqlite3_0_0 as spin32;
     use wit::{spin1::fermyon::spin as spin1, spin2::fermyon::spin2_0_0 as spin2};
     spin1::config::add_to_linker::<_, Ours>(linker, view)?;
     spin1::http_types::add_to_linker::<_, Ours>(linker, view)?;
@@ -120,5 +127,13 @@ fn add_spin(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     spin2::key_value::add_to_linker::<_, Ours>(linker, view)?;
     spin2::sqlite::add_to_linker::<_, Ours>(linker, view)?;
     spin2::variables::add_to_linker::<_, Ours>(linker, view)?;
-    Ok(())
+    spin32::sqlite::add_to_linker::<_, Ours>(linker, view)
+}
+
+/// What has `async` in its signatures.
+fn add_spin_async(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    use wit::spin3::spin;
+    spin::key_value::key_value::add_to_linker::<_, Ours>(linker, view)?;
+    spin::sqlite3_1_0::sqlite::add_to_linker::<_, Ours>(linker, view)?;
+    spin::variables::variables::add_to_linker::<_, Ours>(linker, view)
 }

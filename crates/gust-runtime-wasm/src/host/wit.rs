@@ -39,6 +39,23 @@ pub(crate) mod spin3 {
     });
 }
 
+/// `spin:sqlite@3.0.0`, which has nothing async in it and so runs in both lanes.
+pub(crate) mod spin32 {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        inline: "
+            package gust:bound;
+            world spin32 {
+                import spin:sqlite/sqlite@3.0.0;
+            }
+        ",
+        imports: { default: async | trappable },
+        with: {
+            "spin:sqlite/sqlite@3.0.0.connection": crate::host::sql::Database,
+        },
+    });
+}
+
 /// The WASI proposals. `batch` is linked by hand: see `wasi_batch`.
 pub(crate) mod drafts {
     wasmtime::component::bindgen!({
