@@ -19,13 +19,13 @@ impl Reconcile for Garbage {
     }
 
     fn reconcile(&self) -> BoxFuture<'_, Result<String>> {
-        Box::pin(self.0.collect_garbage())
+        Box::pin(self.0.sweep())
     }
 }
 
 impl Control {
-    /// One run. Says what it did.
-    pub(crate) async fn collect_garbage(&self) -> Result<String> {
+    /// Removes what nobody needs. One run of the loop; says what it did.
+    pub async fn sweep(&self) -> Result<String> {
         let Ok(_alone) = self.0.needed.try_write() else {
             return Ok("a deploy is under way, nothing removed".to_owned());
         };

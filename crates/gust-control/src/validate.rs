@@ -19,13 +19,13 @@ use gust_types::{
 /// Functions of one app.
 pub(crate) const MAX_FUNCTIONS: usize = 1000;
 /// Routes of one app.
-const MAX_ROUTES: usize = 2000;
+const MAX_ROUTES: usize = 10_000;
 /// Variables of one app, and values set for it.
 pub(crate) const MAX_VARIABLES: usize = 1000;
 /// Bytes of one value.
 pub(crate) const MAX_VALUE: usize = 64 << 10;
 /// Entries of one of a function's lists.
-const MAX_LIST: usize = 256;
+const MAX_LIST: usize = 1000;
 /// Bytes of a text for people.
 const MAX_TEXT: usize = 4 << 10;
 /// Environment variables of one function, in bytes.
@@ -180,7 +180,7 @@ fn variables(spec: &AppSpec, values: &BTreeMap<String, String>) -> Result<()> {
 
 /// Lower-case letters, digits and `_`, starting with a letter.
 pub(crate) fn variable_name(name: &str) -> Result<()> {
-    let valid = name.len() <= 63
+    let valid = name.len() <= 128
         && name.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
         && name
             .bytes()

@@ -16,7 +16,7 @@ use crate::control::Control;
 
 /// The apps of a project.
 #[utoipa::path(
-    get, path = "/v1/projects/{project}/apps", tag = "apps", params(("project" = String, Path)),
+    get, path = "/v1/projects/{project}/apps", tag = "apps", operation_id = "list_apps", params(("project" = String, Path)),
     responses((status = 200, body = Apps))
 )]
 pub(crate) async fn list(
@@ -29,7 +29,7 @@ pub(crate) async fn list(
 
 /// One app: its configuration, variables and history.
 #[utoipa::path(
-    get, path = "/v1/projects/{project}/apps/{app}", tag = "apps",
+    get, path = "/v1/projects/{project}/apps/{app}", tag = "apps", operation_id = "show_app",
     params(("project" = String, Path), ("app" = String, Path)),
     responses(
         (status = 200, body = AppDetails),
@@ -45,7 +45,7 @@ pub(crate) async fn show(
 
 /// Stops serving an app and forgets its history, values and logs. What it stored and what it used stays.
 #[utoipa::path(
-    delete, path = "/v1/projects/{project}/apps/{app}", tag = "apps",
+    delete, path = "/v1/projects/{project}/apps/{app}", tag = "apps", operation_id = "remove_app",
     params(("project" = String, Path), ("app" = String, Path)),
     responses((status = 204, description = "It is gone."))
 )]

@@ -16,7 +16,7 @@ use crate::control::Control;
 
 /// Which of these are to be uploaded.
 #[utoipa::path(
-    post, path = "/v1/artifacts/missing", tag = "artifacts", request_body = Digests,
+    post, path = "/v1/artifacts/missing", tag = "artifacts", operation_id = "missing_artifacts", request_body = Digests,
     responses((status = 200, body = Missing))
 )]
 pub(crate) async fn missing(
@@ -29,7 +29,7 @@ pub(crate) async fn missing(
 
 /// Uploads an artifact under its digest.
 #[utoipa::path(
-    put, path = "/v1/artifacts/{digest}", tag = "artifacts",
+    put, path = "/v1/artifacts/{digest}", tag = "artifacts", operation_id = "upload_artifact",
     params(("digest" = gust_api::schema::DigestText, Path)),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(

@@ -29,7 +29,7 @@ const BACKLOG: usize = 256;
 /// up. Deploys of one app follow each other: a second one waits for the first for 30 seconds and ends with a conflict
 /// after that. An app that is deployed as it is already makes no new revision, and `changed` is false.
 #[utoipa::path(
-    post, path = "/v1/projects/{project}/apps/{app}/deploy", tag = "deploys",
+    post, path = "/v1/projects/{project}/apps/{app}/deploy", tag = "deploys", operation_id = "deploy_app",
     params(("project" = String, Path), ("app" = String, Path)),
     request_body = DeployRequest,
     responses(
@@ -83,7 +83,7 @@ async fn run(
 
 /// An app's latest deployments, newest first.
 #[utoipa::path(
-    get, path = "/v1/projects/{project}/apps/{app}/deployments", tag = "deploys",
+    get, path = "/v1/projects/{project}/apps/{app}/deployments", tag = "deploys", operation_id = "list_deployments",
     params(("project" = String, Path), ("app" = String, Path)),
     responses((status = 200, body = Deployments))
 )]
@@ -99,7 +99,7 @@ pub(crate) async fn list(
 ///
 /// Without a number it is the deployment before the serving one; asked again, the one before that.
 #[utoipa::path(
-    post, path = "/v1/projects/{project}/apps/{app}/rollback", tag = "deploys",
+    post, path = "/v1/projects/{project}/apps/{app}/rollback", tag = "deploys", operation_id = "rollback_app",
     params(("project" = String, Path), ("app" = String, Path)),
     request_body = Rollback,
     responses(

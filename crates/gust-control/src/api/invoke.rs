@@ -18,7 +18,7 @@ use crate::control::Control;
 /// Headers for the function are sent as `x-gust-header-<name>` and no others reach it; the function's own come back the
 /// same way, its status as `x-gust-status` and the call's id as `x-gust-call-id`. The answer's body is the function's.
 #[utoipa::path(
-    post, path = "/v1/projects/{project}/apps/{app}/functions/{function}/invoke", tag = "apps",
+    post, path = "/v1/projects/{project}/apps/{app}/functions/{function}/invoke", tag = "apps", operation_id = "invoke_function",
     params(("project" = String, Path), ("app" = String, Path), ("function" = String, Path), InvokeQuery),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(

@@ -21,7 +21,7 @@ const BACKLOG: usize = 64;
 
 /// What the app's guests wrote, oldest first; with `follow` it goes on, across deploys, until the caller hangs up.
 #[utoipa::path(
-    get, path = "/v1/projects/{project}/apps/{app}/logs", tag = "apps",
+    get, path = "/v1/projects/{project}/apps/{app}/logs", tag = "apps", operation_id = "read_logs",
     params(("project" = String, Path), ("app" = String, Path), LogQuery),
     responses((status = 200, description = "Entries, one per line.", body = LogItem, content_type = "application/x-ndjson"))
 )]

@@ -15,7 +15,7 @@ use crate::control::Control;
 
 /// What a project's calls took, summed.
 #[utoipa::path(
-    get, path = "/v1/projects/{project}/usage", tag = "money", params(("project" = String, Path), UsageQuery),
+    get, path = "/v1/projects/{project}/usage", tag = "money", operation_id = "usage", params(("project" = String, Path), UsageQuery),
     responses((status = 200, body = UsageReport))
 )]
 pub(crate) async fn usage(
@@ -28,7 +28,7 @@ pub(crate) async fn usage(
 
 /// What single calls took, newest first.
 #[utoipa::path(
-    get, path = "/v1/projects/{project}/records", tag = "money", params(("project" = String, Path), RecordQuery),
+    get, path = "/v1/projects/{project}/records", tag = "money", operation_id = "usage_records", params(("project" = String, Path), RecordQuery),
     responses((status = 200, body = Records))
 )]
 pub(crate) async fn records(
@@ -41,7 +41,7 @@ pub(crate) async fn records(
 
 /// What a month costs, by function.
 #[utoipa::path(
-    get, path = "/v1/projects/{project}/bill", tag = "money", params(("project" = String, Path), BillQuery),
+    get, path = "/v1/projects/{project}/bill", tag = "money", operation_id = "bill", params(("project" = String, Path), BillQuery),
     responses((status = 200, body = Bill))
 )]
 pub(crate) async fn bill(
@@ -54,7 +54,7 @@ pub(crate) async fn bill(
 
 /// The project's budget and how much of it is used.
 #[utoipa::path(
-    get, path = "/v1/projects/{project}/budget", tag = "money", params(("project" = String, Path)),
+    get, path = "/v1/projects/{project}/budget", tag = "money", operation_id = "show_budget", params(("project" = String, Path)),
     responses((status = 200, body = BudgetState))
 )]
 pub(crate) async fn budget(
@@ -66,7 +66,7 @@ pub(crate) async fn budget(
 
 /// Sets what the project may cost in a month; calls are refused once that is reached.
 #[utoipa::path(
-    put, path = "/v1/projects/{project}/budget", tag = "money", params(("project" = String, Path)),
+    put, path = "/v1/projects/{project}/budget", tag = "money", operation_id = "set_budget", params(("project" = String, Path)),
     request_body = Budget, responses((status = 200, body = BudgetState))
 )]
 pub(crate) async fn set_budget(
@@ -85,7 +85,7 @@ pub(crate) async fn set_budget(
 
 /// Lifts the project's budget.
 #[utoipa::path(
-    delete, path = "/v1/projects/{project}/budget", tag = "money", params(("project" = String, Path)),
+    delete, path = "/v1/projects/{project}/budget", tag = "money", operation_id = "clear_budget", params(("project" = String, Path)),
     responses((status = 204, description = "There is none now."))
 )]
 pub(crate) async fn clear_budget(

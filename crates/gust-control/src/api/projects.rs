@@ -15,7 +15,7 @@ use super::{
 use crate::control::Control;
 
 /// All projects.
-#[utoipa::path(get, path = "/v1/projects", tag = "projects", responses((status = 200, body = Projects)))]
+#[utoipa::path(get, path = "/v1/projects", tag = "projects", operation_id = "list_projects", responses((status = 200, body = Projects)))]
 pub(crate) async fn list(State(control): State<Control>) -> ApiResult<Answer<Projects>> {
     let projects = control.projects().await?;
     Ok(ok(Projects { projects }))
@@ -23,7 +23,7 @@ pub(crate) async fn list(State(control): State<Control>) -> ApiResult<Answer<Pro
 
 /// Makes a project.
 #[utoipa::path(
-    post, path = "/v1/projects", tag = "projects", request_body = NewProject,
+    post, path = "/v1/projects", tag = "projects", operation_id = "create_project", request_body = NewProject,
     responses(
         (status = 201, body = Project),
         (status = 409, description = "It exists.", body = Problem, content_type = "application/problem+json")
@@ -41,7 +41,7 @@ pub(crate) async fn create(
 
 /// Removes a project that has no apps, with its budget.
 #[utoipa::path(
-    delete, path = "/v1/projects/{project}", tag = "projects", params(("project" = String, Path)),
+    delete, path = "/v1/projects/{project}", tag = "projects", operation_id = "remove_project", params(("project" = String, Path)),
     responses(
         (status = 204, description = "It is gone."),
         (status = 409, description = "It has apps.", body = Problem, content_type = "application/problem+json")

@@ -15,7 +15,7 @@ use crate::control::Control;
 
 /// The names of the values that are set for an app.
 #[utoipa::path(
-    get, path = "/v1/projects/{project}/apps/{app}/secrets", tag = "secrets",
+    get, path = "/v1/projects/{project}/apps/{app}/secrets", tag = "secrets", operation_id = "list_secrets",
     params(("project" = String, Path), ("app" = String, Path)),
     responses((status = 200, body = Secrets))
 )]
@@ -31,7 +31,7 @@ pub(crate) async fn list(
 ///
 /// It makes no new revision: when the serving deployment uses the variable, it serves with the new value from now on.
 #[utoipa::path(
-    put, path = "/v1/projects/{project}/apps/{app}/secrets/{name}", tag = "secrets",
+    put, path = "/v1/projects/{project}/apps/{app}/secrets/{name}", tag = "secrets", operation_id = "set_secret",
     params(("project" = String, Path), ("app" = String, Path), ("name" = String, Path)),
     request_body = NewSecret,
     responses((status = 200, body = SecretChanged))
@@ -52,7 +52,7 @@ pub(crate) async fn set(
 
 /// Forgets the value of a variable.
 #[utoipa::path(
-    delete, path = "/v1/projects/{project}/apps/{app}/secrets/{name}", tag = "secrets",
+    delete, path = "/v1/projects/{project}/apps/{app}/secrets/{name}", tag = "secrets", operation_id = "remove_secret",
     params(("project" = String, Path), ("app" = String, Path), ("name" = String, Path)),
     responses(
         (status = 200, body = SecretChanged),

@@ -49,9 +49,10 @@ impl Plan {
         before: &Before,
     ) -> Result<Self> {
         let DeployRequest {
-            app: spec,
+            app: mut spec,
             variables: given,
         } = request;
+        spec.hosts.iter_mut().for_each(|h| h.make_ascii_lowercase());
         check_given(&spec, &given)?;
         let mut all = before.set.clone();
         all.extend(given.clone());

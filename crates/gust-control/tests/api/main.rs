@@ -1,0 +1,21 @@
+//! The control API over a real socket, with the real client; only the runtime is in memory.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    reason = "tests may"
+)]
+
+mod apps;
+mod auth;
+mod deploys;
+mod description;
+mod harness;
+mod logs;
+mod money;
+mod restart;
+mod secrets;
+mod uploads;
