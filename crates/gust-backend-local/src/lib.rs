@@ -7,7 +7,12 @@
 
 mod disk;
 pub mod kv;
+pub mod ledger;
+#[cfg(test)]
+mod small_disk;
 pub mod sql;
+
+pub use ledger::LocalLedger;
 
 use std::{path::Path, sync::Arc};
 

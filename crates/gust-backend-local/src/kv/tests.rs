@@ -1,7 +1,6 @@
 //! The suite, and what is particular to the local store: files, syncs, faults.
 
 use std::{
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -18,7 +17,7 @@ use gust_backend::{
 use gust_task::clock;
 use gust_types::{ByteSize, Kind, Label, ProjectName};
 
-use crate::{LocalBackends, Settings};
+use crate::{LocalBackends, Settings, small_disk::SmallDisk};
 
 fn store(backends: &LocalBackends, project: &str, name: &str) -> Arc<dyn Kv> {
     backends
@@ -164,54 +163,6 @@ async fn expired_values_leave_the_disk() {
     assert!(open.due(u64::MAX, 10).unwrap().is_empty());
     let (keys, _) = kv.keys(Default::default(), 1000).await.unwrap();
     assert_eq!(keys.len(), 50);
-}
-
-/// A small file system of its own; `None`, said aloud, where this user may not mount one.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(size: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(folder.path())
-            .output();
-        if mounted.is_ok_and(|out| out.status.success()) {
-            return Some(Self(folder));
-        }
-        eprintln!("skipped: mounting a small file system needs root");
-        None
-    }
-
-    fn fill(&self) {
-        let filler = std::fs::File::create(self.path().join("filler")).unwrap();
-        let mut size = 64 << 20;
-        // As much as there is, down to the last page.
-        let mut at = 0;
-        while size >= 4096 {
-            match rustix::fs::fallocate(&filler, rustix::fs::FallocateFlags::empty(), at, size) {
-                Ok(()) => at += size,
-                Err(_) => size /= 2,
-            }
-        }
-    }
-
-    fn free(&self) {
-        std::fs::remove_file(self.path().join("filler")).unwrap();
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount")
-            .arg("-l")
-            .arg(self.path())
-            .output();
-    }
 }
 
 async fn a_full_disk(reserve: ByteSize) {
