@@ -29,8 +29,12 @@ use crate::{
 
 /// Deploys that compile at once; each already uses every core.
 const DEPLOYS: usize = 2;
+/// Deploys that wait, compile or publish at once, each with its app's description in memory.
+const PENDING: usize = 64;
 /// Uploads at once.
 const UPLOADS: usize = 16;
+/// Requests of the API under way at once.
+const REQUESTS: usize = 256;
 /// How often artifacts that nothing needs are looked for.
 const GARBAGE_PERIOD: Duration = Duration::from_secs(300);
 
@@ -67,7 +71,9 @@ pub(crate) struct Inner {
     pub(crate) keeper: Arc<BudgetKeeper>,
     pub(crate) locks: AppLocks,
     pub(crate) deploys: Semaphore,
+    pub(crate) pending: Semaphore,
     pub(crate) uploads: Semaphore,
+    pub(crate) requests: Semaphore,
     /// Held for reading while a deploy relies on artifacts, for writing while some are removed.
     pub(crate) needed: RwLock<()>,
     pub(crate) started_us: u64,
@@ -110,7 +116,9 @@ impl Control {
             keeper: Arc::new(keeper),
             locks: AppLocks::default(),
             deploys: Semaphore::new(DEPLOYS),
+            pending: Semaphore::new(PENDING),
             uploads: Semaphore::new(UPLOADS),
+            requests: Semaphore::new(REQUESTS),
             needed: RwLock::new(()),
             started_us: now_us,
             ready: AtomicBool::new(false),

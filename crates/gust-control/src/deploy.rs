@@ -40,6 +40,9 @@ impl Control {
         heard: &Heard,
     ) -> Result<Deployed> {
         let app = request.app.name.clone();
+        let _pending = self.0.pending.try_acquire().map_err(|_| {
+            Error::unavailable("too many deploys at once").hint("try again in a moment")
+        })?;
         step(heard, "wait", None, 0, 0);
         let _turn = self.0.locks.turn(project, &app, PATIENCE).await?;
         let _needed = self.0.needed.read().await;

@@ -10,7 +10,7 @@ use gust_types::{Error, ProjectName, Result};
 use crate::{control::Control, store::money};
 
 /// Rows of one answer.
-const MAX_ROWS: usize = 100_000;
+const MAX_ROWS: usize = 50_000;
 /// Records of one answer.
 const MAX_RECORDS: u32 = 10_000;
 

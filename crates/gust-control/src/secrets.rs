@@ -150,19 +150,8 @@ fn still_whole(
             })?;
         }
         // A value may have made a pattern of a destination; it must stay one.
-        let outbound: Vec<String> = revision
-            .spec
-            .outbound
-            .iter()
-            .map(|pattern| gust_types::template::expand(pattern, &values))
-            .collect::<Result<_>>()?;
-        gust_types::outbound::Outbound::parse(&outbound).map_err(|_| {
-            // The pattern is not shown: it holds the value.
-            Error::invalid(format!(
-                "with this value an outbound host of function {} is malformed: {name:?}",
-                revision.function
-            ))
-        })?;
+        variables::outbound(&revision.spec, &values)
+            .map_err(|e| validate::within(&revision.function, e))?;
     }
     Ok(())
 }

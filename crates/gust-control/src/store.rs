@@ -135,6 +135,9 @@ fn connect(file: Option<&Path>) -> Result<Connection> {
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         connection.set_prepared_statement_cache_capacity(128);
         migrations::run(&mut connection)?;
+        if let Some(file) = file {
+            keep_private(file);
+        }
         Ok(connection)
     };
     open().map_err(|e| {
@@ -143,6 +146,18 @@ fn connect(file: Option<&Path>) -> Result<Connection> {
         error.hint.get_or_insert_with(|| hint.to_owned());
         error
     })
+}
+
+/// Readable by its owner only; SQLite gives the files beside it the same rights.
+fn keep_private(file: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let private = std::fs::Permissions::from_mode(0o600);
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = file.as_os_str().to_owned();
+        name.push(suffix);
+        // Values are sealed in any case; a file system without rights is no reason not to start.
+        let _ = std::fs::set_permissions(Path::new(&name), private.clone());
+    }
 }
 
 impl StoreError {

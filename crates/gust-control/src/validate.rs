@@ -12,7 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use gust_types::{
     AppSpec, Digest, Error, Limits, Result,
     app::{FunctionSpec, RouteTarget, Source},
-    outbound::Outbound,
     template,
 };
 
@@ -127,12 +126,7 @@ fn check_function(
         variable_name(name)?;
         template::expand(value, known).map_err(|e| within(name, e))?;
     }
-    let outbound: Vec<String> = function
-        .outbound
-        .iter()
-        .map(|pattern| template::expand(pattern, known))
-        .collect::<Result<_>>()?;
-    Outbound::parse(&outbound)?;
+    crate::variables::outbound(function, known)?;
     match &function.health {
         Some(health) => limits::check_health(health),
         None => Ok(()),

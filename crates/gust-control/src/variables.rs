@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use gust_api::app::ValueFrom;
 use gust_types::{
-    AppName, FunctionName, ProjectName, Result,
+    AppName, Error, FunctionName, ProjectName, Result,
     app::{FunctionSpec, VariableSpec},
     deployment::Variables,
+    outbound::Outbound,
     template,
 };
 
@@ -45,6 +46,22 @@ pub(crate) fn seen_by(function: &FunctionSpec, values: &Values) -> Variables {
             })
             .collect(),
     )
+}
+
+/// The hosts a function may reach, its templates filled. An error shows the template, never the value in it.
+pub(crate) fn outbound(function: &FunctionSpec, values: &Values) -> Result<Outbound> {
+    let mut filled = Vec::with_capacity(function.outbound.len());
+    for text in &function.outbound {
+        let pattern = template::expand(text, values)?;
+        if pattern != *text && Outbound::parse(std::slice::from_ref(&pattern)).is_err() {
+            return Err(Error::invalid(format!(
+                "with the values that are set an outbound host is malformed: {text:?}"
+            ))
+            .hint("it must become scheme://host[:port]"));
+        }
+        filled.push(pattern);
+    }
+    Outbound::parse(&filled)
 }
 
 /// Whether this function's templates name the variable.
@@ -104,7 +121,7 @@ pub(crate) fn hide_defaults(
         return Ok(None);
     }
     let json = serde_json::to_vec(&hidden)
-        .map_err(|e| gust_types::Error::internal("cannot write defaults as json").because(e))?;
+        .map_err(|e| Error::internal("cannot write defaults as json").because(e))?;
     seal.seal(&defaults_name(project, app), &json).map(Some)
 }
 
@@ -116,7 +133,7 @@ pub(crate) fn whole_head(seal: &Seal, kept: &KeptDeployment) -> Result<Head> {
     };
     let json = seal.open_value(&defaults_name(&kept.project, &kept.app), sealed)?;
     let hidden: Values = serde_json::from_slice(&json)
-        .map_err(|e| gust_types::Error::internal("sealed defaults are not readable").because(e))?;
+        .map_err(|e| Error::internal("sealed defaults are not readable").because(e))?;
     for (name, default) in hidden {
         if let Some(spec) = head.variables.get_mut(&name) {
             spec.default = Some(default);

@@ -1,11 +1,6 @@
 //! What every request passes before its handler.
 
-use std::{
-    net::SocketAddr,
-    panic::AssertUnwindSafe,
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -15,19 +10,14 @@ use axum::{
 use futures::FutureExt as _;
 use gust_types::{Blame, Error, Kind};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use tokio::sync::Semaphore;
 
 use super::error::{self, ApiError};
 use crate::control::Control;
 
-/// Requests under way at once; streams count until their head is sent.
-const REQUESTS: usize = 256;
 /// The longest wait for the head of an answer, but for those that take as long as a guest or a line takes.
 const HEAD: Duration = Duration::from_secs(60);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-static PLACES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(REQUESTS));
 
 /// Under which the log knows the request.
 #[derive(Debug, Clone)]
@@ -65,10 +55,14 @@ pub(super) async fn pass(
 }
 
 async fn admit(control: &Control, request: Request, next: Next) -> Result<Response, ApiError> {
-    let _place = PLACES
+    // A place is held until the head of the answer is sent; streams have bounds of their own.
+    let _place = control
+        .0
+        .requests
         .try_acquire()
         .map_err(|_| Error::unavailable("the control api has too many requests under way"))?;
     authorize(control, &request)?;
+    await_restore(control, request.uri().path())?;
     let unbounded = takes_its_time(request.uri().path());
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
     let ended = match unbounded {
@@ -109,6 +103,16 @@ fn authorize(control: &Control, request: &Request) -> Result<(), ApiError> {
     let error = Error::denied("the node's token is needed")
         .hint("send it as a bearer token; the node wrote it to the file token in its data folder");
     Err(ApiError::with(error, StatusCode::UNAUTHORIZED))
+}
+
+/// What was deployed before is served first: a change made earlier would be overwritten.
+fn await_restore(control: &Control, path: &str) -> Result<(), ApiError> {
+    if control.is_ready() || !path.starts_with("/v1/") || path == "/v1/status" {
+        return Ok(());
+    }
+    Err(Error::unavailable("the node is starting")
+        .hint("try again in a moment")
+        .into())
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -137,7 +137,7 @@ fn bad_apps_are_refused_by_name() {
         (
             at("/outbound"),
             json!(["https://{{ token }}:x"]),
-            "malformed port",
+            "outbound host is malformed",
         ),
         (at("/kv"), json!(["a", "a"]), "twice"),
         (at("/limits"), json!({"memory": "2TiB"}), "ceiling"),

@@ -13,6 +13,7 @@ mod apps;
 mod auth;
 mod deploys;
 mod description;
+mod full_disk;
 mod harness;
 mod logs;
 mod money;

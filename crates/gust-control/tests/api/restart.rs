@@ -53,6 +53,13 @@ async fn a_node_is_ready_once_it_has_restored() {
     let ask = "GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     let answer = node.raw(ask).await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    let error = node.client.apps(&project()).await.unwrap_err();
+    assert_eq!(
+        error.kind,
+        gust_types::Kind::Unavailable,
+        "changes wait for the restore"
+    );
+    assert!(!node.client.status().await.unwrap().ready);
     node.control.restore().await.unwrap();
     assert!(node.raw(ask).await.starts_with("HTTP/1.1 200"));
 }
