@@ -24,6 +24,9 @@ pub(crate) struct Compiler {
 /// How far compiling threads stand back, as `nice` counts.
 const NICE: i32 = 10;
 
+/// wasmtime counts a component's initial memory in pages.
+const WASM_PAGE: u64 = 64 * 1024;
+
 // === impl Compiler ===
 
 impl Compiler {
@@ -59,21 +62,23 @@ impl Compiler {
             .threads
             .install(|| engine.engine.precompile_component(bytes))
             .map_err(|e| Error::invalid(format!("the component does not compile: {e:#}")))?;
-        let component = deserialize(engine, &code)
-            .map_err(|e| Error::internal(format!("compiled code does not load: {e:#}")))?;
+        let component = deserialize(engine, &code).map_err(|e| {
+            Error::invalid(format!("the component does not fit this node: {e:#}"))
+                .hint("its memories, tables or instances are larger than the node's slots")
+        })?;
         let missing = stubs::missing(&engine.linker, &component)?;
         stubs::link(&engine.linker, &component, &missing)?;
-        let initial_memory = component
-            .resources_required()
-            .and_then(|needs| needs.max_initial_memory_size)
-            .unwrap_or(0);
+        let needs = component.resources_required();
+        let initial_memory = needs.as_ref().and_then(|n| n.max_initial_memory_size);
+        let initial_table = needs.as_ref().and_then(|n| n.max_initial_table_size);
         drop(component);
         let findings = Findings {
             contract: profile.contract,
             export: profile.export,
             lane: profile.lane,
             missing,
-            initial_memory,
+            initial_memory: initial_memory.unwrap_or(0).saturating_mul(WASM_PAGE),
+            initial_table: initial_table.unwrap_or(0),
         };
         self.shelf.put(artifact, &code, findings)
     }

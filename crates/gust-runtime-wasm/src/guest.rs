@@ -24,6 +24,9 @@ use crate::{
     output::Output,
 };
 
+/// Handles that a guest may hold at once. Each costs the host some hundred bytes that no memory limit counts.
+const MAX_HANDLES: usize = 16 * 1024;
+
 /// The data of a store.
 pub(crate) struct Guest {
     /// WASI 0.2 and 0.3 (cli, clocks, random, filesystem, sockets). Made by [`host::wasi`].
@@ -119,9 +122,11 @@ impl Guest {
         command: bool,
     ) -> Self {
         let output = Arc::new(Output::new(&revision, bindings.logs.clone(), command));
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
         Self {
             wasi: host::wasi(&bindings, &output),
-            table: ResourceTable::new(),
+            table,
             http: WasiHttpCtx::new(),
             scope: Scope {
                 call: CallContext::none(),

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fs, path::PathBuf, sync::Arc};
 use async_trait::async_trait;
 use gust_runtime::{Artifacts, Bindings, Loaded, Preparation, Progress, Runtime};
 use gust_task::clock;
-use gust_types::{ByteSize, Digest, Error, Result, Revision};
+use gust_types::{ByteSize, Digest, Error, Limits, Result, Revision};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -160,20 +160,7 @@ impl Runtime for WasmRuntime {
 
     async fn prepare(&self, revision: &Revision, progress: &dyn Progress) -> Result<Preparation> {
         let (record, cached) = self.0.prepared(&revision.artifact, true, progress).await?;
-        let limit = revision.spec.limits.memory;
-        if record.initial_memory > limit.0 {
-            return Err(Error::invalid(format!(
-                "the component has {} of memory from the start, more than its limit of {limit}",
-                ByteSize(record.initial_memory)
-            ))
-            .hint("raise the function's limits.memory"));
-        }
-        if limit.0 > self.0.settings.max_memory.0 {
-            return Err(Error::invalid(format!(
-                "the function's memory limit is above the node's: {limit}"
-            ))
-            .hint(format!("at most {}", self.0.settings.max_memory)));
-        }
+        fits(&record, &revision.spec.limits, &self.0.settings)?;
         Ok(Preparation {
             contract: record.export.clone(),
             warnings: record.missing.iter().map(stubs::Missing::warning).collect(),
@@ -200,6 +187,33 @@ impl Runtime for WasmRuntime {
     fn capacity(&self) -> usize {
         self.0.settings.max_instances as usize
     }
+}
+
+/// Whether an artifact can start at all within a function's limits, and these within the node's.
+fn fits(record: &Record, limits: &Limits, settings: &Settings) -> Result<()> {
+    if limits.memory.0 > settings.max_memory.0 {
+        return Err(Error::invalid(format!(
+            "the function's memory limit is above the node's: {}",
+            limits.memory
+        ))
+        .hint(format!("at most {}", settings.max_memory)));
+    }
+    if record.initial_memory > limits.memory.0 {
+        return Err(Error::invalid(format!(
+            "the component starts with more memory than its limit of {}: {}",
+            limits.memory,
+            ByteSize(record.initial_memory)
+        ))
+        .hint("raise the function's limits.memory"));
+    }
+    if record.initial_table > u64::from(limits.table_elements) {
+        return Err(Error::invalid(format!(
+            "the component starts with a larger table than its limit of {} elements: {}",
+            limits.table_elements, record.initial_table
+        ))
+        .hint("raise the function's limits.table_elements"));
+    }
+    Ok(())
 }
 
 async fn blocking<T: Send + 'static>(

@@ -45,6 +45,8 @@ pub(crate) struct Record {
     pub(crate) missing: Vec<Missing>,
     /// The linear memory that it has from the start, in bytes.
     pub(crate) initial_memory: u64,
+    /// The elements of its largest table from the start.
+    pub(crate) initial_table: u64,
     /// Length of the prepared file.
     pub(crate) size: u64,
     checksum: u32,
@@ -66,6 +68,7 @@ pub(crate) struct Findings {
     pub(crate) lane: Lane,
     pub(crate) missing: Vec<Missing>,
     pub(crate) initial_memory: u64,
+    pub(crate) initial_table: u64,
 }
 
 // === impl Shelf ===
@@ -171,6 +174,7 @@ impl Shelf {
             lane: findings.lane,
             missing: findings.missing,
             initial_memory: findings.initial_memory,
+            initial_table: findings.initial_table,
             size: code.len() as u64,
             checksum: crc32fast::hash(code),
             identity: Identity::of(&found),

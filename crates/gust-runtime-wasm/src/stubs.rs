@@ -46,13 +46,14 @@ pub(crate) fn missing(linker: &Linker<Guest>, component: &Component) -> Result<V
     let engine = linker.engine();
     let mut found = Vec::new();
     let mut direct = BTreeMap::new();
+    let mut known = Vec::new();
     for (name, item) in component.component_type().imports(engine) {
         match &item.ty {
             ComponentItem::ComponentInstance(interface) => {
-                found.extend(missing_of(linker, name, interface)?);
+                found.extend(missing_of(linker, name, interface, &mut known)?);
             }
             other => {
-                if let Some(stub) = Stub::of(other, name)? {
+                if let Some(stub) = Stub::of(other, name, &mut known)? {
                     direct.insert(name.to_owned(), stub);
                 }
             }
@@ -102,10 +103,11 @@ fn missing_of(
     linker: &Linker<Guest>,
     name: &str,
     interface: &ComponentInstance,
+    known: &mut Vec<ResourceType>,
 ) -> Result<Option<Missing>> {
     let mut wanted = BTreeMap::new();
     for (item_name, item) in interface.exports(linker.engine()) {
-        if let Some(stub) = Stub::of(&item.ty, item_name)? {
+        if let Some(stub) = Stub::of(&item.ty, item_name, known)? {
             wanted.insert(item_name.to_owned(), stub);
         }
     }
@@ -177,12 +179,17 @@ fn define(
 // === impl Stub ===
 
 impl Stub {
-    /// What could stand in for an item; types need nothing.
-    fn of(item: &ComponentItem, name: &str) -> Result<Option<Self>> {
+    /// What could stand in for an item. Types need nothing, nor does a resource that an interface before this one
+    /// brought: it is that one's under another name. `known` are the resources so far.
+    fn of(item: &ComponentItem, name: &str, known: &mut Vec<ResourceType>) -> Result<Option<Self>> {
         Ok(Some(match item {
             ComponentItem::ComponentFunc(function) if function.async_() => Self::AsyncFunction,
             ComponentItem::ComponentFunc(_) => Self::Function,
-            ComponentItem::Resource(_) => Self::Resource,
+            ComponentItem::Resource(resource) if known.contains(resource) => return Ok(None),
+            ComponentItem::Resource(resource) => {
+                known.push(*resource);
+                Self::Resource
+            }
             ComponentItem::Type(_) => return Ok(None),
             _ => {
                 return Err(Error::invalid(format!(

@@ -1,0 +1,123 @@
+//! Outbound HTTP through every interface that offers it. What is decided below them has its tests beside the code.
+
+use std::{sync::Arc, time::Duration};
+
+use gust_runtime::{Bindings, PeerContext, Peers};
+use gust_types::{Body, BoxFuture, FunctionName, Reply, Revision, call::full, outbound::Outbound};
+
+use crate::{
+    fakes::serve,
+    kit::{Function, get, shared, within},
+};
+
+const GUESTS: [&str; 5] = ["host-wasi", "host-p3", "host-spin2", "host-spin3", "spin1"];
+
+async fn load(name: &str, allowed: &str) -> Function {
+    let bench = shared();
+    let outbound = Outbound::parse(&[allowed.to_owned()]).unwrap();
+    let change = |bindings: &mut Bindings| {
+        bindings.outbound = Arc::new(outbound);
+        bindings.peers = Arc::new(Names);
+    };
+    bench.load_with(bench.revision(name), change).await
+}
+
+/// Answers with who called whom.
+struct Names;
+
+impl Peers for Names {
+    fn call(
+        &self,
+        from: &Revision,
+        function: Option<&FunctionName>,
+        request: http::Request<Body>,
+        _: PeerContext,
+    ) -> BoxFuture<'static, gust_types::Result<Reply>> {
+        let to = function.map_or("-", FunctionName::as_str);
+        let text = format!("{} calls {to} {}", from.key.function, request.uri());
+        Box::pin(async move { Ok(http::Response::new(full(text))) })
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_named_answers() {
+    let server = serve().await;
+    for name in GUESTS {
+        let function = load(name, "http://127.0.0.1:*").await;
+        let path = format!("/fetch?url=http://{server}/x&method=POST&body=data");
+        let answered = function.send(get(&path)).await;
+        let answer = answered.json();
+        assert_eq!(answer["status"], 200, "{name}: {answer}");
+        assert_eq!(answer["body"], "POST /x b\"data\"", "{name}: {answer}");
+        assert!(answer.to_string().contains("x-traced"), "{name}: {answer}");
+        let host = answered.finished.used.host;
+        assert_eq!((host.kv, host.sql, host.http_out), (0, 0, 1), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_named_is_denied_in_the_response() {
+    let server = serve().await;
+    for name in GUESTS {
+        let function = load(name, "http://127.0.0.2:*").await;
+        let answer = function.ask(&format!("/fetch?url=http://{server}/")).await;
+        if name == "spin1" {
+            assert_eq!(answer["error"], "destination-not-allowed", "{answer}");
+        } else {
+            assert_eq!(answer["error"], "HttpRequestDenied", "{name}: {answer}");
+            assert_eq!(answer["at"], "response", "{name}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_in_a_private_network_is_denied_to_a_wildcard() {
+    let server = serve().await;
+    for name in ["host-wasi", "host-p3"] {
+        let function = load(name, "http://*:*").await;
+        let url = format!("http://localhost:{}/", server.port());
+        let answer = function.ask(&format!("/fetch?url={url}")).await;
+        assert_eq!(
+            answer["error"], "DestinationIpProhibited",
+            "{name}: {answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn functions_of_the_app_answer_in_process() {
+    for name in GUESTS {
+        let function = load(name, "http://*.spin.internal").await;
+        let answer = function.ask("/fetch?url=http://b.spin.internal/x").await;
+        let expected = format!("{name} calls b http://b.spin.internal/x");
+        assert_eq!(answer["body"], expected, "{answer}");
+        let function = load(name, "self").await;
+        let answer = function.ask("/fetch?url=http://self.alt/x").await;
+        assert!(
+            answer["body"]
+                .as_str()
+                .unwrap_or_default()
+                .starts_with(&format!("{name} calls - ")),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn waiting_ends_with_the_guests_patience_or_the_call() {
+    let server = serve().await;
+    for name in ["host-wasi", "host-p3"] {
+        let function = load(name, "http://127.0.0.1:*").await;
+        let path = format!("/fetch?url=http://{server}/silent&timeout_ms=50");
+        let answer = function.ask(&path).await;
+        assert_eq!(answer["error"], "ConnectionReadTimeout", "{name}: {answer}");
+        let path = format!("/fetch?url=http://{server}/silent");
+        let call = within(get(&path), Duration::from_millis(200));
+        let begun = gust_task::clock::now();
+        // Cut off, or told in the last moment: either way it is over.
+        let (done, ended) = gust_runtime::suite::done();
+        let _ = function.start().await.call(call, done).await;
+        assert!(begun.elapsed() < Duration::from_secs(5), "{name}");
+        drop(ended);
+    }
+}

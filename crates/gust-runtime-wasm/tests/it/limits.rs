@@ -1,0 +1,197 @@
+//! Each limit is held, typed and billed, and the next call does well.
+
+use std::time::{Duration, Instant};
+
+use gust_runtime::{Finished, logs::Stream, suite::done};
+use gust_types::{ByteSize, Error, Kind, Outcome, Revision, Span};
+use http_body_util::BodyExt as _;
+
+use crate::kit::{Function, begin, get, shared, within};
+
+const BOTH: [&str; 2] = ["faults-p2", "faults-p3"];
+
+async fn limited(name: &str, change: impl FnOnce(&mut Revision)) -> Function {
+    let mut revision = shared().revision(name);
+    change(&mut revision);
+    shared().load(revision).await
+}
+
+fn check(name: &str, (error, finished): (Error, Finished), kind: Kind, outcome: Outcome) {
+    assert_eq!(error.kind, kind, "{name}: {}", error.chain());
+    assert_eq!(error.blame, gust_types::Blame::Function, "{name}");
+    assert_eq!(finished.outcome, outcome, "{name}");
+    assert!(finished.instance.is_none(), "{name}: the instance is lost");
+}
+
+#[tokio::test]
+async fn a_busy_loop_ends_within_20_ms_of_its_cpu_limit() {
+    for name in BOTH {
+        let limit = Duration::from_millis(100);
+        let function = limited(name, |r| r.spec.limits.cpu_time = Span(limit)).await;
+        let failed = function.fail(get("/spin")).await;
+        let cpu = failed.1.used.cpu;
+        check(name, failed, Kind::Timeout, Outcome::CpuLimit);
+        assert!(
+            cpu >= limit && cpu < limit + Duration::from_millis(20),
+            "{name}: {cpu:?}"
+        );
+        assert_eq!(function.get("/ok").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_busy_call_within_its_limit_keeps_its_instance() {
+    let function = limited("faults-p3", |_| {}).await;
+    let answered = function.get("/spin-ms/60").await;
+    assert_eq!(answered.finished.outcome, Outcome::Ok);
+    assert!(answered.finished.instance.is_some(), "fit for the next");
+    let cpu = answered.finished.used.cpu;
+    assert!(cpu > Duration::from_millis(20), "{cpu:?}");
+}
+
+#[tokio::test]
+async fn a_parked_guest_ends_at_its_deadline() {
+    for name in BOTH {
+        let function = limited(name, |_| {}).await;
+        let begun = Instant::now();
+        let call = within(get("/sleep/20000"), Duration::from_millis(150));
+        let failed = function.fail(call).await;
+        assert!(begun.elapsed() < Duration::from_secs(3), "{name}");
+        assert!(failed.1.used.cpu < Duration::from_millis(100), "{name}");
+        check(name, failed, Kind::Timeout, Outcome::WallLimit);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_ends_at_its_deadline() {
+    let function = shared().load(shared().revision("echo-p3")).await;
+    let call = within(get("/sse"), Duration::from_millis(120));
+    let (reply, ended) = begin(function.start().await, call).await;
+    let finished = ended.get("the end of an unread stream").await;
+    assert_eq!(finished.outcome, Outcome::WallLimit);
+    let error = reply.into_body().collect().await.unwrap_err();
+    assert_eq!(error.kind, Kind::Timeout);
+}
+
+#[tokio::test]
+async fn memory_ends_at_its_limit() {
+    for name in BOTH {
+        let function = limited(name, |r| r.spec.limits.memory = ByteSize::mib(32)).await;
+        let answered = function.get("/alloc-all").await;
+        assert_eq!(answered.status, 200, "{name}: a guest may handle it");
+        let got: u64 = answered.text().split(' ').next().unwrap().parse().unwrap();
+        assert!((20..32).contains(&got), "{name}: {got} MiB");
+        let peak = answered.finished.used.memory_peak;
+        assert!(peak > 20 << 20 && peak <= 32 << 20, "{name}: {peak}");
+        let failed = function.fail(get("/alloc")).await;
+        check(name, failed, Kind::Exhausted, Outcome::MemoryLimit);
+    }
+}
+
+#[tokio::test]
+async fn components_that_start_too_large_are_refused_at_deploy() {
+    for (name, expected) in [("big-memory", "memory"), ("big-table", "table")] {
+        let error = shared().prepare(&shared().revision(name)).await;
+        let error = error.expect_err(name);
+        assert_eq!(error.kind, Kind::Invalid, "{name}: {}", error.chain());
+        assert!(error.chain().contains(expected), "{}", error.chain());
+    }
+    let mut revision = shared().revision("hello-p2");
+    revision.spec.limits.memory = ByteSize(8 << 30);
+    let error = shared().prepare(&revision).await.unwrap_err();
+    assert!(error.message.contains("above the node's"));
+}
+
+#[tokio::test]
+async fn a_stack_that_overflows_is_the_functions_fault() {
+    for name in BOTH {
+        let function = limited(name, |_| {}).await;
+        let failed = function.fail(get("/recurse")).await;
+        assert!(failed.0.message.contains("stack"), "{}", failed.0.message);
+        check(name, failed, Kind::Failed, Outcome::Failed);
+        let log = function.logs.of(Stream::Platform);
+        assert!(log.contains("backtrace"), "{name}: {log}");
+        assert_eq!(function.get("/ok").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn exits_and_silence_are_failures() {
+    for name in BOTH {
+        let function = limited(name, |_| {}).await;
+        for path in [
+            "/exit",
+            "/exit/ok",
+            "/no-response",
+            "/trap",
+            "/two-responses",
+        ] {
+            let failed = function.fail(get(path)).await;
+            check(path, failed, Kind::Failed, Outcome::Failed);
+        }
+        assert_eq!(function.get("/ok").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_crash_says_nothing_of_the_inside_to_the_caller() {
+    let function = limited("faults-p2", |_| {}).await;
+    let (error, _) = function.fail(get("/trap")).await;
+    assert_eq!(error.chain(), "the function crashed");
+    let log = function.logs.of(Stream::Platform);
+    assert!(log.contains("unreachable"), "{log}");
+}
+
+#[tokio::test]
+async fn a_trap_after_the_first_byte_breaks_the_body_off() {
+    let function = limited("faults-p3", |_| {}).await;
+    let call = get("/trap-after-first-byte");
+    let (reply, ended) = begin(function.start().await, call).await;
+    let mut body = reply.into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(&first[..], b"half of ");
+    let error = body.frame().await.unwrap().unwrap_err();
+    assert_eq!(error.kind, Kind::Failed);
+    assert!(body.frame().await.is_none());
+    assert_eq!(
+        ended.get("the end of a trap").await.outcome,
+        Outcome::Failed
+    );
+}
+
+#[tokio::test]
+async fn handles_are_bounded() {
+    for name in BOTH {
+        let function = limited(name, |_| {}).await;
+        assert_eq!(function.get("/table/1000").await.status, 200, "{name}");
+        let failed = function.fail(get("/table/1000000")).await;
+        check(name, failed, Kind::Failed, Outcome::Failed);
+    }
+}
+
+#[tokio::test]
+async fn an_endless_answer_ends_with_its_reader() {
+    for name in ["echo-p2", "echo-p3"] {
+        let function = shared().load(shared().revision(name)).await;
+        let call = get("/size/4000000000");
+        let (reply, ended) = begin(function.start().await, call).await;
+        let mut body = reply.into_body();
+        for _ in 0..10 {
+            body.frame().await.unwrap().unwrap();
+        }
+        drop(body);
+        let finished = ended.get("the end of an endless answer").await;
+        assert_eq!(finished.outcome, Outcome::Cancelled, "{name}");
+        assert!(finished.used.cpu > Duration::ZERO, "{name}: is billed");
+        assert!(finished.used.memory_peak > 0, "{name}: is billed");
+    }
+}
+
+#[tokio::test]
+async fn a_call_dropped_before_it_ran_is_told() {
+    let function = limited("faults-p2", |_| {}).await;
+    let (done, ended) = done();
+    drop(function.start().await.call(get("/ok"), done));
+    let finished = ended.get("the end of a call that never ran").await;
+    assert_eq!(finished.outcome, Outcome::Cancelled);
+}

@@ -1,0 +1,100 @@
+//! Prepared files: found again, and never run when they are not what was written.
+
+use std::{fs, io::Write as _, os::unix::fs::FileExt as _};
+
+use crate::kit::{Bench, small};
+
+async fn prepared(name: &str) -> (Bench, gust_types::Revision) {
+    let bench = Bench::new(small());
+    let revision = bench.revision(name);
+    bench.prepare(&revision).await.unwrap();
+    (bench, revision)
+}
+
+async fn answers(bench: &Bench, revision: &gust_types::Revision) {
+    let function = bench.load(revision.clone()).await;
+    assert_eq!(function.get("/").await.text(), "Hello from Gust\n");
+}
+
+#[tokio::test]
+async fn a_prepared_file_survives_a_restart() {
+    let (mut bench, revision) = prepared("hello-p2").await;
+    let before = fs::metadata(bench.only("cwasm"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    bench.restart();
+    answers(&bench, &revision).await;
+    assert!(bench.prepare(&revision).await.unwrap().cached);
+    let after = fs::metadata(bench.only("cwasm"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    assert_eq!(before, after, "it was not compiled again");
+}
+
+#[tokio::test]
+async fn every_cut_of_a_prepared_file_is_compiled_again() {
+    let (bench, revision) = prepared("hello-p2").await;
+    let whole = fs::read(bench.only("cwasm")).unwrap();
+    for part in [0, 1, 4096, whole.len() / 2, whole.len() - 1] {
+        fs::write(bench.only("cwasm"), &whole[..part]).unwrap();
+        answers(&bench, &revision).await;
+        let again = fs::read(bench.only("cwasm")).unwrap();
+        assert_eq!(again.len(), whole.len(), "cut at {part}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_prepared_file_is_compiled_again() {
+    let (mut bench, revision) = prepared("hello-p3").await;
+    let whole = fs::read(bench.only("cwasm")).unwrap();
+    for round in 0..20 {
+        let at = (whole.len() * (2 * round + 1) / 40) as u64;
+        let file = fs::OpenOptions::new().write(true).open(bench.only("cwasm"));
+        let byte = [whole[at as usize] ^ 0x55];
+        file.unwrap().write_all_at(&byte, at).unwrap();
+        if round % 5 == 0 {
+            bench.restart();
+        }
+        answers(&bench, &revision).await;
+        assert!(
+            fs::read(bench.only("cwasm")).unwrap() == whole,
+            "byte {at} is whole again"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_restored_file_is_taken_when_its_bytes_are_right() {
+    let (mut bench, revision) = prepared("hello-p2").await;
+    let (code, record) = (bench.only("cwasm"), bench.only("json"));
+    let bytes = fs::read(&code).unwrap();
+    fs::remove_file(&code).unwrap();
+    fs::write(&code, &bytes).unwrap();
+    let before = fs::metadata(&code).unwrap().modified().unwrap();
+    bench.restart();
+    answers(&bench, &revision).await;
+    assert_eq!(fs::metadata(&code).unwrap().modified().unwrap(), before);
+
+    fs::write(&record, "{\"not\": \"a record\"}").unwrap();
+    answers(&bench, &revision).await;
+    fs::remove_file(&record).unwrap();
+    answers(&bench, &revision).await;
+    assert!(record.is_file());
+}
+
+#[tokio::test]
+async fn leftovers_and_foreign_files_are_swept_at_start() {
+    let (mut bench, revision) = prepared("hello-p2").await;
+    let code = bench.only("cwasm");
+    let foreign = bench.prepared().join("abc-0000000000000000.cwasm");
+    let half = code.with_added_extension("17.new");
+    for path in [&foreign, &half] {
+        fs::File::create(path).unwrap().write_all(b"half").unwrap();
+    }
+    bench.restart();
+    assert!(!foreign.exists() && !half.exists());
+    assert!(code.exists());
+    answers(&bench, &revision).await;
+}
