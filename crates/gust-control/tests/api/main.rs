@@ -17,6 +17,7 @@ mod full_disk;
 mod harness;
 mod logs;
 mod money;
+mod reference;
 mod restart;
 mod secrets;
 mod uploads;
