@@ -133,3 +133,26 @@ fn refused(refusal: Refusal) -> Val {
         Error::Other(why) => Val::Variant("other".to_owned(), Some(Box::new(Val::String(why)))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_shapes_say_the_same() {
+        let pairs = || vec![("a".to_owned(), Some(vec![1, 2])), ("b".to_owned(), None)];
+        let key = |key: &str| Val::String(key.to_owned());
+        let some = |value| Val::Option(Some(Box::new(value)));
+        let bytes = Val::List(vec![Val::U8(1), Val::U8(2)]);
+        let paired = Val::List(vec![
+            Val::Tuple(vec![key("a"), some(bytes.clone())]),
+            Val::Tuple(vec![key("b"), Val::Option(None)]),
+        ]);
+        assert_eq!(list(pairs(), true), paired);
+        let proposed = Val::List(vec![
+            some(Val::Tuple(vec![key("a"), bytes])),
+            Val::Option(None),
+        ]);
+        assert_eq!(list(pairs(), false), proposed);
+    }
+}

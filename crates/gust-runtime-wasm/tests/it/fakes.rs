@@ -39,7 +39,7 @@ impl Sql for Fake {
 #[async_trait]
 impl Connection for Fake {
     async fn execute(&self, statement: &str, parameters: Vec<Value>) -> Result<Rows> {
-        let fault = |kind, text: &str| Err(Error::new(kind, Blame::Function, text));
+        let fault = |kind, text: &str| Error::new(kind, Blame::Function, text);
         let named = |rows: Vec<Result<Vec<Value>>>| {
             Ok(Rows {
                 columns: vec!["first".to_owned(), "second".to_owned()],
@@ -56,11 +56,11 @@ impl Connection for Fake {
             }),
             ("breaks off", _) => named(vec![
                 row(0),
-                fault(Kind::Exhausted, "the answer is too large"),
+                Err(fault(Kind::Exhausted, "the answer is too large")),
             ]),
-            ("fill up", _) => fault(Kind::Exhausted, "the database is full"),
-            ("vanish", _) => fault(Kind::NotFound, "no such database"),
-            _ => fault(Kind::Invalid, "syntax error"),
+            ("fill up", _) => Err(fault(Kind::Exhausted, "the database is full")),
+            ("vanish", _) => Err(fault(Kind::NotFound, "no such database")),
+            _ => Err(fault(Kind::Invalid, "syntax error")),
         }
     }
 
@@ -145,7 +145,7 @@ impl Function {
 /// What a function is given: all that an app's manifest can give.
 pub fn give(bindings: &mut gust_runtime::Bindings) {
     let label = |label: &str| gust_types::Label::new(label).unwrap();
-    let store = gust_backend::kv::MemoryKv::default();
+    let store = gust_backend::kv::memory::MemoryKv::default();
     bindings.kv.insert(label("default"), Arc::new(store));
     bindings.sql.insert(label("default"), Arc::new(Fake));
     bindings.variables = Arc::new(

@@ -45,11 +45,20 @@ async fn a_server_that_is_named_answers() {
     for name in GUESTS {
         let function = load(name, "http://127.0.0.1:*").await;
         let path = format!("/fetch?url=http://{server}/x&method=POST&body=data");
-        let answered = function.send(get(&path)).await;
+        let mut call = get(&path);
+        call.trace.trace_id = 1;
+        call.trace.parent = 2;
+        let answered = function.send(call).await;
         let answer = answered.json();
+        // The guest of Spin 1 sends no bodies.
+        let expected = match name {
+            "spin1" => "GET /x b\"\"",
+            _ => "POST /x b\"data\"",
+        };
+        assert_eq!(answer["body"], expected, "{name}: {answer}");
         assert_eq!(answer["status"], 200, "{name}: {answer}");
-        assert_eq!(answer["body"], "POST /x b\"data\"", "{name}: {answer}");
-        assert!(answer.to_string().contains("x-traced"), "{name}: {answer}");
+        let traced = r#"["x-traced","true"]"#;
+        assert!(answer.to_string().contains(traced), "{name}: {answer}");
         let host = answered.finished.used.host;
         assert_eq!((host.kv, host.sql, host.http_out), (0, 0, 1), "{name}");
     }

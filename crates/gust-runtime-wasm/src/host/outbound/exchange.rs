@@ -3,7 +3,8 @@
 use std::{future::poll_fn, sync::Arc};
 
 use http::{HeaderValue, Version, header, uri::PathAndQuery};
-use http_body_util::BodyExt as _;
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use wasmtime_wasi_http::{Error, WasiBody};
 
@@ -44,10 +45,13 @@ impl Exchange<'_> {
             let Some(line) = self.pool.idle(&self.route) else {
                 break;
             };
-            match self.send(line, request).await {
-                Ok(response) => return Ok(response),
-                Err(Unsent::Whole(unsent)) => request = *unsent,
-                Err(Unsent::Lost(error)) => return Err(error),
+            let again = repeatable(&request);
+            match (self.send(line, request).await, again) {
+                (Ok(response), _) => return Ok(response),
+                (Err(Unsent::Whole(unsent)), _) => request = *unsent,
+                // The other side closed the connection in the moment it was used: nobody's fault.
+                (Err(Unsent::Lost(Error::ConnectionTerminated)), Some(same)) => request = same,
+                (Err(Unsent::Lost(error)), _) => return Err(error),
             }
         }
         let by = self.budget.connected_by();
@@ -126,6 +130,19 @@ impl Exchange<'_> {
             }
         });
     }
+}
+
+/// The same request again, if sending it twice does no harm.
+fn repeatable(request: &http::Request<WasiBody>) -> Option<http::Request<WasiBody>> {
+    if !request.method().is_idempotent() || !request.body().is_end_stream() {
+        return None;
+    }
+    let nothing = Empty::new().map_err(|never| match never {});
+    let mut same = http::Request::new(nothing.boxed_unsync());
+    *same.method_mut() = request.method().clone();
+    *same.uri_mut() = request.uri().clone();
+    *same.headers_mut() = request.headers().clone();
+    Some(same)
 }
 
 // === impl Line ===
