@@ -11,6 +11,7 @@
 
 mod apps;
 mod auth;
+mod crash;
 mod deploys;
 mod description;
 mod full_disk;

@@ -18,7 +18,7 @@ fn operations() -> String {
             let tag = operation["tags"][0].as_str().unwrap();
             let says = operation["summary"]
                 .as_str()
-                .or(operation["description"].as_str());
+                .or_else(|| operation["description"].as_str());
             let says = says.unwrap_or_default().trim();
             if !tables.iter().any(|(t, _)| t == tag) {
                 tables.push((tag.to_owned(), String::new()));
