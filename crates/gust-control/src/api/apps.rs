@@ -17,7 +17,7 @@ use crate::control::Control;
 /// The apps of a project.
 #[utoipa::path(
     get, path = "/v1/projects/{project}/apps", tag = "apps", operation_id = "list_apps", params(("project" = String, Path)),
-    responses((status = 200, body = Apps))
+    responses((status = 200, description = "By name.", body = Apps))
 )]
 pub(crate) async fn list(
     State(control): State<Control>,
@@ -32,7 +32,7 @@ pub(crate) async fn list(
     get, path = "/v1/projects/{project}/apps/{app}", tag = "apps", operation_id = "show_app",
     params(("project" = String, Path), ("app" = String, Path)),
     responses(
-        (status = 200, body = AppDetails),
+        (status = 200, description = "The app.", body = AppDetails),
         (status = 404, description = "There is none.", body = Problem, content_type = "application/problem+json")
     )
 )]

@@ -17,7 +17,7 @@ use crate::control::Control;
 /// Which of these are to be uploaded.
 #[utoipa::path(
     post, path = "/v1/artifacts/missing", tag = "artifacts", operation_id = "missing_artifacts", request_body = Digests,
-    responses((status = 200, body = Missing))
+    responses((status = 200, description = "Those that are missing.", body = Missing))
 )]
 pub(crate) async fn missing(
     State(control): State<Control>,

@@ -85,7 +85,7 @@ async fn run(
 #[utoipa::path(
     get, path = "/v1/projects/{project}/apps/{app}/deployments", tag = "deploys", operation_id = "list_deployments",
     params(("project" = String, Path), ("app" = String, Path)),
-    responses((status = 200, body = Deployments))
+    responses((status = 200, description = "Newest first.", body = Deployments))
 )]
 pub(crate) async fn list(
     State(control): State<Control>,
@@ -103,7 +103,7 @@ pub(crate) async fn list(
     params(("project" = String, Path), ("app" = String, Path)),
     request_body = Rollback,
     responses(
-        (status = 200, body = Deployed),
+        (status = 200, description = "It serves.", body = Deployed),
         (status = 409, description = "There is nothing to go back to.", body = Problem, content_type = "application/problem+json")
     )
 )]

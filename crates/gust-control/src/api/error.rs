@@ -10,7 +10,7 @@ use gust_api::{
     render::{Audience, log_line, render, row},
 };
 use gust_dispatch::Refused;
-use gust_types::{Blame, Error};
+use gust_types::{Blame, Error, Kind};
 use http::{HeaderValue, StatusCode, header};
 
 use super::gates::RequestId;
@@ -121,14 +121,22 @@ pub(super) fn finish(response: &mut Response, id: &RequestId) {
 
 /// The error as its owner may see it; what is ours goes to the log.
 pub(super) fn problem(error: &Error, status: StatusCode, id: &str) -> Problem {
-    if error.blame == Blame::Platform {
-        tracing::error!(request_id = id, error = log_line(error), "a request failed");
-    } else {
-        tracing::debug!(
+    match (error.blame, error.kind) {
+        (Blame::Platform, Kind::Internal) => {
+            tracing::error!(request_id = id, error = log_line(error), "a request failed");
+        }
+        (Blame::Platform, _) => {
+            tracing::warn!(
+                request_id = id,
+                error = log_line(error),
+                "a request was not served"
+            );
+        }
+        _ => tracing::debug!(
             request_id = id,
             error = log_line(error),
             "a request was refused"
-        );
+        ),
     }
     let mut problem = render(error, Audience::Owner, Some(id.to_owned()));
     problem.status = status.as_u16();

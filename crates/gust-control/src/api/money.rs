@@ -16,7 +16,7 @@ use crate::control::Control;
 /// What a project's calls took, summed.
 #[utoipa::path(
     get, path = "/v1/projects/{project}/usage", tag = "money", operation_id = "usage", params(("project" = String, Path), UsageQuery),
-    responses((status = 200, body = UsageReport))
+    responses((status = 200, description = "Rows and their sum.", body = UsageReport))
 )]
 pub(crate) async fn usage(
     State(control): State<Control>,
@@ -29,7 +29,7 @@ pub(crate) async fn usage(
 /// What single calls took, newest first.
 #[utoipa::path(
     get, path = "/v1/projects/{project}/records", tag = "money", operation_id = "usage_records", params(("project" = String, Path), RecordQuery),
-    responses((status = 200, body = Records))
+    responses((status = 200, description = "Newest first.", body = Records))
 )]
 pub(crate) async fn records(
     State(control): State<Control>,
@@ -42,7 +42,7 @@ pub(crate) async fn records(
 /// What a month costs, by function.
 #[utoipa::path(
     get, path = "/v1/projects/{project}/bill", tag = "money", operation_id = "bill", params(("project" = String, Path), BillQuery),
-    responses((status = 200, body = Bill))
+    responses((status = 200, description = "Lines and their sum.", body = Bill))
 )]
 pub(crate) async fn bill(
     State(control): State<Control>,
@@ -55,7 +55,7 @@ pub(crate) async fn bill(
 /// The project's budget and how much of it is used.
 #[utoipa::path(
     get, path = "/v1/projects/{project}/budget", tag = "money", operation_id = "show_budget", params(("project" = String, Path)),
-    responses((status = 200, body = BudgetState))
+    responses((status = 200, description = "The budget and what is spent.", body = BudgetState))
 )]
 pub(crate) async fn budget(
     State(control): State<Control>,
@@ -67,7 +67,7 @@ pub(crate) async fn budget(
 /// Sets what the project may cost in a month; calls are refused once that is reached.
 #[utoipa::path(
     put, path = "/v1/projects/{project}/budget", tag = "money", operation_id = "set_budget", params(("project" = String, Path)),
-    request_body = Budget, responses((status = 200, body = BudgetState))
+    request_body = Budget, responses((status = 200, description = "The budget and what is spent.", body = BudgetState))
 )]
 pub(crate) async fn set_budget(
     State(control): State<Control>,

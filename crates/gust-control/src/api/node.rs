@@ -61,7 +61,7 @@ pub(crate) async fn openapi_json() -> Response {
 }
 
 /// How the node is: capacity, loops, warnings.
-#[utoipa::path(get, path = "/v1/status", tag = "node", operation_id = "node_status", responses((status = 200, body = NodeStatus)))]
+#[utoipa::path(get, path = "/v1/status", tag = "node", operation_id = "node_status", responses((status = 200, description = "The status.", body = NodeStatus)))]
 pub(crate) async fn status(State(control): State<Control>) -> ApiResult<Answer<NodeStatus>> {
     Ok(ok(control.status().await?))
 }

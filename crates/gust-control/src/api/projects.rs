@@ -15,7 +15,7 @@ use super::{
 use crate::control::Control;
 
 /// All projects.
-#[utoipa::path(get, path = "/v1/projects", tag = "projects", operation_id = "list_projects", responses((status = 200, body = Projects)))]
+#[utoipa::path(get, path = "/v1/projects", tag = "projects", operation_id = "list_projects", responses((status = 200, description = "By name.", body = Projects)))]
 pub(crate) async fn list(State(control): State<Control>) -> ApiResult<Answer<Projects>> {
     let projects = control.projects().await?;
     Ok(ok(Projects { projects }))
@@ -25,7 +25,7 @@ pub(crate) async fn list(State(control): State<Control>) -> ApiResult<Answer<Pro
 #[utoipa::path(
     post, path = "/v1/projects", tag = "projects", operation_id = "create_project", request_body = NewProject,
     responses(
-        (status = 201, body = Project),
+        (status = 201, description = "It is made.", body = Project),
         (status = 409, description = "It exists.", body = Problem, content_type = "application/problem+json")
     )
 )]

@@ -17,7 +17,7 @@ use crate::control::Control;
 #[utoipa::path(
     get, path = "/v1/projects/{project}/apps/{app}/secrets", tag = "secrets", operation_id = "list_secrets",
     params(("project" = String, Path), ("app" = String, Path)),
-    responses((status = 200, body = Secrets))
+    responses((status = 200, description = "Names, never values.", body = Secrets))
 )]
 pub(crate) async fn list(
     State(control): State<Control>,
@@ -34,7 +34,7 @@ pub(crate) async fn list(
     put, path = "/v1/projects/{project}/apps/{app}/secrets/{name}", tag = "secrets", operation_id = "set_secret",
     params(("project" = String, Path), ("app" = String, Path), ("name" = String, Path)),
     request_body = NewSecret,
-    responses((status = 200, body = SecretChanged))
+    responses((status = 200, description = "It is done.", body = SecretChanged))
 )]
 pub(crate) async fn set(
     State(control): State<Control>,
@@ -55,7 +55,7 @@ pub(crate) async fn set(
     delete, path = "/v1/projects/{project}/apps/{app}/secrets/{name}", tag = "secrets", operation_id = "remove_secret",
     params(("project" = String, Path), ("app" = String, Path), ("name" = String, Path)),
     responses(
-        (status = 200, body = SecretChanged),
+        (status = 200, description = "It is done.", body = SecretChanged),
         (status = 409, description = "The serving deployment needs it.", body = Problem, content_type = "application/problem+json")
     )
 )]

@@ -73,6 +73,15 @@ fn every_operation_is_described() {
             assert_eq!(described, named, "{at}");
             let responses = operation["responses"].as_object().unwrap();
             assert!(responses.keys().any(|s| s.starts_with('2')), "{at}");
+            for (status, response) in responses {
+                let described = response["description"]
+                    .as_str()
+                    .is_some_and(|d| !d.is_empty());
+                assert!(
+                    described,
+                    "{at} {status} has a description, which the standard requires"
+                );
+            }
         }
     }
 }
