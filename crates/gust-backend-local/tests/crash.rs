@@ -3,6 +3,8 @@
 //! The test starts itself again as a child that writes and says on its standard output what was acknowledged. Twenty
 //! rounds each, two hundred with `GUST_LONG=1`.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     collections::HashMap,
     io::{BufRead as _, BufReader, Write as _},

@@ -1,5 +1,7 @@
 //! What usage costs, read from `prices.toml`.
 
+use std::str::FromStr;
+
 use gust_types::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -57,9 +59,10 @@ impl Default for Prices {
     }
 }
 
-impl Prices {
+impl FromStr for Prices {
+    type Err = Error;
     /// Reads `prices.toml`. Unknown keys are refused.
-    pub fn from_toml(text: &str) -> Result<Self> {
+    fn from_str(text: &str) -> Result<Self> {
         let prices: Self = toml::from_str(text).map_err(|fault| {
             Error::invalid("prices are not valid")
                 .hint("see docs/metering.md for the keys and their defaults")
@@ -103,12 +106,14 @@ mod tests {
 
     #[test]
     fn a_file_overrides_what_it_names() {
-        let prices = Prices::from_toml("currency = \"CNY\"\ncpu_per_second = 0.5").unwrap();
+        let prices = "currency = \"CNY\"\ncpu_per_second = 0.5"
+            .parse::<Prices>()
+            .unwrap();
         assert_eq!(prices.currency, "CNY");
         assert_eq!(prices.cpu_per_second.to_string(), "0.50");
         assert_eq!(prices.kv_per_million, Prices::default().kv_per_million);
         let text = toml::to_string(&prices).unwrap();
-        assert_eq!(Prices::from_toml(&text).unwrap(), prices);
+        assert_eq!(text.parse::<Prices>().unwrap(), prices);
         for bad in [
             "cpu = 1",
             "cpu_per_second = \"free\"",
@@ -117,7 +122,7 @@ mod tests {
             "currency = 5",
             "=",
         ] {
-            assert!(Prices::from_toml(bad).is_err(), "{bad}");
+            assert!(bad.parse::<Prices>().is_err(), "{bad}");
         }
     }
 }
