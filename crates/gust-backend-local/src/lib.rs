@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Free space that writes leave on the disk, so that what is running can still tidy up. Default 16 MiB.
+    /// Free space that writes leave on the disk, so that what is running can still tidy up; 0 writes to the end. Default 16 MiB.
     pub disk_reserve: ByteSize,
     /// Key-value stores.
     pub kv: kv::Settings,

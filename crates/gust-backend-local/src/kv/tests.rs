@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::future;
 use gust_backend::{
     Backends as _,
-    kv::{Kv, KvExt as _, PutOptions},
+    kv::{Condition, Kv, KvExt as _, ListOptions, PutOptions, Version, Write},
 };
 use gust_task::clock;
 use gust_types::{ByteSize, Kind, Label, ProjectName};
@@ -195,6 +195,12 @@ async fn a_full_disk(reserve: ByteSize) {
         assert_eq!(found.value, value(7), "reads go on");
     }
     assert!(refused > 20, "{refused} of 30 were refused");
+    let reopened = backends.kv_stats().reopened;
+    assert_eq!(
+        reopened > 0,
+        reserve == ByteSize(0),
+        "without a reserve it runs into the end of the disk: {reopened}"
+    );
     disk.free();
     tokio::time::sleep(Duration::from_millis(300)).await;
     versions.push(kv.put("after", value(1)).await.unwrap());
@@ -221,4 +227,103 @@ async fn a_full_disk_refuses_and_recovers_with_a_reserve() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_and_recovers_without_a_reserve() {
     a_full_disk(ByteSize(0)).await;
+}
+
+/// Random requests, the same to the store in memory and to the local one: the same answers, before and after restarts.
+#[tokio::test]
+async fn behaves_as_the_store_in_memory_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let model: Arc<dyn Kv> = Arc::new(gust_backend::kv::memory::MemoryKv::default());
+    let mut random = Random(7);
+    for _ in 0..4 {
+        let backends = LocalBackends::open(folder.path()).unwrap();
+        let local = store(&backends, "default", "s");
+        for _ in 0..150 {
+            same_answer(&mut random, &model, &local).await;
+        }
+    }
+}
+
+/// A small seeded generator: a failure can be repeated.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (self.0 >> 33) % bound
+    }
+
+    fn key(&mut self) -> String {
+        ["a", "b", "ab", "", "\u{4f60}", "a\u{0}"][self.below(6) as usize].to_owned()
+    }
+
+    fn write(&mut self, version: Option<Version>) -> Write {
+        let key = self.key();
+        if self.below(4) == 0 {
+            return Write::Delete { key };
+        }
+        let condition = match self.below(4) {
+            0 => Condition::Absent,
+            1 => version.map_or(Condition::Absent, Condition::Version),
+            _ => Condition::Always,
+        };
+        let now = clock::unix_micros();
+        let expires_us = match self.below(6) {
+            0 => Some(now - 1),
+            1 => Some(now + 3_600_000_000),
+            _ => None,
+        };
+        let value = Bytes::from(self.below(100).to_string());
+        let options = PutOptions {
+            condition,
+            expires_us,
+        };
+        Write::Put {
+            key,
+            value,
+            options,
+        }
+    }
+}
+
+async fn same_answer(random: &mut Random, model: &Arc<dyn Kv>, local: &Arc<dyn Kv>) {
+    let key = random.key();
+    let (expected, found) = (
+        model.get(&key).await.unwrap(),
+        local.get(&key).await.unwrap(),
+    );
+    // Both count versions from 1 and a refused batch takes none, so even versions are the same.
+    assert_eq!(expected, found, "{key:?}");
+    let version = found.map(|v| v.version);
+    match random.below(8) {
+        0 => {
+            let (a, b) = (
+                model.increment(&key, 3).await,
+                local.increment(&key, 3).await,
+            );
+            assert_eq!(a.map_err(|e| e.kind), b.map_err(|e| e.kind));
+        }
+        1 => {
+            let options = ListOptions {
+                prefix: random.key(),
+                after: (random.below(2) == 0).then(|| random.key()),
+            };
+            let a = model.keys(options.clone(), 100).await.unwrap();
+            let b = local.keys(options.clone(), 100).await.unwrap();
+            assert_eq!(a, b, "{options:?}");
+        }
+        _ => {
+            let batch: Vec<_> = (0..=random.below(4))
+                .map(|_| random.write(version))
+                .collect();
+            let (a, b) = (
+                model.write(batch.clone()).await,
+                local.write(batch.clone()).await,
+            );
+            assert_eq!(a.map_err(|e| e.kind), b.map_err(|e| e.kind), "{batch:?}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ use gust_backend::{
 };
 use gust_types::{ByteSize, Kind, Label, ProjectName, Result, Span};
 
-use crate::{LocalBackends, Settings};
+use crate::{LocalBackends, Settings, small_disk::SmallDisk};
 
 fn settings() -> Settings {
     Settings {
@@ -156,4 +156,56 @@ async fn a_damaged_file_is_the_platforms_fault() {
         .err()
         .unwrap();
     assert_eq!(error.kind, Kind::Internal, "{}", error.chain());
+}
+
+async fn a_full_disk(reserve: ByteSize) {
+    let Some(disk) = SmallDisk::mount("24m") else {
+        return;
+    };
+    let settings = Settings {
+        disk_reserve: reserve,
+        ..settings()
+    };
+    let backends = LocalBackends::open_with(disk.path(), settings).unwrap();
+    let c = database(&backends, "default", "db")
+        .connect()
+        .await
+        .unwrap();
+    all(&*c, "CREATE TABLE t (id INTEGER PRIMARY KEY, v)")
+        .await
+        .unwrap();
+    let insert = "INSERT INTO t (v) VALUES (zeroblob(50000))";
+    for _ in 0..10 {
+        all(&*c, insert).await.unwrap();
+    }
+    disk.fill();
+    let mut inserted = 10;
+    for _ in 0..60 {
+        match all(&*c, insert).await {
+            // Space that the database had already.
+            Ok(_) => inserted += 1,
+            Err(error) => {
+                assert_eq!(error.kind, Kind::Exhausted, "{}", error.chain());
+                assert_eq!(error.blame, gust_types::Blame::Platform);
+            }
+        }
+    }
+    assert!(inserted < 60, "{inserted}");
+    let count = Value::Integer(inserted);
+    let counted = all(&*c, "SELECT count(*) FROM t").await.unwrap();
+    assert_eq!(counted, [[count.clone()]], "reads go on");
+    disk.free();
+    all(&*c, insert).await.unwrap();
+    let check = all(&*c, "PRAGMA integrity_check").await.unwrap();
+    assert_eq!(check, [[Value::Text("ok".to_owned())]]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_and_recovers_with_a_reserve() {
+    a_full_disk(ByteSize::mib(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_and_recovers_without_a_reserve() {
+    a_full_disk(ByteSize(0)).await;
 }

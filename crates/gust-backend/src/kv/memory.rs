@@ -116,6 +116,7 @@ impl State {
     fn check(&self, batch: &[Write]) -> Result<()> {
         let mut ours: BTreeMap<&str, Option<Version>> = BTreeMap::new();
         let mut next = self.version;
+        let now = clock::unix_micros();
         for write in batch {
             let key = write.key();
             let there = ours.get(key).copied();
@@ -124,7 +125,8 @@ impl State {
                 Write::Put { options, .. } => {
                     check::condition(key, options.condition, there)?;
                     next += 1;
-                    ours.insert(key, Some(Version(next)));
+                    let stays = options.expires_us.is_none_or(|at| at > now);
+                    ours.insert(key, stays.then_some(Version(next)));
                 }
                 Write::Delete { .. } => {
                     ours.insert(key, None);

@@ -336,6 +336,18 @@ async fn a_batch_sees_its_own_writes(kv: Arc<dyn Kv>) {
     ];
     refused(kv.write(twice).await, Kind::Conflict);
     assert!(!ok(kv.exists("q").await));
+    let expired = Write::Put {
+        key: "e".to_owned(),
+        value: Bytes::new(),
+        options: PutOptions {
+            condition: Condition::Always,
+            expires_us: Some(1),
+        },
+    };
+    ok(kv
+        .write(vec![expired, put("e", "1", Condition::Absent)])
+        .await);
+    assert_eq!(text(&kv, "e").await.as_deref(), Some("1"));
     ok(kv
         .write(vec![put("k", "4", Condition::Always), delete("k")])
         .await);
