@@ -90,8 +90,10 @@ mod tests {
 
     #[test]
     fn numbers_are_not_given_twice_at_once() {
-        let mut numbered = Numbered::default();
-        numbered.next = u32::MAX;
+        let mut numbered = Numbered {
+            next: u32::MAX,
+            open: HashMap::new(),
+        };
         let first = numbered.add("a");
         let second = numbered.add("b");
         numbered.next = u32::MAX;

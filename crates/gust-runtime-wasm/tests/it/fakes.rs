@@ -18,7 +18,7 @@ use crate::kit::{Answered, Function, get, post};
 
 /// A database whose statements are `echo` (its parameters as a row), `count` (as many rows as the parameter says),
 /// and the names of errors.
-pub struct Fake;
+pub(crate) struct Fake;
 
 #[async_trait]
 impl Sql for Fake {
@@ -73,7 +73,7 @@ impl Connection for Fake {
 }
 
 /// A server on loopback that says what it was asked. `/silent` never answers.
-pub async fn serve() -> SocketAddr {
+pub(crate) async fn serve() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     gust_task::spawn("test server", async move {
@@ -114,28 +114,28 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
 impl Answered {
     /// The JSON that host guests answer.
     #[track_caller]
-    pub fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         assert_eq!(self.status, 200, "{}", self.text());
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
     }
 }
 
 impl Function {
-    pub async fn ask(&self, path: &str) -> Json {
+    pub(crate) async fn ask(&self, path: &str) -> Json {
         self.send(get(path)).await.json()
     }
 
-    pub async fn put(&self, path: &str, body: impl Into<Bytes>) -> Json {
+    pub(crate) async fn put(&self, path: &str, body: impl Into<Bytes>) -> Json {
         let mut call = post(path, body);
         *call.request.method_mut() = http::Method::PUT;
         self.send(call).await.json()
     }
 
-    pub async fn post(&self, path: &str, body: impl Into<Bytes>) -> Json {
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Json {
         self.send(post(path, body)).await.json()
     }
 
-    pub async fn delete(&self, path: &str) -> Json {
+    pub(crate) async fn delete(&self, path: &str) -> Json {
         let mut call = get(path);
         *call.request.method_mut() = http::Method::DELETE;
         self.send(call).await.json()
@@ -143,7 +143,7 @@ impl Function {
 }
 
 /// What a function is given: all that an app's manifest can give.
-pub fn give(bindings: &mut gust_runtime::Bindings) {
+pub(crate) fn give(bindings: &mut gust_runtime::Bindings) {
     let label = |label: &str| gust_types::Label::new(label).unwrap();
     let store = gust_backend::kv::memory::MemoryKv::default();
     bindings.kv.insert(label("default"), Arc::new(store));

@@ -1,4 +1,10 @@
 //! The Wasm runtime with real guests. Build them first: `cargo xtask guests`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod contracts;
 mod fakes;

@@ -140,15 +140,29 @@ impl Pool {
     }
 
     /// A new connection.
-    pub(super) async fn connect(&self, route: &Route, by: Instant) -> Result<Line, Error> {
+    pub(super) async fn connect(
+        self: &Arc<Self>,
+        route: &Route,
+        by: Instant,
+    ) -> Result<Line, Error> {
         let held = until(by, Error::ConnectionLimitReached, self.place(route)).await?;
-        self.connector.connect(route, by, held).await
+        // Large, and seldom needed: most requests find a connection that is kept.
+        Box::pin(self.connector.connect(route, by, held)).await
     }
 
-    async fn place(&self, route: &Route) -> Result<Held, Error> {
+    async fn place(self: &Arc<Self>, route: &Route) -> Result<Held, Error> {
         let in_policy = {
             let mut state = self.state.lock();
-            state.open(&route.policy).places.clone()
+            self.see_to_sweeping(&mut state);
+            let open = state.open(&route.policy);
+            let in_policy = open.places.clone();
+            if in_policy.available_permits() == 0 {
+                open.give_up_one();
+            }
+            if self.places.available_permits() == 0 {
+                state.give_up_one();
+            }
+            in_policy
         };
         // The policy's own bound first: who is over it does not take a place from others.
         let in_policy = in_policy.acquire_owned().await;
@@ -170,9 +184,13 @@ impl Pool {
         }
         let now = gust_task::clock::now();
         let mut state = self.state.lock();
+        self.see_to_sweeping(&mut state);
         let open = state.open(&route.policy);
         let idle = open.idle.entry(route.origin.clone()).or_default();
         idle.put(line, now);
+    }
+
+    fn see_to_sweeping(self: &Arc<Self>, state: &mut State) {
         if !std::mem::replace(&mut state.sweeping, true) {
             gust_task::spawn("outbound pool", sweep(Sweeping(self.clone())));
         }
@@ -187,19 +205,42 @@ impl State {
         })
     }
 
+    /// Closes an idle connection of whomever, to make room.
+    fn give_up_one(&mut self) {
+        if let Some(open) = self.policies.values_mut().find(|o| !o.idle.is_empty()) {
+            open.give_up_one();
+        }
+    }
+
     /// Drops what was idle for too long, and policies without any connection.
     fn sweep(&mut self, now: Instant) {
         self.policies.retain(|_, open| {
             open.idle.retain(|_, idle| {
                 idle.sweep(now);
-                !idle.http1.is_empty() || idle.http2.is_some()
+                !idle.is_empty()
             });
             !open.idle.is_empty() || open.places.available_permits() < MOST_OF_ONE
         });
     }
 }
 
+impl Open {
+    /// Closes an idle connection, to make room.
+    fn give_up_one(&mut self) {
+        self.idle.retain(|_, idle| !idle.is_empty());
+        if let Some(idle) = self.idle.values_mut().next() {
+            if idle.http1.pop().is_none() {
+                idle.http2 = None;
+            }
+        }
+    }
+}
+
 impl Idle {
+    fn is_empty(&self) -> bool {
+        self.http1.is_empty() && self.http2.is_none()
+    }
+
     fn take(&mut self, now: Instant) -> Option<Line> {
         self.sweep(now);
         if let Some((line, used)) = &mut self.http2 {
@@ -242,6 +283,8 @@ async fn sweep(sweeping: Sweeping) {
         let mut state = sweeping.0.state.lock();
         state.sweep(gust_task::clock::now());
         if state.policies.is_empty() {
+            // Under the same lock: whoever keeps a connection next starts the next sweeper.
+            state.sweeping = false;
             break;
         }
     }

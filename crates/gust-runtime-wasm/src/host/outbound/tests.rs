@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -326,6 +326,18 @@ async fn a_connection_is_used_again_by_its_own_function_only() {
     fails_with(outcome, Error::HttpRequestDenied);
 }
 
+#[tokio::test]
+async fn idle_connections_make_room() {
+    let sender = sender(&["http://127.0.0.1:*"]);
+    // One more server than the function may have connections.
+    for _ in 0..=256 {
+        let (server, _) = serve(None).await;
+        let found = fetch(&sender, &format!("http://{server}/")).await;
+        assert_eq!(found.unwrap(), "hello");
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Answers one request on each connection, reads a second and hangs up: as a server does that has waited long enough
 /// just when the second was on its way.
 async fn serve_once_each() -> SocketAddr {
@@ -371,7 +383,7 @@ async fn waiting_ends_when_the_guest_said() {
         between_bytes_timeout: Some(Duration::from_millis(50)),
         ..RequestOptions::default()
     };
-    let begun = Instant::now();
+    let begun = gust_task::clock::now();
     let request = get(&format!("http://{server}/silent"));
     fails_with(
         sender.clone().send(request, short).await,
@@ -387,7 +399,7 @@ async fn waiting_ends_when_the_guest_said() {
 async fn nothing_outlives_the_call() {
     let (server, _) = serve(None).await;
     let mut sender = sender(&["http://127.0.0.1:*", "http://slow.spin.internal"]);
-    sender.call.deadline = Instant::now() + Duration::from_millis(100);
+    sender.call.deadline = gust_task::clock::now() + Duration::from_millis(100);
     let long = RequestOptions {
         connect_timeout: Some(Duration::from_secs(600)),
         first_byte_timeout: Some(Duration::from_secs(600)),
