@@ -228,10 +228,10 @@ impl Open {
     /// Closes an idle connection, to make room.
     fn give_up_one(&mut self) {
         self.idle.retain(|_, idle| !idle.is_empty());
-        if let Some(idle) = self.idle.values_mut().next() {
-            if idle.http1.pop().is_none() {
-                idle.http2 = None;
-            }
+        if let Some(idle) = self.idle.values_mut().next()
+            && idle.http1.pop().is_none()
+        {
+            idle.http2 = None;
         }
     }
 }
