@@ -42,6 +42,34 @@ impl Disk {
     }
 }
 
+/// A file that only takes room, to be given up when something must be opened on a full disk.
+#[derive(Debug, Clone)]
+pub(crate) struct Ballast(PathBuf);
+
+impl Ballast {
+    const SIZE: usize = 512 << 10;
+
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self(folder.join("ballast"))
+    }
+
+    /// Makes it when it is missing and there is room to spare.
+    pub(crate) fn keep(&self, disk: &Disk) {
+        if self.0.exists() || disk.check(4 * Self::SIZE as u64).is_err() {
+            return;
+        }
+        // Half a ballast would be none, and the next round tries again.
+        if std::fs::write(&self.0, vec![0xa5; Self::SIZE]).is_err() {
+            self.drop();
+        }
+    }
+
+    /// Gives it up; true when there was one.
+    pub(crate) fn drop(&self) -> bool {
+        std::fs::remove_file(&self.0).is_ok()
+    }
+}
+
 /// The disk is full.
 pub(crate) fn full() -> Error {
     Error::new(Kind::Exhausted, Blame::Platform, "disk is full")

@@ -27,7 +27,7 @@ use std::{
 use async_trait::async_trait;
 use gust_meter::{Ledger, Meter, Month, RecordQuery, Totals, UsageQuery, UsageRow, Verification};
 use gust_task::clock;
-use gust_types::{ByteSize, Error, ProjectName, Result, Span, Usage};
+use gust_types::{ByteSize, Error, Kind, ProjectName, Result, Span, Usage};
 use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ use self::{
     state::{Batch, State},
     writer::{Command, Writer},
 };
-use crate::disk::{self, Disk};
+use crate::disk::{self, Ballast, Disk};
 
 /// How the ledger behaves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -125,8 +125,16 @@ impl LocalLedger {
         disk::make_folder(&journal)?;
         let lock = hold(folder)?;
         let database = folder.join("rollups.db");
-        let rollups = rollups::Rollups::open(&database)?;
-        let reader = rollups::open_reader(&database)?;
+        let files = || -> Result<_> {
+            let rollups = rollups::Rollups::open(&database)?;
+            Ok((rollups, rollups::open_reader(&database)?))
+        };
+        // SQLite needs some room to open anything; a node must start on a full disk all the same.
+        let ballast = Ballast::new(folder);
+        let (rollups, reader) = match files() {
+            Err(full) if full.kind == Kind::Exhausted && ballast.drop() => files()?,
+            opened => opened?,
+        };
         let state = State::restore(&journal, &rollups, clock::unix_micros())?;
         let shared = Arc::new(Shared {
             folder: journal,
@@ -141,7 +149,7 @@ impl LocalLedger {
         let ours = shared.clone();
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())
-            .spawn(move || Writer::new(ours, disk, rollups, lock).run())
+            .spawn(move || Writer::new(ours, disk, ballast, rollups, lock).run())
             .map_err(|e| Error::internal("cannot start the ledger's thread").because(e))?;
         Ok(Arc::new(Self {
             shared,

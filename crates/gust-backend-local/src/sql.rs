@@ -6,7 +6,7 @@
 //! - `rows.rs`: rows on their way from that thread to whoever reads them.
 //! - `fault.rs`: SQLite's errors in our words.
 
-mod fault;
+pub(crate) mod fault;
 mod guard;
 mod pool;
 mod rows;

@@ -229,6 +229,26 @@ async fn a_full_disk_refuses_and_recovers_without_a_reserve() {
     a_full_disk(ByteSize(0)).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_on_a_full_disk_serves_reads() {
+    let Some(disk) = SmallDisk::mount("48m") else {
+        return;
+    };
+    {
+        let backends = LocalBackends::open(disk.path()).unwrap();
+        let kv = store(&backends, "default", "s");
+        kv.put("k", Bytes::from("v")).await.unwrap();
+    }
+    disk.fill();
+    let backends = LocalBackends::open(disk.path()).unwrap();
+    let kv = store(&backends, "default", "s");
+    assert_eq!(kv.get("k").await.unwrap().unwrap().value, "v");
+    let refused = kv.put("k", Bytes::from("w")).await.err().unwrap();
+    assert_eq!(refused.kind, Kind::Exhausted);
+    disk.free();
+    kv.put("k", Bytes::from("w")).await.unwrap();
+}
+
 /// Random requests, the same to the store in memory and to the local one: the same answers, before and after restarts.
 #[tokio::test]
 async fn behaves_as_the_store_in_memory_does() {

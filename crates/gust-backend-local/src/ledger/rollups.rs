@@ -16,7 +16,7 @@ use super::{
     segment::Position,
     state::{Commit, Sums},
 };
-use crate::disk;
+use crate::{disk, sql::fault::NO_SHARED_MEMORY};
 
 /// How long minutes are kept, and hours. Months stay.
 pub(super) const MINUTES_US: u64 = 35 * period::DAY_US;
@@ -443,7 +443,8 @@ fn seconds(us: u64) -> i64 {
 
 fn fault(doing: &str, error: rusqlite::Error) -> Error {
     let full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
-    if full {
+    let extended = error.sqlite_error().map(|e| e.extended_code);
+    if full || extended == Some(NO_SHARED_MEMORY) {
         return disk::full().because(error);
     }
     Error::internal(format!("ledger's roll-ups failed to {doing}")).because(error)

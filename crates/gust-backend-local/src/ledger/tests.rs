@@ -289,6 +289,24 @@ async fn a_full_disk_costs_records_at_most_and_never_money() {
     assert_eq!(assert_verified(&ledger).await, kept);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_on_a_full_disk_goes_on_counting() {
+    let Some(disk) = SmallDisk::mount("16m") else {
+        return;
+    };
+    {
+        let ledger = open(disk.path());
+        (0..100).for_each(|n| ledger.record(usage("app", "f", n, NOON_US)));
+    }
+    disk.fill();
+    let ledger = open(disk.path());
+    (0..50).for_each(|n| ledger.record(usage("app", "f", n, NOON_US)));
+    assert_eq!(whole(&ledger).await.calls, 150);
+    disk.free();
+    ledger.flush().await.unwrap();
+    assert_eq!(assert_verified(&ledger).await, 150);
+}
+
 #[tokio::test]
 async fn more_open_sums_than_memory_may_hold_are_put_together_by_hour() {
     let folder = tempfile::tempdir().unwrap();

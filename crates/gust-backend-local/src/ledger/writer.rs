@@ -21,7 +21,7 @@ use super::{
     segment::{self, Segment},
     verify,
 };
-use crate::disk::Disk;
+use crate::disk::{Ballast, Disk};
 
 /// How often the buffers are emptied.
 const TICK: Duration = Duration::from_millis(100);
@@ -58,6 +58,7 @@ struct Waiting {
 pub(super) struct Writer {
     shared: Arc<Shared>,
     disk: Disk,
+    ballast: Ballast,
     rollups: Rollups,
     /// Held for as long as the thread lives.
     _lock: File,
@@ -121,12 +122,19 @@ impl Inbox {
 // === impl Writer ===
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, disk: Disk, rollups: Rollups, lock: File) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        disk: Disk,
+        ballast: Ballast,
+        rollups: Rollups,
+        lock: File,
+    ) -> Self {
         let next_segment = shared.state.lock().written.segment + 1;
         let now = clock::now();
         Self {
             shared,
             disk,
+            ballast,
             rollups,
             _lock: lock,
             segment: None,
@@ -282,6 +290,7 @@ impl Writer {
 
     /// Lets go of what is old enough.
     fn tidy(&mut self, now_us: u64) -> Result<()> {
+        self.ballast.keep(&self.disk);
         self.shared.state.lock().forget_months(now_us);
         self.rollups.expire(now_us)?;
         let committed = self.rollups.position()?.segment;

@@ -8,6 +8,9 @@ use crate::disk;
 /// SQLite's code for "your transaction has read what another has changed since".
 const BUSY_SNAPSHOT: i32 = 517;
 
+/// SQLite's code for "the file that connections share cannot grow", which it does at the first connection.
+pub(crate) const NO_SHARED_MEMORY: i32 = 4874;
+
 /// An error of a statement.
 pub(super) fn of_statement(error: rusqlite::Error) -> Error {
     use rusqlite::Error as E;
@@ -43,6 +46,7 @@ fn of_sqlite(code: rusqlite::ffi::Error, text: Option<String>) -> Error {
         ErrorCode::TooBig => function(Kind::Exhausted),
         ErrorCode::OutOfMemory => function(Kind::Exhausted),
         ErrorCode::DiskFull => disk::full(),
+        ErrorCode::SystemIoFailure if code.extended_code == NO_SHARED_MEMORY => disk::full(),
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
             Error::internal("sql: database file is damaged").because(text)
         }
