@@ -12,6 +12,8 @@ use crate::{
     handle::Handle,
     live::Live,
     resident::Resident,
+    seat::Seat,
+    share::Shared,
 };
 
 /// One call's account. Dropped without a word it says that the call was cancelled; drop the drive before it, so that
@@ -19,7 +21,11 @@ use crate::{
 pub(crate) struct Account {
     done: Option<Done>,
     pub(crate) resident: Arc<Resident>,
-    last_words: Arc<LastWords>,
+    /// `None` for a call that came into an instance beside others.
+    last_words: Option<Arc<LastWords>>,
+    seat: Arc<Seat>,
+    /// The call is one of several in its instance.
+    riding: Option<Arc<Shared>>,
     id: CallId,
     /// CPU time of the guest for this call, as far as is known.
     pub(crate) cpu: Duration,
@@ -31,13 +37,16 @@ impl Account {
     pub(crate) fn new(
         done: Done,
         resident: Arc<Resident>,
-        last_words: Arc<LastWords>,
+        last_words: Option<Arc<LastWords>>,
+        seat: Arc<Seat>,
         id: CallId,
     ) -> Self {
         Self {
             done: Some(done),
             resident,
             last_words,
+            seat,
+            riding: None,
             id,
             cpu: Duration::ZERO,
         }
@@ -49,6 +58,8 @@ impl Account {
             done: self.done.take(),
             resident: self.resident.clone(),
             last_words: self.last_words.clone(),
+            seat: self.seat.clone(),
+            riding: self.riding.take(),
             id: self.id,
             cpu: self.cpu,
         }
@@ -73,10 +84,56 @@ impl Account {
         }
     }
 
-    /// The guest was cut off, or its answer was no good; the copy is gone.
+    /// The guest was cut off, or its answer was no good. The instance is gone, or spoilt for others.
     pub(crate) fn fault(&mut self, fault: &Fault) {
-        let counts = self.last_words.take();
+        self.abandon();
+        let counts = self.last_counts();
         self.blame(fault, counts);
+    }
+
+    /// From now on the call is one of several.
+    pub(crate) fn ride(&mut self, shared: &Arc<Shared>) {
+        self.seat.charge(std::mem::take(&mut self.cpu));
+        self.riding = Some(shared.clone());
+    }
+
+    /// It is one that drove until now.
+    pub(crate) fn board(&mut self, shared: &Arc<Shared>) {
+        self.ride(shared);
+        shared.board(&self.seat);
+    }
+
+    /// The call that rides has had its answer out to the last byte.
+    pub(crate) fn leave(mut self) {
+        match &self.riding {
+            Some(shared) => shared.clone().leave(self),
+            None => self.settle(Outcome::Ok, Counts::default(), None),
+        }
+    }
+
+    /// The call has ended well while others are still in.
+    pub(crate) fn settle_riding(&mut self) {
+        self.settle(Outcome::Ok, Counts::default(), None);
+    }
+
+    /// Why the instance that the call rides in was lost, if it was.
+    pub(crate) fn lost(&self) -> Option<Fault> {
+        self.riding.as_ref().and_then(|shared| shared.lost())
+    }
+
+    fn abandon(&self) {
+        if self.done.is_some()
+            && let Some(shared) = &self.riding
+        {
+            shared.abandon();
+        }
+    }
+
+    fn last_counts(&self) -> Counts {
+        match (&self.riding, &self.last_words) {
+            (None, Some(last_words)) => last_words.take(),
+            _ => Counts::default(),
+        }
     }
 
     fn blame(&mut self, fault: &Fault, counts: Counts) {
@@ -98,15 +155,17 @@ impl Account {
         );
     }
 
-    fn settle(&mut self, outcome: Outcome, counts: Counts, live: Option<Live>) {
+    fn settle(&mut self, outcome: Outcome, mut counts: Counts, live: Option<Live>) {
         let Some(done) = self.done.take() else {
             return;
         };
-        let fit = live.filter(|live| live.served < self.resident.plan.calls);
+        let (cpu_riding, counts_riding) = self.seat.used();
+        counts.add(counts_riding);
+        let fit = live.filter(|live| live.is_fit(self.resident.plan));
         done.finish(Finished {
-            instance: fit.map(|live| Handle::boxed(live, self.resident.clone())),
+            instance: fit.map(|live| Handle::idle(live, self.resident.clone())),
             outcome,
-            used: fault::used(counts, self.cpu),
+            used: fault::used(counts, self.cpu + cpu_riding),
         });
     }
 }
@@ -116,7 +175,8 @@ impl Drop for Account {
         if self.done.is_none() {
             return;
         }
-        let counts = self.last_words.take();
+        self.abandon();
+        let counts = self.last_counts();
         self.settle(Outcome::Cancelled, counts, None);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! No task is spawned and no channel crossed for a call that answers at once, which is most of them. A small body is
 //! collected while the guest runs and answered whole. When the guest has to wait with its head given, the rest goes
-//! into a body that drives the guest on ([`crate::stream`]); when it works on after its answer, a task takes over.
+//! into a body that drives the guest on ([`crate::stream`]); when it works on after its answer, or when other calls
+//! come into the instance while it waits, a task takes over ([`crate::coach`]).
 
 use std::{
     pin::Pin,
@@ -13,22 +14,25 @@ use std::{
 
 use gust_runtime::Done;
 use gust_task::clock;
-use gust_types::{Call, Error, Reply, Result};
+use gust_types::{BoxFuture, Call, Error, Reply, Result};
 
 use crate::{
     account::Account,
+    coach,
     drive::{Drive, Exit, Turn},
     fault::Fault,
     gather::Gathered,
     live::Live,
     resident::Resident,
+    ride::Ride,
     seat::Seat,
-    stream, tail, work,
+    share::Shared,
+    stream, work,
 };
 
 /// A guest that yields is polled again at once this often and for this long after the call began. The Rust SDKs yield
-/// once a call; without the repetition that puts a request at the end of the thread's queue, and as many copies are in
-/// flight as connections are ready. Beyond it a guest that computes would hold the thread for several ticks.
+/// once a call; without the repetition that puts a request at the end of the thread's queue, and as many instances are
+/// in flight as connections are ready. Beyond it a guest that computes would hold the thread for several ticks.
 const REPEATS: u8 = 2;
 const REPEAT_WITHIN: Duration = Duration::from_micros(if cfg!(debug_assertions) {
     // Unoptimised, everything takes twenty times as long.
@@ -37,12 +41,29 @@ const REPEAT_WITHIN: Duration = Duration::from_micros(if cfg!(debug_assertions) 
     200
 });
 
-/// A call, from its request to the head of its answer.
-pub(crate) struct Inline {
+/// A call in an instance that was idle.
+pub(crate) fn start(
+    live: Live,
+    resident: Arc<Resident>,
+    call: Call,
+    done: Done,
+) -> BoxFuture<'static, Result<Reply>> {
+    Box::pin(Attended::Inline(Inline::new(live, resident, call, done)))
+}
+
+/// Driven here, or, once others have come in, by a coach.
+enum Attended {
+    Inline(Inline),
+    Riding(Ride),
+}
+
+/// A call that drives its guest, from its request to the head of its answer.
+struct Inline {
     /// Dropped before the account: see there.
     drive: Option<Drive>,
     account: Account,
     seat: Arc<Seat>,
+    shared: Option<Arc<Shared>>,
     gathered: Option<Gathered>,
     begun: Instant,
     deadline: Instant,
@@ -56,19 +77,24 @@ enum State {
     Ended(Box<Exit>),
     /// Waiting for something outside, or for its next turn.
     Waiting,
-    /// Cut off or crashed beyond what an exit can tell.
+    /// To be cut off.
     Lost(Fault),
 }
 
 // === impl Inline ===
 
 impl Inline {
-    pub(crate) fn new(live: Live, resident: Arc<Resident>, call: Call, done: Done) -> Self {
+    fn new(live: Live, resident: Arc<Resident>, call: Call, done: Done) -> Self {
         let begun = clock::now();
         let seat = Arc::new(Seat::default());
-        let mut account = Account::new(done, resident.clone(), live.last_words.clone(), call.id);
+        let last_words = Some(live.last_words.clone());
+        let mut account = Account::new(done, resident.clone(), last_words, seat.clone(), call.id);
         account.cpu = live.spent;
         let deadline = call.deadline;
+        let shared = live.shared.clone();
+        if let Some(shared) = &shared {
+            shared.begin(deadline);
+        }
         let bell = (live.bell.clone(), live.waker.clone());
         let spent = live.spent;
         let drive = Drive::new(
@@ -82,6 +108,7 @@ impl Inline {
             drive: Some(drive),
             account,
             seat,
+            shared,
             gathered: None,
             begun,
             deadline,
@@ -114,11 +141,7 @@ impl Inline {
                     drive.bell.release();
                     return Ok(State::Ended(exit));
                 }
-                Turn::Spent => {
-                    return Ok(State::Lost(Fault::cpu(
-                        &self.account.resident.revision.spec.limits,
-                    )));
-                }
+                Turn::Spent => return Ok(State::Lost(Fault::cpu(drive.cpu_limit()))),
                 Turn::Panicked => return Ok(State::Lost(Fault::panicked())),
                 Turn::Parked if moved && drive.bell.take() => continue,
                 Turn::Parked => {}
@@ -130,6 +153,9 @@ impl Inline {
                     cx.waker().wake_by_ref();
                 }
             }
+            if let Some(shared) = &self.shared {
+                shared.park(matches!(turn, Turn::Parked));
+            }
             if drive.bell.release() {
                 cx.waker().wake_by_ref();
             }
@@ -140,27 +166,23 @@ impl Inline {
     /// The guest is done: whole answer, rest of an answer, or none.
     fn ended(&mut self, exit: Exit) -> Result<Reply> {
         self.drive = None;
-        let gathered = self.gathered.take();
-        match gathered {
+        if exit.result.is_err() {
+            // Nothing of the answer is out yet, so a guest that crashed behind its answer has none.
+            let fault = self.account.exit(exit).err().unwrap_or_else(Fault::silent);
+            self.lose(&fault);
+            return Err(fault.error());
+        }
+        match self.gathered.take() {
             Some(Gathered::Refused(fault)) => {
                 drop(exit);
                 self.account.fault(&fault);
                 Err(fault.error())
             }
-            // Nothing of it is out yet, so a guest that crashed behind its answer has none.
             Some(answer) => {
                 self.account.exit(exit).map_err(|fault| fault.error())?;
                 Ok(answer.into_reply())
             }
             None => {
-                if exit.result.is_err() {
-                    return Err(self
-                        .account
-                        .exit(exit)
-                        .err()
-                        .unwrap_or_else(Fault::silent)
-                        .error());
-                }
                 drop(exit);
                 let fault = Fault::silent();
                 self.account.fault(&fault);
@@ -170,52 +192,125 @@ impl Inline {
     }
 
     /// The guest waits, but there is an answer: hand it over, and the guest with it.
-    fn hand_over(mut self: Pin<&mut Self>) -> Option<Result<Reply>> {
-        let this = &mut *self;
-        let answer = this.gathered.take()?;
-        let drive = this.drive.take()?;
-        let account = this.account.hand_over();
+    fn hand_over(&mut self) -> Result<Reply> {
+        let (Some(answer), Some(drive)) = (self.gathered.take(), self.drive.take()) else {
+            return Err(Error::internal("a call was polled after its end"));
+        };
         if let Gathered::Refused(fault) = answer {
-            let mut account = account;
-            drop(drive);
-            account.fault(&fault);
-            return Some(Err(fault.error()));
+            self.drive = Some(drive);
+            self.cut_off();
+            self.account.fault(&fault);
+            return Err(fault.error());
         }
-        if answer.is_whole() {
-            tail::spawn(drive, account, this.deadline);
-            return Some(Ok(answer.into_reply()));
+        let mut account = self.account.hand_over();
+        if !answer.is_whole() {
+            let driver = stream::Driver {
+                drive,
+                shared: self.shared.take(),
+            };
+            return Ok(stream::reply(answer, Some(driver), account, self.deadline));
         }
-        Some(Ok(stream::reply(answer, drive, account, this.deadline)))
+        let shared = self.shared.take();
+        if let Some(shared) = &shared {
+            account.board(shared);
+        }
+        coach::finish(drive, account, shared, self.deadline);
+        Ok(answer.into_reply())
     }
 
-    fn lost(&mut self, fault: &Fault) -> Result<Reply> {
+    /// Drops the guest, unless others are in with it: then a coach takes over, and this call leaves early.
+    fn cut_off(&mut self) {
+        let Some(drive) = self.drive.take() else {
+            return;
+        };
+        if let Some(shared) = self.shared.take()
+            && !shared.close_if_alone()
+        {
+            self.account.ride(&shared);
+            coach::take_over(drive, shared, self.deadline);
+        }
+    }
+
+    /// The guest is beyond help, for this call and whoever else is in.
+    fn lose(&mut self, fault: &Fault) {
         self.drive = None;
-        self.account.fault(fault);
-        Err(fault.error())
+        if let Some(shared) = self.shared.take() {
+            shared.lose(fault);
+        }
     }
-}
 
-impl Future for Inline {
-    type Output = Result<Reply>;
+    /// Others are in or about to be: a coach takes over.
+    fn board(&mut self) -> Option<Ride> {
+        let shared = self.shared.as_ref().filter(|s| s.has_company())?.clone();
+        let drive = self.drive.take()?;
+        self.shared = None;
+        let mut account = self.account.hand_over();
+        account.board(&shared);
+        coach::take_over(drive, shared, self.deadline);
+        Some(Ride::board(account, self.seat.clone(), self.deadline))
+    }
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Reply>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply>> {
+        if let Some(shared) = &self.shared {
+            shared.park(false);
+        }
         match self.run(cx)? {
             State::Ended(exit) => return Poll::Ready(self.ended(*exit)),
-            State::Lost(fault) => return Poll::Ready(self.lost(&fault)),
+            State::Lost(fault) => {
+                self.lose(&fault);
+                self.account.fault(&fault);
+                return Poll::Ready(Err(fault.error()));
+            }
+            State::Waiting if self.gathered.is_some() => return Poll::Ready(self.hand_over()),
             State::Waiting => {}
-        }
-        if self.gathered.is_some()
-            && let Some(reply) = self.as_mut().hand_over()
-        {
-            return Poll::Ready(reply);
         }
         let end = self.deadline;
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end.into())));
-        match timer.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(self.lost(&Fault::wall())),
-            Poll::Pending => Poll::Pending,
+        if timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let fault = Fault::wall();
+        self.cut_off();
+        self.account.fault(&fault);
+        Poll::Ready(Err(fault.error()))
+    }
+}
+
+impl Drop for Inline {
+    fn drop(&mut self) {
+        self.cut_off();
+    }
+}
+
+impl Future for Attended {
+    type Output = Result<Reply>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Reply>> {
+        if let Self::Inline(inline) = &mut *self {
+            let polled = match inline.board() {
+                Some(ride) => {
+                    *self = Self::Riding(ride);
+                    return self.poll(cx);
+                }
+                None => inline.poll(cx),
+            };
+            if polled.is_ready() {
+                return polled;
+            }
+            // Somebody may have come in while the guest had its turn.
+            return match inline.board() {
+                Some(ride) => {
+                    *self = Self::Riding(ride);
+                    self.poll(cx)
+                }
+                None => Poll::Pending,
+            };
+        }
+        match &mut *self {
+            Self::Riding(ride) => Pin::new(ride).poll(cx),
+            Self::Inline(_) => Poll::Pending,
         }
     }
 }

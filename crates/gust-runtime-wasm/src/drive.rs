@@ -92,6 +92,15 @@ impl Drive {
         }
     }
 
+    /// Forgets the CPU time so far: whoever counts it counts it elsewhere from now on.
+    pub(crate) fn restart_clock(&mut self) {
+        self.clock = CpuClock::default();
+    }
+
+    pub(crate) fn cpu_limit(&self) -> Duration {
+        self.cpu_limit
+    }
+
     /// CPU time of the call so far.
     pub(crate) fn cpu(&self) -> Duration {
         self.clock.total()

@@ -1,7 +1,9 @@
 //! How a guest can end badly, in the words of the seam.
 
+use std::time::Duration;
+
 use gust_runtime::Used;
-use gust_types::{Blame, Error, Kind, Limits, Outcome};
+use gust_types::{Blame, Error, Kind, Limits, Outcome, Span};
 use wasmtime::Trap;
 use wasmtime_wasi::I32Exit;
 
@@ -72,6 +74,11 @@ impl Fault {
         fault
     }
 
+    /// The guest crashed while nobody's call was under way.
+    pub(crate) fn crashed(error: &wasmtime::Error) -> Self {
+        Self::from_guest(error, Counts::default(), &Limits::default())
+    }
+
     /// A failure of the guest's own.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self::new(Outcome::Failed, Kind::Failed, message)
@@ -88,14 +95,11 @@ impl Fault {
         )
     }
 
-    pub(crate) fn cpu(limits: &Limits) -> Self {
+    pub(crate) fn cpu(limit: Duration) -> Self {
         Self::new(
             Outcome::CpuLimit,
             Kind::Timeout,
-            format!(
-                "the function used its limit of CPU time, {}",
-                limits.cpu_time
-            ),
+            format!("the function used its limit of CPU time, {}", Span(limit)),
         )
     }
 
@@ -127,20 +131,10 @@ impl Fault {
     pub(crate) fn neighbour() -> Self {
         Self::failed("the instance was lost through another call in it")
     }
-
-    pub(crate) fn platform(error: &Error) -> Self {
-        Self {
-            outcome: Outcome::Platform,
-            kind: error.kind,
-            blame: error.blame,
-            message: error.message.clone(),
-            note: error.chain(),
-        }
-    }
 }
 
 /// What a call took, from the counts of its live.
-pub(crate) fn used(counts: Counts, cpu: std::time::Duration) -> Used {
+pub(crate) fn used(counts: Counts, cpu: Duration) -> Used {
     Used {
         cpu,
         memory_peak: counts.memory_peak,

@@ -192,6 +192,18 @@ impl WasiHttpView for Guest {
     }
 }
 
+// === impl Counts ===
+
+impl Counts {
+    pub(crate) fn add(&mut self, more: Self) {
+        self.host.kv += more.host.kv;
+        self.host.sql += more.host.sql;
+        self.host.http_out += more.host.http_out;
+        self.memory_peak = self.memory_peak.max(more.memory_peak);
+        self.memory_denied |= more.memory_denied;
+    }
+}
+
 // === impl CallContext ===
 
 impl CallContext {

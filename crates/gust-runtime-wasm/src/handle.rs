@@ -5,27 +5,52 @@ use std::sync::Arc;
 use gust_runtime::{Done, Instance, Sharer};
 use gust_types::{BoxFuture, Call, Reply, Result};
 
-use crate::{call::Inline, live::Live, resident::Resident};
+use crate::{call, live::Live, resident::Resident, ride::Ride, share::Place};
 
-/// A copy that nobody calls at the moment.
-pub(crate) struct Handle {
+/// A live instance that nobody calls at the moment.
+struct Idle {
     live: Live,
     resident: Arc<Resident>,
 }
 
+/// A place in one that somebody calls already.
+struct Placed {
+    place: Place,
+    resident: Arc<Resident>,
+}
+
+/// Makes the two.
+pub(crate) struct Handle;
+
 // === impl Handle ===
 
 impl Handle {
-    pub(crate) fn boxed(live: Live, resident: Arc<Resident>) -> Box<dyn Instance> {
-        Box::new(Self { live, resident })
+    pub(crate) fn idle(live: Live, resident: Arc<Resident>) -> Box<dyn Instance> {
+        Box::new(Idle { live, resident })
+    }
+
+    pub(crate) fn placed(place: Place, resident: Arc<Resident>) -> Box<dyn Instance> {
+        Box::new(Placed { place, resident })
     }
 }
 
-impl Instance for Handle {
+impl Instance for Idle {
     fn call(self: Box<Self>, call: Call, done: Done) -> BoxFuture<'static, Result<Reply>> {
-        Box::pin(Inline::new(self.live, self.resident, call, done))
+        call::start(self.live, self.resident, call, done)
     }
 
+    fn sharer(&self) -> Option<Arc<dyn Sharer>> {
+        let shared = self.live.shared.as_ref()?;
+        Some(shared.way(&self.resident))
+    }
+}
+
+impl Instance for Placed {
+    fn call(self: Box<Self>, call: Call, done: Done) -> BoxFuture<'static, Result<Reply>> {
+        Box::pin(Ride::enter(self.place, self.resident, call, done))
+    }
+
+    /// The way in was asked for when the instance was idle; there is only one.
     fn sharer(&self) -> Option<Arc<dyn Sharer>> {
         None
     }

@@ -2,6 +2,8 @@
 
 use std::{future::poll_fn, pin::pin, task::Poll};
 
+use futures::{StreamExt as _, stream::FuturesUnordered};
+
 use wasmtime::component::Accessor;
 use wasmtime_wasi_http::{
     WasiHttpView as _,
@@ -16,15 +18,17 @@ use crate::{
     fault::Fault,
     guest::Guest,
     live::{Entry, Live},
+    share::Shared,
     work::{Job, wasi_body},
 };
 
-/// Serves a call until the guest has nothing left to do.
+/// Serves a call, and those that come in while it is under way, until the guest has nothing left to do.
 pub(crate) async fn run(mut live: Live, job: Job) -> Exit {
+    let shared = live.shared.clone();
     let result = match &live.entry {
         Entry::Http03(service) => live
             .store
-            .run_concurrent(async |guest| attend(guest, service, job).await)
+            .run_concurrent(async |guest| attend(guest, service, job, shared.as_deref()).await)
             .await
             .flatten(),
         _ => Ok(()),
@@ -33,23 +37,70 @@ pub(crate) async fn run(mut live: Live, job: Job) -> Exit {
 }
 
 /// Serves, then waits for the guest's own tasks.
-async fn attend(guest: &Accessor<Guest>, service: &Service, job: Job) -> wasmtime::Result<()> {
-    let mut serving = pin!(serve(guest, service, job));
+async fn attend(
+    guest: &Accessor<Guest>,
+    service: &Service,
+    job: Job,
+    shared: Option<&Shared>,
+) -> wasmtime::Result<()> {
+    let mut first = pin!(serve(guest, service, job, shared.is_some()));
     let mut served = false;
+    // Made only when a second call comes in.
+    let mut more = None;
     poll_fn(|cx| {
         if !served {
-            match serving.as_mut().poll(cx) {
-                Poll::Ready(Ok(())) => served = true,
-                other => return other,
+            served = ready_ok(first.as_mut().poll(cx))?;
+        }
+        while let Some(job) = shared.and_then(Shared::next_job) {
+            more.get_or_insert_with(FuturesUnordered::new).push(serve(
+                guest,
+                service,
+                job,
+                shared.is_some(),
+            ));
+        }
+        if let Some(more) = &mut more {
+            while let Poll::Ready(Some(result)) = more.poll_next_unpin(cx) {
+                result?;
             }
         }
-        guest.poll_no_interesting_tasks(cx).map(Ok)
+        if !served || more.as_ref().is_some_and(|more| !more.is_empty()) {
+            return abandoned(shared);
+        }
+        if guest.poll_no_interesting_tasks(cx).is_pending() {
+            return abandoned(shared);
+        }
+        match shared {
+            Some(shared) if !shared.may_end() => Poll::Pending,
+            _ => Poll::Ready(Ok(())),
+        }
     })
     .await
 }
 
+/// What the guest still does for calls that left early is nobody's business once all others are out.
+fn abandoned(shared: Option<&Shared>) -> Poll<wasmtime::Result<()>> {
+    match shared {
+        Some(shared) if shared.is_spoilt() && shared.may_end() => Poll::Ready(Ok(())),
+        _ => Poll::Pending,
+    }
+}
+
+/// True when it is done, false when not yet.
+fn ready_ok(polled: Poll<wasmtime::Result<()>>) -> wasmtime::Result<bool> {
+    match polled {
+        Poll::Ready(result) => result.map(|()| true),
+        Poll::Pending => Ok(false),
+    }
+}
+
 /// Hands the request in and the response out. The response's body is pumped by the event loop from then on.
-async fn serve(guest: &Accessor<Guest>, service: &Service, job: Job) -> wasmtime::Result<()> {
+async fn serve(
+    guest: &Accessor<Guest>,
+    service: &Service,
+    job: Job,
+    several: bool,
+) -> wasmtime::Result<()> {
     let Job {
         request,
         context,
@@ -77,6 +128,10 @@ async fn serve(guest: &Accessor<Guest>, service: &Service, job: Job) -> wasmtime
         .wasi_http_handler()
         .call_handle(guest, request)
         .await?;
+    if several {
+        let counts = guest.with(|mut access| access.get().scope.take_counts());
+        seat.count(counts);
+    }
     match response {
         Ok(response) => {
             let response = guest.with(|mut access| {

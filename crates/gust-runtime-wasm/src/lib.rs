@@ -11,6 +11,7 @@
 
 mod account;
 mod call;
+mod coach;
 mod command;
 mod compile;
 mod componentize;
@@ -31,12 +32,13 @@ mod pipe;
 mod resident;
 mod runtime;
 mod seat;
+mod ride;
 mod settings;
+mod share;
 mod shelf;
 mod spin_http;
 mod stream;
 mod stubs;
-mod tail;
 mod ticker;
 mod work;
 

@@ -10,12 +10,14 @@ use std::{
 };
 
 use futures::task::AtomicWaker;
+use gust_runtime::ReusePlan;
 use wasmtime::{Store, component::TypedFunc};
 use wasmtime_wasi::{p2::bindings::Command as Command02, p3::bindings::Command as Command03};
 use wasmtime_wasi_http::{p2::bindings::Proxy, p3::bindings::Service};
 
 use crate::{
     guest::{Guest, LastWords},
+    share::Shared,
     spin_http::{SpinRequest, SpinResponse},
 };
 
@@ -31,6 +33,8 @@ pub(crate) struct Live {
     pub(crate) served: u32,
     /// CPU time that its making took; the first call pays.
     pub(crate) spent: Duration,
+    /// How further calls get in, when it takes several at once.
+    pub(crate) shared: Option<Arc<Shared>>,
 }
 
 /// The typed way in.
@@ -68,9 +72,12 @@ impl Live {
         entry: Entry,
         last_words: Arc<LastWords>,
         spent: Duration,
+        plan: ReusePlan,
     ) -> Self {
         let bell = Arc::new(Bell::default());
+        let several = plan.concurrent > 1;
         Self {
+            shared: several.then(|| Shared::new(bell.clone(), plan.concurrent, plan.calls)),
             store,
             entry,
             last_words,
@@ -80,11 +87,24 @@ impl Live {
             spent,
         }
     }
+
+    /// Whether it may serve another call.
+    pub(crate) fn is_fit(&self, plan: ReusePlan) -> bool {
+        match &self.shared {
+            Some(shared) => shared.is_fit(),
+            None => self.served < plan.calls,
+        }
+    }
 }
 
 // === impl Bell ===
 
 impl Bell {
+    /// Has whoever polls poll again.
+    pub(crate) fn ring(self: &Arc<Self>) {
+        Wake::wake_by_ref(self);
+    }
+
     /// From here on rings are noted; later ones wake `task`.
     pub(crate) fn hold(&self, task: &Waker) {
         self.task.register(task);

@@ -117,7 +117,7 @@ impl Resident {
         };
         let (made, spent) = made;
         match made {
-            Ok(Ok(entry)) => Ok(Live::new(store, entry, last_words, spent)),
+            Ok(Ok(entry)) => Ok(Live::new(store, entry, last_words, spent, self.plan)),
             Ok(Err(error)) => {
                 let counts = store.data_mut().scope.take_counts();
                 let fault = Fault::from_guest(&error, counts, limits);
@@ -126,7 +126,7 @@ impl Resident {
             }
             Err(over) => {
                 let fault = match over {
-                    Over::Cpu => Fault::cpu(limits),
+                    Over::Cpu => Fault::cpu(limits.cpu_time.0),
                     Over::Wall => Fault::wall(),
                 };
                 self.note(&fault);
@@ -153,7 +153,7 @@ impl Prepared for Ready {
     fn start(&self) -> BoxFuture<'_, Result<Box<dyn Instance>>> {
         Box::pin(async {
             let live = self.0.make().await?;
-            Ok(Handle::boxed(live, self.0.clone()))
+            Ok(Handle::idle(live, self.0.clone()))
         })
     }
 

@@ -1,11 +1,11 @@
 //! Where a guest leaves its answer for the host's side of a call.
 
-use std::task::Waker;
+use std::{task::Waker, time::Duration};
 
 use parking_lot::Mutex;
 use wasmtime_wasi_http::WasiBody;
 
-use crate::fault::Fault;
+use crate::{fault::Fault, guest::Counts};
 
 /// What a guest answered: a response, or that it has none.
 pub(crate) type Answer = Result<http::Response<WasiBody>, Fault>;
@@ -19,6 +19,9 @@ struct State {
     answer: Option<Answer>,
     /// Who waits for it, when that is not who drives the guest.
     waiting: Option<Waker>,
+    /// What the call has used as one of several in its instance.
+    cpu: Duration,
+    counts: Counts,
 }
 
 // === impl Seat ===
@@ -50,5 +53,23 @@ impl Seat {
             state.waiting = Some(waiting.clone());
         }
         answer
+    }
+
+    /// Adds CPU time; hands back the sum.
+    pub(crate) fn charge(&self, cpu: Duration) -> Duration {
+        let mut state = self.0.lock();
+        state.cpu += cpu;
+        state.cpu
+    }
+
+    /// Adds what the guest's side counted for this call.
+    pub(crate) fn count(&self, counts: Counts) {
+        self.0.lock().counts.add(counts);
+    }
+
+    /// What the call has used as one of several.
+    pub(crate) fn used(&self) -> (Duration, Counts) {
+        let state = self.0.lock();
+        (state.cpu, state.counts)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Weak},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Instant,
 };
@@ -19,10 +19,11 @@ use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 use crate::{
     account::Account,
-    drive::{Drive, Turn},
+    coach,
+    drive::{Drive, Exit, Turn},
     fault::Fault,
     gather::{Gathered, Head, Pieces},
-    tail,
+    share::{Holder, Shared},
     ticker::Overdue,
 };
 
@@ -31,22 +32,33 @@ struct Stream {
     pieces: Pieces,
     body: WasiBody,
     side: Arc<Mutex<Side>>,
-    deadline: Instant,
     /// True once the last frame is out.
     over: bool,
 }
 
-/// The guest's side, which the ticker may end.
+/// The guest's side, which the ticker may end and a coach may take over.
 struct Side {
-    /// Dropped before the account.
-    drive: Option<Drive>,
+    /// Dropped before the account. `None` when the guest is done, or when a coach drives.
+    driver: Option<Driver>,
     account: Option<Account>,
     fault: Option<Fault>,
     reader: Option<Waker>,
+    deadline: Instant,
 }
 
-/// An answer whose guest is still at work.
-pub(crate) fn reply(answer: Gathered, drive: Drive, account: Account, deadline: Instant) -> Reply {
+/// A guest that this body drives.
+pub(crate) struct Driver {
+    pub(crate) drive: Drive,
+    pub(crate) shared: Option<Arc<Shared>>,
+}
+
+/// An answer whose guest is still at work; without a driver, one of several in its instance.
+pub(crate) fn reply(
+    answer: Gathered,
+    driver: Option<Driver>,
+    account: Account,
+    deadline: Instant,
+) -> Reply {
     let Gathered::Head(head) = answer else {
         return answer.into_reply();
     };
@@ -56,19 +68,29 @@ pub(crate) fn reply(answer: Gathered, drive: Drive, account: Account, deadline: 
         body,
     } = *head;
     let ticker = account.resident.ticker.clone();
+    let shared = driver.as_ref().and_then(|driver| driver.shared.clone());
     let side = Arc::new(Mutex::new(Side {
-        drive: Some(drive),
+        driver,
         account: Some(account),
         fault: None,
         reader: None,
+        deadline,
     }));
     let overdue: Arc<dyn Overdue> = side.clone();
-    ticker.end_at(deadline, Arc::downgrade(&overdue) as Weak<dyn Overdue>);
+    ticker.end_at(deadline, Arc::downgrade(&overdue));
+    if let Some(shared) = shared {
+        let holder: Arc<dyn Holder> = side.clone();
+        shared.held_by(Arc::downgrade(&holder));
+        // Until somebody asks for the body the guest rests, whether it has more to do or not.
+        shared.park(true);
+        if shared.has_company() {
+            side.lock().let_go();
+        }
+    }
     let body = Stream {
         pieces,
         body,
         side,
-        deadline,
         over: false,
     };
     http::Response::from_parts(parts, body.boxed_unsync())
@@ -98,13 +120,11 @@ impl Stream {
     fn end(&mut self) -> Result<(), Error> {
         self.over = true;
         let mut side = self.side.lock();
-        if let Some(fault) = side.fault.take() {
+        if let Some(fault) = side.lost() {
+            side.close(&fault);
             return Err(fault.error());
         }
-        if let (Some(drive), Some(account)) = (side.drive.take(), side.account.take()) {
-            drop(side);
-            tail::spawn(drive, account, self.deadline);
-        }
+        side.finish();
         Ok(())
     }
 
@@ -113,8 +133,7 @@ impl Stream {
         self.over = true;
         let mut side = self.side.lock();
         let fault = side
-            .fault
-            .take()
+            .lost()
             .unwrap_or_else(|| Fault::failed(body_error(error).message));
         side.close(&fault);
         fault.error()
@@ -174,7 +193,7 @@ impl Drop for Stream {
             return;
         }
         let mut side = self.side.lock();
-        side.drive = None;
+        side.cut_off();
         side.account = None;
     }
 }
@@ -184,56 +203,142 @@ impl Drop for Stream {
 impl Side {
     /// Gives the guest a turn. True when it is worth looking at the body again.
     fn turn(&mut self, cx: &mut Context<'_>) -> bool {
-        let (Some(drive), Some(account)) = (&mut self.drive, &mut self.account) else {
+        self.let_go_if_joined();
+        let (Some(driver), Some(account)) = (&mut self.driver, &mut self.account) else {
             self.reader = Some(cx.waker().clone());
             return false;
         };
+        let drive = &mut driver.drive;
+        if let Some(shared) = &driver.shared {
+            shared.park(false);
+        }
         drive.bell.hold(cx.waker());
         let turn = drive.turn();
         account.cpu = drive.cpu();
-        match turn {
+        let fault = match turn {
             Turn::Ended(exit) => {
                 drive.bell.release();
-                self.drive = None;
-                self.fault = account.exit(*exit).err();
-                self.account = None;
-                true
+                self.end(*exit);
+                return true;
             }
-            Turn::Spent => {
-                let fault = Fault::cpu(&account.resident.revision.spec.limits);
-                self.close(&fault);
-                self.fault = Some(fault);
-                true
-            }
-            Turn::Panicked => {
-                let fault = Fault::panicked();
-                self.close(&fault);
-                self.fault = Some(fault);
-                true
-            }
+            Turn::Spent => Fault::cpu(drive.cpu_limit()),
+            Turn::Panicked => Fault::panicked(),
             Turn::Yielded | Turn::Parked => {
                 let again = matches!(turn, Turn::Yielded);
+                if let Some(shared) = &driver.shared {
+                    shared.park(!again);
+                }
                 if drive.bell.release() || again {
                     cx.waker().wake_by_ref();
                 }
-                if self
-                    .reader
-                    .as_ref()
-                    .is_none_or(|r| !r.will_wake(cx.waker()))
-                {
-                    self.reader = Some(cx.waker().clone());
-                }
-                false
+                self.wait(cx);
+                self.let_go_if_joined();
+                return false;
             }
+        };
+        self.lose(&fault);
+        self.close(&fault);
+        self.fault = Some(fault);
+        true
+    }
+
+    fn wait(&mut self, cx: &Context<'_>) {
+        let known = self.reader.as_ref();
+        if known.is_none_or(|reader| !reader.will_wake(cx.waker())) {
+            self.reader = Some(cx.waker().clone());
+        }
+    }
+
+    /// The guest is done; what it left of the body is still to be read.
+    fn end(&mut self, exit: Exit) {
+        let Some(mut account) = self.account.take() else {
+            return;
+        };
+        self.fault = account.exit(exit).err();
+        if let Some(fault) = self.fault.clone() {
+            self.lose(&fault);
+        }
+        self.driver = None;
+    }
+
+    /// The body is out. The guest may work on.
+    fn finish(&mut self) {
+        let Some(mut account) = self.account.take() else {
+            return;
+        };
+        match self.driver.take() {
+            None => account.leave(),
+            Some(driver) => {
+                if let Some(shared) = &driver.shared {
+                    account.board(shared);
+                }
+                coach::finish(driver.drive, account, driver.shared, self.deadline);
+            }
+        }
+    }
+
+    /// Why there will be no more of the body, if it is not its end.
+    fn lost(&mut self) -> Option<Fault> {
+        let riding = || self.account.as_ref().and_then(Account::lost);
+        self.fault.take().or_else(riding)
+    }
+
+    /// The guest is beyond help, for this call and whoever else is in.
+    fn lose(&mut self, fault: &Fault) {
+        if let Some(driver) = self.driver.take()
+            && let Some(shared) = driver.shared
+        {
+            drop(driver.drive);
+            shared.lose(fault);
+        }
+    }
+
+    /// Drops the guest, unless others are in with it: then a coach takes over, and this call leaves early.
+    fn cut_off(&mut self) {
+        if let Some(driver) = self.driver.take()
+            && let Some(shared) = driver.shared
+            && !shared.close_if_alone()
+        {
+            if let Some(account) = &mut self.account {
+                account.ride(&shared);
+            }
+            coach::take_over(driver.drive, shared, self.deadline);
         }
     }
 
     /// Cuts the guest off and says why.
     fn close(&mut self, fault: &Fault) {
-        self.drive = None;
+        self.cut_off();
         if let Some(mut account) = self.account.take() {
             account.fault(fault);
         }
+    }
+
+    fn let_go_if_joined(&mut self) {
+        let shared = self
+            .driver
+            .as_ref()
+            .and_then(|driver| driver.shared.as_ref());
+        if shared.is_some_and(|shared| shared.has_company()) {
+            self.let_go();
+        }
+    }
+
+    /// A coach drives from now on.
+    fn let_go(&mut self) {
+        let Some(driver) = self.driver.take_if(|driver| driver.shared.is_some()) else {
+            return;
+        };
+        if let (Some(shared), Some(account)) = (driver.shared, &mut self.account) {
+            account.board(&shared);
+            coach::take_over(driver.drive, shared, self.deadline);
+        }
+    }
+}
+
+impl Holder for Mutex<Side> {
+    fn let_go(&self) {
+        self.lock().let_go();
     }
 }
 
@@ -242,7 +347,7 @@ impl Overdue for Mutex<Side> {
         let Some(mut side) = self.try_lock() else {
             return false;
         };
-        if side.drive.is_some() {
+        if side.account.is_some() {
             let fault = Fault::wall();
             side.close(&fault);
             side.fault = Some(fault);

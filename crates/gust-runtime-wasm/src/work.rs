@@ -45,7 +45,7 @@ pub(crate) fn start(mut live: Live, call: Call, seat: Arc<Seat>) -> Work {
 // === impl Job ===
 
 impl Job {
-    fn new(call: Call, seat: Arc<Seat>) -> Self {
+    pub(crate) fn new(call: Call, seat: Arc<Seat>) -> Self {
         let mut request = call.request;
         propagate(&mut request, &call.trace);
         Self {

@@ -68,6 +68,18 @@ impl Bench {
         one
     }
 
+    /// Waits until no prepared file is mapped: unmapping is a thread's work. Whoever damages a file that is mapped
+    /// damages the running program.
+    pub async fn unmapped(&self) {
+        let folder = self.prepared().display().to_string();
+        while fs::read_to_string("/proc/self/maps")
+            .unwrap()
+            .contains(&folder)
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     pub fn put(&self, name: &str) -> Digest {
         self.artifacts.put(&guest(name)).unwrap()
     }

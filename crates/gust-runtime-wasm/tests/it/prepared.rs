@@ -14,6 +14,8 @@ async fn prepared(name: &str) -> (Bench, gust_types::Revision) {
 async fn answers(bench: &Bench, revision: &gust_types::Revision) {
     let function = bench.load(revision.clone()).await;
     assert_eq!(function.get("/").await.text(), "Hello from Gust\n");
+    drop(function);
+    bench.unmapped().await;
 }
 
 #[tokio::test]
