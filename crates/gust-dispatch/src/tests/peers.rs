@@ -1,0 +1,130 @@
+use std::{sync::Arc, time::Duration};
+
+use gust_runtime::{PeerContext, Peers};
+use gust_task::clock;
+use gust_types::{
+    Body, FunctionName, Outcome, Reply, Result, Revision,
+    app::RouteTarget,
+    call::{Trace, Trigger},
+};
+use http::Request;
+use http_body_util::BodyExt as _;
+use parking_lot::Mutex;
+
+use super::kit::{App, World, get, reply, runtime};
+
+/// What a guest's in-process call is made with.
+struct Line {
+    peers: Arc<dyn Peers>,
+    from: Arc<Revision>,
+}
+
+impl Line {
+    fn new(world: &World, app: &App) -> Self {
+        Self {
+            peers: world.dispatcher.core.engine.peers.clone(),
+            from: app.deployment().functions[0].clone(),
+        }
+    }
+
+    async fn call(&self, function: Option<&str>, path: &str, hops: u8) -> Result<Reply> {
+        let name = function.map(|name| FunctionName::new(name).unwrap());
+        let context = PeerContext {
+            hops,
+            deadline: clock::now() + Duration::from_secs(5),
+            trace: Trace::default(),
+        };
+        let request = get(&format!("http://f.spin.internal{path}"));
+        self.peers
+            .call(&self.from, name.as_ref(), request, context)
+            .await
+    }
+}
+
+async fn text(reply: Result<Reply>) -> String {
+    let body = reply.unwrap().into_body().collect().await.unwrap();
+    String::from_utf8(body.to_bytes().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_private_function_is_reached_in_process_only() {
+    let runtime = runtime(10)
+        .with("front", |_| async { Ok(reply("front")) })
+        .with("back", |request: Request<Body>| async move {
+            Ok(reply(
+                request.headers()["spin-path-info"]
+                    .to_str()
+                    .unwrap()
+                    .to_owned(),
+            ))
+        });
+    let world = World::new(runtime);
+    let app = App::new("app")
+        .function("front")
+        .function("back")
+        .route(None, "back")
+        .target(
+            Some("/fixed"),
+            RouteTarget::Response {
+                status: 201,
+                headers: [("x-a".to_owned(), "b".to_owned())].into(),
+                body: "fixed".to_owned(),
+            },
+        );
+    // Only the private route of `back` is kept.
+    let mut deployment = app.deployment();
+    deployment
+        .routes
+        .retain(|route| route.path.as_deref() != Some("/back/..."));
+    world.dispatcher.deploy(deployment).unwrap();
+
+    assert!(world.text("http://back.app.test/").await.is_err());
+    assert!(world.text("http://app.test/back").await.is_err());
+    let line = Line::new(&world, &app);
+    assert_eq!(text(line.call(Some("back"), "/x/y", 0).await).await, "/x/y");
+    assert_eq!(text(line.call(None, "/front", 0).await).await, "front");
+    let fixed = line.call(None, "/fixed", 0).await.unwrap();
+    assert_eq!(
+        (
+            fixed.status().as_u16(),
+            fixed.headers()["x-a"].to_str().unwrap()
+        ),
+        (201, "b")
+    );
+    assert_eq!(text(Ok(fixed)).await, "fixed");
+    let missing = line.call(Some("nobody"), "/", 0).await.err().unwrap();
+    assert!(
+        missing.to_string().contains("no function: nobody"),
+        "{missing}"
+    );
+    let records = world.records();
+    assert_eq!(records.len(), 2);
+    assert!(
+        records
+            .iter()
+            .all(|u| u.trigger == Trigger::Internal && u.outcome == Outcome::Ok)
+    );
+}
+
+#[tokio::test]
+async fn a_loop_ends_with_its_name() {
+    let slot: Arc<Mutex<Option<Arc<Line>>>> = Arc::default();
+    let line = slot.clone();
+    // Calls itself; the memory runtime has no guests, so the hops travel in the path.
+    let runtime = runtime(100).with("f", move |request: Request<Body>| {
+        let line = line.lock().clone().unwrap();
+        async move {
+            let hops: u8 = request.uri().path()[1..].parse().unwrap_or(0);
+            line.call(Some("f"), &format!("/{}", hops + 1), hops).await
+        }
+    });
+    let world = World::new(runtime);
+    let app = App::new("app").function("f");
+    world.deploy(&app);
+    *slot.lock() = Some(Arc::new(Line::new(&world, &app)));
+    let error = world.text("http://f.app.test/0").await.unwrap_err();
+    assert!(error.to_string().contains("deeper than 16"), "{error}");
+    assert!(error.to_string().contains("from f to: f"), "{error}");
+    assert_eq!(world.records().len(), 17);
+    slot.lock().take();
+}
