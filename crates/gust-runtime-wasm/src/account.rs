@@ -1,12 +1,15 @@
 //! The obligation to say how one call ended and what it took, kept on every path.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use gust_runtime::{Done, Finished};
 use gust_types::{Outcome, call::CallId};
 
 use crate::{
-    drive::Exit,
+    drive::{Drive, Exit},
     fault::{self, Fault},
     guest::{Counts, LastWords},
     handle::Handle,
@@ -24,8 +27,10 @@ pub(crate) struct Account {
     /// `None` for a call that came into an instance beside others.
     last_words: Option<Arc<LastWords>>,
     seat: Arc<Seat>,
-    /// The call is one of several in its instance.
+    /// Somebody else drives the guest.
     riding: Option<Arc<Shared>>,
+    /// How it ends, when not well.
+    ending: Option<Outcome>,
     id: CallId,
     /// CPU time of the guest for this call, as far as is known.
     pub(crate) cpu: Duration,
@@ -47,6 +52,7 @@ impl Account {
             last_words,
             seat,
             riding: None,
+            ending: None,
             id,
             cpu: Duration::ZERO,
         }
@@ -60,25 +66,27 @@ impl Account {
             last_words: self.last_words.clone(),
             seat: self.seat.clone(),
             riding: self.riding.take(),
+            ending: self.ending,
             id: self.id,
             cpu: self.cpu,
         }
     }
 
-    /// The guest's side has ended. The copy goes back to its pool when it is fit. Hands back the fault, if any.
+    /// The guest's side has ended. The instance goes back to its pool when it is fit. Hands back the fault, if any.
     pub(crate) fn exit(&mut self, exit: Exit) -> Result<(), Fault> {
         let Exit { mut live, result } = exit;
         let counts = live.store.data_mut().scope.take_counts();
         match result {
             Ok(()) => {
-                self.settle(Outcome::Ok, counts, Some(live));
+                self.settle(counts, Some(live));
                 Ok(())
             }
             Err(error) => {
                 let limits = &self.resident.revision.spec.limits;
                 let fault = Fault::from_guest(&error, counts, limits);
                 drop(live);
-                self.blame(&fault, counts);
+                self.blame(&fault);
+                self.settle(counts, None);
                 Err(fault)
             }
         }
@@ -86,12 +94,17 @@ impl Account {
 
     /// The guest was cut off, or its answer was no good. The instance is gone, or spoilt for others.
     pub(crate) fn fault(&mut self, fault: &Fault) {
-        self.abandon();
-        let counts = self.last_counts();
-        self.blame(fault, counts);
+        self.blame(fault);
+        self.end_early();
     }
 
-    /// From now on the call is one of several.
+    /// An instance that takes one call at a time, as a coach wants it.
+    pub(crate) fn solo(&self, drive: &Drive, deadline: Instant) -> Arc<Shared> {
+        let last_words = self.last_words.clone().unwrap_or_default();
+        Shared::solo(drive.bell.clone(), last_words, deadline)
+    }
+
+    /// From now on the guest is driven for this call by somebody else.
     pub(crate) fn ride(&mut self, shared: &Arc<Shared>) {
         self.seat.charge(std::mem::take(&mut self.cpu));
         self.riding = Some(shared.clone());
@@ -105,15 +118,10 @@ impl Account {
 
     /// The call that rides has had its answer out to the last byte.
     pub(crate) fn leave(mut self) {
-        match &self.riding {
-            Some(shared) => shared.clone().leave(self),
-            None => self.settle(Outcome::Ok, Counts::default(), None),
+        match self.riding.clone() {
+            Some(shared) => shared.leave(self),
+            None => self.settle(Counts::default(), None),
         }
-    }
-
-    /// The call has ended well while others are still in.
-    pub(crate) fn settle_riding(&mut self) {
-        self.settle(Outcome::Ok, Counts::default(), None);
     }
 
     /// Why the instance that the call rides in was lost, if it was.
@@ -121,26 +129,33 @@ impl Account {
         self.riding.as_ref().and_then(|shared| shared.lost())
     }
 
-    fn abandon(&self) {
-        if self.done.is_some()
-            && let Some(shared) = &self.riding
-        {
-            shared.abandon();
-        }
-    }
-
-    fn last_counts(&self) -> Counts {
-        match (&self.riding, &self.last_words) {
-            (None, Some(last_words)) => last_words.take(),
-            _ => Counts::default(),
-        }
-    }
-
-    fn blame(&mut self, fault: &Fault, counts: Counts) {
-        if self.done.is_some() {
+    /// Says why it ends, in the function's log. What was said first stands.
+    pub(crate) fn blame(&mut self, fault: &Fault) {
+        if self.done.is_some() && self.ending.is_none() {
+            self.ending = Some(fault.outcome);
             self.note(&fault.note);
         }
-        self.settle(fault.outcome, counts, None);
+    }
+
+    /// Settles without the instance, with the counts that it left.
+    pub(crate) fn settle_without(&mut self, counts: Counts) {
+        self.settle(counts, None);
+    }
+
+    /// A call that rides leaves the instance behind: whoever drives it knows what it has used. One that drove has
+    /// dropped it.
+    fn end_early(&mut self) {
+        if self.done.is_none() {
+            return;
+        }
+        match (self.riding.clone(), &self.last_words) {
+            (Some(shared), _) => shared.leave_early(self.hand_over()),
+            (None, Some(last_words)) => {
+                let counts = last_words.take();
+                self.settle(counts, None);
+            }
+            (None, None) => self.settle(Counts::default(), None),
+        }
     }
 
     /// The platform's words, in the function's log.
@@ -155,16 +170,17 @@ impl Account {
         );
     }
 
-    fn settle(&mut self, outcome: Outcome, mut counts: Counts, live: Option<Live>) {
+    fn settle(&mut self, mut counts: Counts, live: Option<Live>) {
         let Some(done) = self.done.take() else {
             return;
         };
         let (cpu_riding, counts_riding) = self.seat.used();
         counts.add(counts_riding);
-        let fit = live.filter(|live| live.is_fit(self.resident.plan));
+        let well = self.ending.is_none();
+        let fit = live.filter(|live| well && live.is_fit(self.resident.plan));
         done.finish(Finished {
             instance: fit.map(|live| Handle::idle(live, self.resident.clone())),
-            outcome,
+            outcome: self.ending.unwrap_or(Outcome::Ok),
             used: fault::used(counts, self.cpu + cpu_riding),
         });
     }
@@ -172,11 +188,7 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        if self.done.is_none() {
-            return;
-        }
-        self.abandon();
-        let counts = self.last_counts();
-        self.settle(Outcome::Cancelled, counts, None);
+        self.ending.get_or_insert(Outcome::Cancelled);
+        self.end_early();
     }
 }

@@ -117,6 +117,12 @@ impl Inline {
         }
     }
 
+    /// The instance as others may come to know it: shared from the start, or from now on.
+    fn shared(&mut self, drive: &Drive) -> Arc<Shared> {
+        let shared = self.shared.take();
+        shared.unwrap_or_else(|| self.account.solo(drive, self.deadline))
+    }
+
     /// Polls the guest until it is done or waits, and gathers what it answers.
     fn run(&mut self, cx: &mut Context<'_>) -> Result<State> {
         let Some(drive) = &mut self.drive else {
@@ -202,19 +208,19 @@ impl Inline {
             self.account.fault(&fault);
             return Err(fault.error());
         }
-        let mut account = self.account.hand_over();
         if !answer.is_whole() {
             let driver = stream::Driver {
                 drive,
                 shared: self.shared.take(),
             };
+            let account = self.account.hand_over();
             return Ok(stream::reply(answer, Some(driver), account, self.deadline));
         }
-        let shared = self.shared.take();
-        if let Some(shared) = &shared {
-            account.board(shared);
-        }
-        coach::finish(drive, account, shared, self.deadline);
+        let shared = self.shared(&drive);
+        let mut account = self.account.hand_over();
+        account.board(&shared);
+        coach::take_over(drive, shared, &account.resident.compute.clone());
+        account.leave();
         Ok(answer.into_reply())
     }
 
@@ -227,7 +233,7 @@ impl Inline {
             && !shared.close_if_alone()
         {
             self.account.ride(&shared);
-            coach::take_over(drive, shared, self.deadline);
+            coach::take_over(drive, shared, &self.account.resident.compute);
         }
     }
 
@@ -239,14 +245,23 @@ impl Inline {
         }
     }
 
-    /// Others are in or about to be: a coach takes over.
+    /// Others are in or about to be, or the guest computes for long: a coach takes over.
     fn board(&mut self) -> Option<Ride> {
-        let shared = self.shared.as_ref().filter(|s| s.has_company())?.clone();
+        let long = self.drive.as_ref()?.cpu() >= coach::LONG;
+        let joined = self.shared.as_ref().is_some_and(|s| s.has_company());
+        if !long && !joined {
+            return None;
+        }
         let drive = self.drive.take()?;
-        self.shared = None;
+        let shared = self.shared(&drive);
         let mut account = self.account.hand_over();
         account.board(&shared);
-        coach::take_over(drive, shared, self.deadline);
+        let compute = &account.resident.compute;
+        if long {
+            coach::take_over_long(drive, shared, compute);
+        } else {
+            coach::take_over(drive, shared, compute);
+        }
         Some(Ride::board(account, self.seat.clone(), self.deadline))
     }
 

@@ -1,76 +1,91 @@
-//! Drives a guest that no call drives: one that works on after its answer, and one with several calls in it.
+//! Drives a guest that no call drives itself: one that works on after its answer, one with several calls in it, and
+//! one that computes for long.
+//!
+//! The last kind moves to threads of its own that stand back behind those that serve (`nice`): the operating system then
+//! keeps a guest that computes from disturbing the calls of others, which tasks on one thread could not.
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
+use gust_types::{Error, Result};
+
 use crate::{
-    account::Account,
     drive::{Drive, Exit, Turn},
     fault::Fault,
     share::Shared,
 };
 
+/// A guest that has computed for this long without waiting for anything moves to the threads for that.
+pub(crate) const LONG: Duration = Duration::from_millis(5);
+
+/// How far these threads stand back, as `nice` counts: a third of the time of a thread that serves.
+const NICE: i32 = 5;
+
+/// The threads for guests that compute for long. Started by the first of them.
+#[derive(Clone, Default)]
+pub(crate) struct Compute(Arc<Threads>);
+
+#[derive(Default)]
+struct Threads(OnceLock<Option<tokio::runtime::Runtime>>);
+
 /// The task that drives.
 struct Coach {
     drive: Option<Drive>,
-    /// `None` for an instance that takes one call at a time.
-    shared: Option<Arc<Shared>>,
-    /// The account of the one call, when it is not shared.
-    only: Option<Account>,
+    shared: Arc<Shared>,
+    /// Where to go when the guest computes for long; `None` when it is there.
+    compute: Option<Compute>,
     deadline: Instant,
-    timer: Pin<Box<tokio::time::Sleep>>,
+    timer: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
-/// The call has its whole answer; its guest works on. The call is over when the guest is.
-/// In an instance that may be shared the account rides already.
-pub(crate) fn finish(
-    drive: Drive,
-    account: Account,
-    shared: Option<Arc<Shared>>,
-    deadline: Instant,
-) {
-    match shared {
-        Some(shared) => {
-            take_over(drive, shared, deadline);
-            account.leave();
-        }
-        None => spawn(drive, None, Some(account), deadline),
-    }
+/// Takes a guest over. The call that has driven it until now rides already.
+pub(crate) fn take_over(drive: Drive, shared: Arc<Shared>, compute: &Compute) {
+    Coach::new(drive, shared, Some(compute.clone())).spawn();
 }
 
-/// Several calls are in, or about to be. The call that has driven until now rides already.
-pub(crate) fn take_over(mut drive: Drive, shared: Arc<Shared>, deadline: Instant) {
-    drive.restart_clock();
-    shared.coach();
-    spawn(drive, Some(shared), None, deadline);
-}
-
-fn spawn(drive: Drive, shared: Option<Arc<Shared>>, only: Option<Account>, deadline: Instant) {
-    if tokio::runtime::Handle::try_current().is_err() {
-        // The node is going down: nobody is left to drive the guest.
-        drop(drive);
-        if let Some(shared) = shared {
-            shared.lose(&Fault::neighbour());
-        }
-        return;
-    }
-    let coach = Coach {
-        drive: Some(drive),
-        shared,
-        only,
-        deadline,
-        timer: Box::pin(tokio::time::sleep_until(deadline.into())),
-    };
-    gust_task::spawn("guest", coach);
+/// Takes a guest over that computes for long.
+pub(crate) fn take_over_long(drive: Drive, shared: Arc<Shared>, compute: &Compute) {
+    Coach::new(drive, shared, None).spawn_on(compute);
 }
 
 // === impl Coach ===
 
 impl Coach {
+    fn new(mut drive: Drive, shared: Arc<Shared>, compute: Option<Compute>) -> Self {
+        drive.restart_clock();
+        shared.coach();
+        Self {
+            drive: Some(drive),
+            deadline: shared.deadline(),
+            shared,
+            compute,
+            timer: None,
+        }
+    }
+
+    fn spawn(mut self) {
+        if tokio::runtime::Handle::try_current().is_err() {
+            // The node is going down: nobody is left to drive the guest.
+            self.cut_off(&Fault::neighbour());
+            return;
+        }
+        gust_task::spawn("guest", self);
+    }
+
+    fn spawn_on(mut self, compute: &Compute) {
+        match compute.threads() {
+            Some(threads) => {
+                let _inside = threads.enter();
+                gust_task::spawn("guest", self);
+            }
+            None => self.cut_off(&Fault::neighbour()),
+        }
+    }
+
     /// One turn of the guest. `Err` when it has to be cut off.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<Poll<Exit>, Fault> {
         let Some(drive) = &mut self.drive else {
@@ -79,15 +94,8 @@ impl Coach {
         drive.bell.hold(cx.waker());
         let before = drive.cpu();
         let turn = drive.turn();
-        let took = drive.cpu() - before;
-        let used = match (&self.shared, &mut self.only) {
-            (Some(shared), _) => shared.charge(took),
-            (None, Some(account)) => {
-                account.cpu = drive.cpu();
-                drive.cpu()
-            }
-            (None, None) => drive.cpu(),
-        };
+        // Of several calls, none may compute for longer than the limit at a stretch, nor in sum.
+        let used = self.shared.charge(drive.cpu() - before);
         match turn {
             Turn::Ended(exit) => {
                 drive.bell.release();
@@ -98,11 +106,8 @@ impl Coach {
             _ if used >= drive.cpu_limit() => return Err(Fault::cpu(drive.cpu_limit())),
             Turn::Yielded => cx.waker().wake_by_ref(),
             Turn::Parked => {
-                // Of several calls, none may compute for longer than the limit at a stretch, nor in sum.
-                if let Some(shared) = &self.shared {
-                    drive.restart_clock();
-                    shared.park(true);
-                }
+                drive.restart_clock();
+                self.shared.park(true);
             }
         }
         if drive.bell.release() {
@@ -112,40 +117,39 @@ impl Coach {
     }
 
     fn past_deadline(&mut self, cx: &mut Context<'_>) -> bool {
-        if let Some(later) = self.shared.as_ref().and_then(|shared| shared.deadline())
-            && later > self.deadline
-        {
-            self.deadline = later;
-            self.timer.as_mut().reset(later.into());
+        let deadline = self.shared.deadline();
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+        if deadline > self.deadline {
+            self.deadline = deadline;
+            timer.as_mut().reset(deadline.into());
         }
-        self.timer.as_mut().poll(cx).is_ready()
+        timer.as_mut().poll(cx).is_ready()
     }
 
-    /// The guest's side is over. Whoever was last hands the instance back.
-    fn end(&mut self, exit: Exit) {
-        self.drive = None;
-        let last = match &self.shared {
-            Some(shared) => shared.take_last(),
-            None => self.only.take(),
+    /// A guest that computes for long goes where that disturbs nobody. True when it has gone.
+    fn moves(&mut self) -> bool {
+        let long = self.drive.as_ref().is_some_and(|drive| drive.cpu() >= LONG);
+        let Some(compute) = self.compute.take_if(|_| long) else {
+            return false;
         };
-        let fault = match last {
-            Some(mut last) => last.exit(exit).err(),
-            None => exit.result.err().map(|error| Fault::crashed(&error)),
-        };
-        if let (Some(shared), Some(fault)) = (&self.shared, fault) {
-            shared.lose(&fault);
+        if let Some(drive) = self.drive.take() {
+            let moved = Coach {
+                drive: Some(drive),
+                shared: self.shared.clone(),
+                compute: None,
+                deadline: self.deadline,
+                timer: None,
+            };
+            moved.spawn_on(&compute);
         }
+        true
     }
 
     fn cut_off(&mut self, fault: &Fault) {
         self.drive = None;
-        let last = self.shared.as_ref().and_then(|shared| shared.take_last());
-        for mut account in last.into_iter().chain(self.only.take()) {
-            account.fault(fault);
-        }
-        if let Some(shared) = &self.shared {
-            shared.lose(fault);
-        }
+        self.shared.lose(fault);
     }
 }
 
@@ -153,14 +157,22 @@ impl Future for Coach {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(shared) = &self.shared {
-            shared.park(false);
+        self.shared.park(false);
+        if self.shared.is_deserted() {
+            self.cut_off(&Fault::neighbour());
+            return Poll::Ready(());
         }
         let fault = match self.turn(cx) {
             Ok(Poll::Ready(exit)) => {
-                self.end(exit);
+                self.drive = None;
+                if exit.result.is_ok() {
+                    self.shared.end(exit);
+                } else {
+                    self.shared.crash(exit);
+                }
                 return Poll::Ready(());
             }
+            Ok(Poll::Pending) if self.moves() => return Poll::Ready(()),
             Ok(Poll::Pending) if self.past_deadline(cx) => Fault::wall(),
             Ok(Poll::Pending) => return Poll::Pending,
             Err(fault) => fault,
@@ -172,12 +184,45 @@ impl Future for Coach {
 
 impl Drop for Coach {
     fn drop(&mut self) {
-        if self.drive.take().is_some() {
+        if self.drive.is_some() {
             // The task was dropped: the node is going down.
-            if let Some(shared) = &self.shared {
-                drop(shared.take_last());
-                shared.lose(&Fault::neighbour());
+            self.cut_off(&Fault::neighbour());
+        }
+    }
+}
+
+// === impl Compute ===
+
+impl Compute {
+    fn threads(&self) -> Option<&tokio::runtime::Runtime> {
+        let start = || match start() {
+            Ok(threads) => Some(threads),
+            Err(error) => {
+                tracing::error!(error = error.chain(), "guests that compute are cut off");
+                None
             }
+        };
+        self.0.0.get_or_init(start).as_ref()
+    }
+}
+
+fn start() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .thread_name("gust-compute")
+        .enable_all()
+        .on_thread_start(|| {
+            // On Linux this is the thread's own niceness. Without it, guests that compute are merely felt more.
+            let _ = rustix::process::nice(NICE);
+        })
+        .build()
+        .map_err(|e| Error::internal("cannot start the computing threads").because(e))
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // A runtime that waits for its threads must not be dropped by a task.
+        if let Some(Some(threads)) = self.0.take() {
+            threads.shutdown_background();
         }
     }
 }

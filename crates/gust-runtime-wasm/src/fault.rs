@@ -74,11 +74,6 @@ impl Fault {
         fault
     }
 
-    /// The guest crashed while nobody's call was under way.
-    pub(crate) fn crashed(error: &wasmtime::Error) -> Self {
-        Self::from_guest(error, Counts::default(), &Limits::default())
-    }
-
     /// A failure of the guest's own.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self::new(Outcome::Failed, Kind::Failed, message)

@@ -65,10 +65,10 @@ async fn attend(
             }
         }
         if !served || more.as_ref().is_some_and(|more| !more.is_empty()) {
-            return abandoned(shared);
+            return Poll::Pending;
         }
         if guest.poll_no_interesting_tasks(cx).is_pending() {
-            return abandoned(shared);
+            return Poll::Pending;
         }
         match shared {
             Some(shared) if !shared.may_end() => Poll::Pending,
@@ -76,14 +76,6 @@ async fn attend(
         }
     })
     .await
-}
-
-/// What the guest still does for calls that left early is nobody's business once all others are out.
-fn abandoned(shared: Option<&Shared>) -> Poll<wasmtime::Result<()>> {
-    match shared {
-        Some(shared) if shared.is_spoilt() && shared.may_end() => Poll::Ready(Ok(())),
-        _ => Poll::Pending,
-    }
 }
 
 /// True when it is done, false when not yet.

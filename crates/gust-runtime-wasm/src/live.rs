@@ -77,7 +77,14 @@ impl Live {
         let bell = Arc::new(Bell::default());
         let several = plan.concurrent > 1;
         Self {
-            shared: several.then(|| Shared::new(bell.clone(), plan.concurrent, plan.calls)),
+            shared: several.then(|| {
+                Shared::new(
+                    bell.clone(),
+                    last_words.clone(),
+                    plan.concurrent,
+                    plan.calls,
+                )
+            }),
             store,
             entry,
             last_words,

@@ -21,6 +21,7 @@ use wasmtime_wasi_http::{p2::bindings::ProxyPre, p3::bindings::ServicePre};
 
 use crate::{
     Settings,
+    coach::Compute,
     contract::Contract,
     engine::LaneEngine,
     fault::Fault,
@@ -38,6 +39,7 @@ pub(crate) struct Resident {
     pub(crate) bindings: Arc<Bindings>,
     pub(crate) plan: ReusePlan,
     pub(crate) ticker: Ticker,
+    pub(crate) compute: Compute,
     pub(crate) contract: Contract,
     engine: Arc<LaneEngine>,
     size: u64,
@@ -68,9 +70,9 @@ impl Resident {
         record: &Record,
         entry: EntryPre,
         engine: Arc<LaneEngine>,
-        context: (&Settings, Ticker, Disposal),
+        context: (&Settings, Ticker, Compute, Disposal),
     ) -> Self {
-        let (settings, ticker, disposal) = context;
+        let (settings, ticker, compute, disposal) = context;
         Self {
             plan: plan(&revision, record.contract, settings),
             contract: record.contract,
@@ -78,6 +80,7 @@ impl Resident {
             bindings: Arc::new(bindings),
             revision,
             ticker,
+            compute,
             engine,
             entry: Some(entry),
             disposal,

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     Settings,
+    coach::Compute,
     compile::Compiler,
     engine::Engines,
     resident::{self, Disposal, EntryPre, Ready, Resident},
@@ -32,6 +33,7 @@ struct Inner {
     jobs: Semaphore,
     /// One lock an artifact, so that two deploys of it compile it once.
     under_way: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+    compute: Compute,
     disposal: Disposal,
 }
 
@@ -51,6 +53,7 @@ impl WasmRuntime {
             compiler: Compiler::new(engines.clone(), shelf.clone())?,
             jobs: Semaphore::new(settings.compile_jobs.max(1) as usize),
             under_way: Mutex::default(),
+            compute: Compute::default(),
             disposal: Disposal::start()?,
             settings,
             engines,
@@ -141,6 +144,7 @@ impl Inner {
         let context = (
             &self.settings,
             self.engines.ticker.clone(),
+            self.compute.clone(),
             self.disposal.clone(),
         );
         let resident = Resident::new(revision, bindings, record, entry, engine, context);

@@ -1,4 +1,4 @@
-//! Several calls in one live instance.
+//! Calls whose instance somebody else drives: several in one, and one whose guest computes for long.
 //!
 //! A call usually has its instance to itself and drives it alone. While it waits for something outside, others may
 //! enter: each takes a *place*, puts its job into the queue and rings the bell. From the first such guest on, nobody's
@@ -18,16 +18,25 @@ use std::{
 };
 
 use gust_runtime::{Instance, Sharer};
+use gust_task::clock;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
-    account::Account, fault::Fault, handle::Handle, live::Bell, resident::Resident, seat::Seat,
+    account::Account,
+    drive::Exit,
+    fault::Fault,
+    guest::{Counts, LastWords},
+    handle::Handle,
+    live::Bell,
+    resident::Resident,
+    seat::Seat,
     work::Job,
 };
 
 /// What the calls in one instance share.
 pub(crate) struct Shared {
     bell: Arc<Bell>,
+    last_words: Arc<LastWords>,
     /// Most places, and most calls in a life.
     concurrent: u32,
     calls: u32,
@@ -55,6 +64,8 @@ struct State {
     lost: Option<Fault>,
     /// The account of the call that ended last: it hands the instance back.
     last: Option<Account>,
+    /// The guest was done before the call whose answer is still read.
+    rest: Option<Exit>,
     /// When the last of them must be over.
     deadline: Option<Instant>,
     /// Who has the drive at the moment, when it can be taken from them.
@@ -79,14 +90,31 @@ pub(crate) struct Place(Option<Arc<Shared>>);
 // === impl Shared ===
 
 impl Shared {
-    pub(crate) fn new(bell: Arc<Bell>, concurrent: u32, calls: u32) -> Arc<Self> {
+    pub(crate) fn new(
+        bell: Arc<Bell>,
+        last_words: Arc<LastWords>,
+        concurrent: u32,
+        calls: u32,
+    ) -> Arc<Self> {
         Arc::new(Self {
             bell,
+            last_words,
             concurrent,
             calls,
             parked: AtomicBool::new(false),
             state: Mutex::default(),
         })
+    }
+
+    /// For an instance that takes one call at a time and has one.
+    pub(crate) fn solo(
+        bell: Arc<Bell>,
+        last_words: Arc<LastWords>,
+        deadline: Instant,
+    ) -> Arc<Self> {
+        let shared = Self::new(bell, last_words, 1, 1);
+        shared.begin(deadline);
+        shared
     }
 
     pub(crate) fn way(self: &Arc<Self>, resident: &Arc<Resident>) -> Arc<dyn Sharer> {
@@ -158,11 +186,6 @@ impl Shared {
         over
     }
 
-    /// Whether the guest's own work after its answers counts: not for an instance that is thrown away.
-    pub(crate) fn is_spoilt(&self) -> bool {
-        self.state.lock().spoilt
-    }
-
     // --- passengers ---
 
     /// A call gets in: its job is queued, and whoever drives is asked to make room for a coach.
@@ -190,29 +213,36 @@ impl Shared {
     }
 
     /// A call's answer is out to its last byte.
-    pub(crate) fn leave(&self, mut account: Account) {
+    pub(crate) fn leave(&self, account: Account) {
         let mut state = self.state.lock();
-        state.places -= 1;
+        state.places = state.places.saturating_sub(1);
+        self.put_away(state, account);
+    }
+
+    /// A call is cut off, whatever its guest still does.
+    pub(crate) fn leave_early(&self, account: Account) {
+        let mut state = self.state.lock();
+        state.places = state.places.saturating_sub(1);
+        state.spoilt = true;
+        state.closed = true;
+        self.put_away(state, account);
+    }
+
+    /// The last account waits for the guest to be done; any other is settled.
+    fn put_away(&self, mut state: MutexGuard<'_, State>, mut account: Account) {
         if state.places > 0 || state.lost.is_some() {
             drop(state);
-            account.settle_riding();
+            account.settle_without(Counts::default());
+        } else if let Some(rest) = state.rest.take() {
+            drop(state);
+            // The guest's side went well, or there would be no rest.
+            let _ = account.exit(rest);
         } else {
             let before = state.last.replace(account);
             drop(state);
             if let Some(mut before) = before {
-                before.settle_riding();
+                before.settle_without(Counts::default());
             }
-        }
-        self.bell.ring();
-    }
-
-    /// A call is cut off, whatever its guest still does.
-    pub(crate) fn abandon(&self) {
-        {
-            let mut state = self.state.lock();
-            state.places = state.places.saturating_sub(1);
-            state.spoilt = true;
-            state.closed = true;
         }
         self.bell.ring();
     }
@@ -233,27 +263,66 @@ impl Shared {
         used.map(|seat| seat.charge(share)).max().unwrap_or(time)
     }
 
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.state.lock().deadline
+    /// When the last of them must be over.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.state.lock().deadline.unwrap_or_else(clock::now)
     }
 
-    /// Nobody is in any more. Whose account hands the instance back?
-    pub(crate) fn take_last(&self) -> Option<Account> {
-        self.state.lock().last.take()
+    /// Everybody has left, somebody of them early: the guest is of no use any more.
+    pub(crate) fn is_deserted(&self) -> bool {
+        let state = self.state.lock();
+        state.spoilt && state.is_alone(0)
+    }
+
+    /// The guest is done. The call that ended last hands the instance back, now or when its answer is read.
+    pub(crate) fn end(&self, exit: Exit) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        if let Some(mut last) = state.last.take() {
+            drop(state);
+            let _ = last.exit(exit);
+        } else if state.places > 0 {
+            state.rest = Some(exit);
+        }
+    }
+
+    /// The guest crashed.
+    pub(crate) fn crash(&self, exit: Exit) {
+        let Exit { mut live, result } = exit;
+        let scope = &mut live.store.data_mut().scope;
+        let counts = scope.take_counts();
+        let Err(error) = result else {
+            return;
+        };
+        let fault = Fault::from_guest(&error, counts, &scope.revision.spec.limits);
+        drop(live);
+        self.fail(&fault, counts);
     }
 
     /// The instance is gone: everybody in it has no answer.
     pub(crate) fn lose(&self, fault: &Fault) {
-        let (seats, jobs) = {
+        self.fail(fault, self.last_words.take());
+    }
+
+    /// `counts` are what nobody was charged for yet: the call that ended last pays, or one of those who are in.
+    fn fail(&self, fault: &Fault, counts: Counts) {
+        let (seats, jobs, last) = {
             let mut state = self.state.lock();
             state.closed = true;
             state.lost = Some(fault.clone());
             (
                 std::mem::take(&mut state.seats),
                 std::mem::take(&mut state.jobs),
+                state.last.take(),
             )
         };
+        let mut counts = Some(counts);
+        if let Some(mut last) = last {
+            last.blame(fault);
+            last.settle_without(counts.take().unwrap_or_default());
+        }
         for seat in seats.iter().filter_map(Weak::upgrade) {
+            seat.count(counts.take().unwrap_or_default());
             seat.put(Err(fault.clone()));
         }
         drop(jobs);

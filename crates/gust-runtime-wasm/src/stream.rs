@@ -203,7 +203,7 @@ impl Drop for Stream {
 impl Side {
     /// Gives the guest a turn. True when it is worth looking at the body again.
     fn turn(&mut self, cx: &mut Context<'_>) -> bool {
-        self.let_go_if_joined();
+        self.let_go_if_due();
         let (Some(driver), Some(account)) = (&mut self.driver, &mut self.account) else {
             self.reader = Some(cx.waker().clone());
             return false;
@@ -232,7 +232,7 @@ impl Side {
                     cx.waker().wake_by_ref();
                 }
                 self.wait(cx);
-                self.let_go_if_joined();
+                self.let_go_if_due();
                 return false;
             }
         };
@@ -263,17 +263,9 @@ impl Side {
 
     /// The body is out. The guest may work on.
     fn finish(&mut self) {
-        let Some(mut account) = self.account.take() else {
-            return;
-        };
-        match self.driver.take() {
-            None => account.leave(),
-            Some(driver) => {
-                if let Some(shared) = &driver.shared {
-                    account.board(shared);
-                }
-                coach::finish(driver.drive, account, driver.shared, self.deadline);
-            }
+        self.let_go();
+        if let Some(account) = self.account.take() {
+            account.leave();
         }
     }
 
@@ -301,8 +293,8 @@ impl Side {
         {
             if let Some(account) = &mut self.account {
                 account.ride(&shared);
+                coach::take_over(driver.drive, shared, &account.resident.compute);
             }
-            coach::take_over(driver.drive, shared, self.deadline);
         }
     }
 
@@ -314,24 +306,30 @@ impl Side {
         }
     }
 
-    fn let_go_if_joined(&mut self) {
-        let shared = self
-            .driver
-            .as_ref()
-            .and_then(|driver| driver.shared.as_ref());
-        if shared.is_some_and(|shared| shared.has_company()) {
+    /// Others are in or about to be, or the guest computes for long.
+    fn let_go_if_due(&mut self) {
+        let due = self.driver.as_ref().is_some_and(|driver| {
+            let joined = driver.shared.as_ref().is_some_and(|s| s.has_company());
+            joined || driver.drive.cpu() >= coach::LONG
+        });
+        if due {
             self.let_go();
         }
     }
 
     /// A coach drives from now on.
     fn let_go(&mut self) {
-        let Some(driver) = self.driver.take_if(|driver| driver.shared.is_some()) else {
+        let (Some(driver), Some(account)) = (self.driver.take(), &mut self.account) else {
             return;
         };
-        if let (Some(shared), Some(account)) = (driver.shared, &mut self.account) {
-            account.board(&shared);
-            coach::take_over(driver.drive, shared, self.deadline);
+        let Driver { drive, shared } = driver;
+        let shared = shared.unwrap_or_else(|| account.solo(&drive, self.deadline));
+        account.board(&shared);
+        let compute = &account.resident.compute;
+        if drive.cpu() >= coach::LONG {
+            coach::take_over_long(drive, shared, compute);
+        } else {
+            coach::take_over(drive, shared, compute);
         }
     }
 }

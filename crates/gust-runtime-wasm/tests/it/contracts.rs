@@ -53,10 +53,44 @@ async fn a_command_reads_the_body_and_its_output_is_the_answer() {
 }
 
 #[tokio::test]
+async fn core_modules_are_made_components() {
+    let command = shared().load(shared().revision("command-p1")).await;
+    let answered = command.send(post("/", "a line\n")).await;
+    assert!(answered.text().contains("a line"), "{}", answered.text());
+    assert!(
+        answered.text().contains("args: [\"command-p1\"]"),
+        "{}",
+        answered.text()
+    );
+    for name in ["spin1", "spin1-p1"] {
+        let revision = shared().revision(name);
+        let preparation = shared().prepare(&revision).await.unwrap();
+        assert_eq!(preparation.contract, "fermyon:spin/inbound-http", "{name}");
+        let answered = shared().load(revision).await.get("/").await;
+        assert_eq!(answered.finished.outcome, Outcome::Ok, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_fails_is_a_failure() {
+    let function = shared()
+        .load_with(shared().revision("command"), |bindings| {
+            bindings.environment = vec![("EXIT_CODE".to_owned(), "3".to_owned())].into();
+        })
+        .await;
+    let (error, finished) = function.fail(get("/")).await;
+    assert!(
+        error.message.contains("exited with code"),
+        "{}",
+        error.message
+    );
+    assert_eq!(finished.outcome, Outcome::Failed);
+}
+
+#[tokio::test]
 async fn a_second_prepare_finds_the_first() {
     let bench = Bench::new(small());
     let revision = bench.revision("hello-p2");
     assert!(!bench.prepare(&revision).await.unwrap().cached);
     assert!(bench.prepare(&revision).await.unwrap().cached);
-    let _ = get("/");
 }

@@ -195,3 +195,47 @@ async fn a_call_dropped_before_it_ran_is_told() {
     let finished = ended.get("the end of a call that never ran").await;
     assert_eq!(finished.outcome, Outcome::Cancelled);
 }
+
+#[tokio::test]
+async fn what_computes_for_long_is_billed_as_the_kernel_counts_it() {
+    for name in BOTH {
+        let function = limited(name, |_| {}).await;
+        let answered = function.get("/spin-ms/300").await;
+        assert_eq!(answered.status, 200);
+        let used = answered.finished.used;
+        // The guest spins by the wall clock; on a machine that does other things it gets less than that.
+        let cpu = used.cpu;
+        assert!(cpu > Duration::from_millis(30), "{name}: {cpu:?}");
+        assert!(cpu < Duration::from_millis(315), "{name}: {cpu:?}");
+        assert!(used.memory_peak > 0, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_computes_does_not_keep_others_waiting() {
+    let spinning = limited("faults-p2", |_| {}).await;
+    let hello = shared().load(shared().revision("hello-p2")).await;
+    hello.get("/").await;
+    let mut spins = Vec::new();
+    for _ in 0..20 {
+        let (done, ended) = done();
+        let call = spinning.start().await.call(get("/spin"), done);
+        spins.push((tokio::spawn(call), ended));
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut times = Vec::new();
+    for _ in 0..50 {
+        let begun = Instant::now();
+        hello.get("/").await;
+        times.push(begun.elapsed());
+    }
+    times.sort();
+    // This test's thread would have to wait for twenty turns of a millisecond each, at every step of a call.
+    assert!(times[25] < Duration::from_millis(15), "{times:?}");
+    for (call, ended) in spins {
+        call.abort();
+        let finished = ended.get("a spinning call").await;
+        assert_eq!(finished.outcome, Outcome::Cancelled);
+        assert!(finished.used.memory_peak > 0, "its counts are known");
+    }
+}

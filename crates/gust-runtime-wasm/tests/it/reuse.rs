@@ -52,7 +52,7 @@ async fn two_functions_of_one_artifact_never_share_an_instance() {
 #[tokio::test]
 async fn work_after_the_answer_goes_on_and_then_the_instance_is_fit() {
     let function = shared().load(shared().revision("faults-p3")).await;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let (reply, ended) = crate::kit::begin(function.start().await, get("/background/150")).await;
     let body = http_body_util::BodyExt::collect(reply.into_body()).await;
     assert_eq!(&body.unwrap().to_bytes()[..], b"answered\n");
@@ -72,10 +72,7 @@ async fn work_after_the_answer_goes_on_and_then_the_instance_is_fit() {
 #[tokio::test]
 async fn background_work_ends_at_the_deadline() {
     let function = shared().load(shared().revision("faults-p3")).await;
-    let call = crate::kit::within(
-        get("/background/20000"),
-        std::time::Duration::from_millis(200),
-    );
+    let call = within(get("/background/20000"), Duration::from_millis(200));
     let (reply, ended) = crate::kit::begin(function.start().await, call).await;
     let body = http_body_util::BodyExt::collect(reply.into_body()).await;
     assert_eq!(&body.unwrap().to_bytes()[..], b"answered\n");
