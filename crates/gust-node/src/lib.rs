@@ -1,67 +1,160 @@
 //! Assembly: one node out of all the rooms. It knows everything and decides nothing.
 //!
 //! [`Node::start`] opens the data folder, builds the runtime, the backends, dispatch, the gateway and (unless it is off)
-//! the control plane. `gust up` and `gust serve` differ only in their [`Settings`].
+//! the control plane. `gust up` and `gust serve` differ only in their [`Settings`]. Start with `build.rs`.
 
+mod build;
+mod folder;
+pub mod layers;
+mod local;
+mod output;
 mod settings;
 
-use std::{net::SocketAddr, path::Path};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 
-use gust_runtime::Progress;
+use gust_api::deploy::{Deployed, Event};
+use gust_gateway::Gateway;
+use gust_task::Stop;
 use gust_types::{AppSpec, Error, Result};
+use tokio::net::TcpListener;
 
+use crate::build::Rooms;
+
+pub use output::OutputLine;
 pub use settings::{Settings, Tls};
 
 /// A running node.
 pub struct Node {
-    functions: SocketAddr,
-    control: Option<SocketAddr>,
-}
-
-/// What a deploy through [`Node::deploy`] says.
-#[derive(Debug, Clone, Default)]
-pub struct Deployed {
-    /// Where the app answers.
-    pub urls: Vec<String>,
-    /// Things a person should know.
-    pub warnings: Vec<String>,
+    rooms: Rooms,
+    gateway: Gateway,
+    control_listener: Option<TcpListener>,
+    control_addr: Option<SocketAddr>,
+    functions_addr: SocketAddr,
+    stop: Stop,
 }
 
 // === impl Node ===
 
 impl Node {
-    /// Starts everything. Errors name the setting at fault: a port that is taken, a data folder another node holds.
+    /// Starts everything and serves what was deployed before. Errors name the setting at fault: a port that is taken,
+    /// a data folder that another node holds.
     pub async fn start(settings: Settings) -> Result<Self> {
-        let _ = settings;
-        Err(Error::internal("the node is not assembled yet"))
+        let stop = Stop::new();
+        let control_listener = match settings.control {
+            Some(addr) => Some(listen(addr).await?),
+            None => None,
+        };
+        let control_addr = match &control_listener {
+            Some(listener) => Some(
+                listener
+                    .local_addr()
+                    .map_err(|e| Error::internal("no local address").because(e))?,
+            ),
+            None => None,
+        };
+        let (rooms, gateway) = Rooms::build(settings).await?;
+        let functions_addr = gateway.local_addr();
+        let functions = rooms.control.restore().await?;
+        rooms.control.start(&stop);
+        if functions > 0 {
+            tracing::info!(functions, "serving what was deployed before");
+        }
+        Ok(Self {
+            rooms,
+            gateway,
+            control_listener,
+            control_addr,
+            functions_addr,
+            stop,
+        })
     }
 
     /// Where functions are served, with the real port.
     pub fn functions_addr(&self) -> SocketAddr {
-        self.functions
+        self.functions_addr
     }
 
     /// Where the control API is, if it is on.
     pub fn control_addr(&self) -> Option<SocketAddr> {
-        self.control
+        self.control_addr
     }
 
-    /// Deploys an app whose sources are paths below `root` into the default project (`gust up`).
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        self.rooms.scheme
+    }
+
+    /// What deploys an app while the node runs.
+    pub fn deployer(&self) -> Deployer {
+        Deployer {
+            control: self.rooms.control.clone(),
+            artifacts: self.rooms.artifacts.clone(),
+        }
+    }
+
+    /// Hands every line that guests print from now on to `echo`, until the node stops.
+    pub async fn echo_output(&self, echo: impl Fn(OutputLine) + Send + 'static) -> Result<()> {
+        output::echo(&self.rooms.logs, echo).await
+    }
+
+    /// Serves until `stop` is given, then drains: calls in flight finish within the grace limit, records are flushed.
+    pub async fn run(self, stop: Stop) -> Result<()> {
+        let Self {
+            rooms,
+            gateway,
+            control_listener,
+            stop: ours,
+            ..
+        } = self;
+        let gateway = gust_task::spawn("gateway", gateway.run(ours.child()));
+        let control = rooms.control.clone();
+        let control_stop = ours.child();
+        let api = gust_task::spawn("control api", async move {
+            match control_listener {
+                Some(listener) => control.serve(listener, control_stop).await,
+                None => Ok(()),
+            }
+        });
+        stop.stopped().await;
+        tracing::info!("stopping: calls in flight finish first");
+        ours.stop();
+        // The door closes first; what it let in may still ask the rooms behind it.
+        let drained = gateway.await;
+        let answered = api.await;
+        rooms.close().await?;
+        if let Ok(Some(summary)) = drained {
+            tracing::info!(?summary, "stopped");
+        }
+        answered.ok().flatten().unwrap_or(Ok(()))
+    }
+}
+
+/// Deploys apps from folders of this machine: what `gust up` does.
+#[derive(Clone)]
+pub struct Deployer {
+    control: gust_control::Control,
+    artifacts: gust_runtime::artifact::ArtifactFolder,
+}
+
+impl Deployer {
+    /// Deploys an app whose sources are paths below `root` into the default project.
     /// `variables` override the manifest's defaults.
     pub async fn deploy(
         &self,
         app: &AppSpec,
         root: &Path,
-        variables: &std::collections::BTreeMap<String, String>,
-        progress: &dyn Progress,
+        variables: &BTreeMap<String, String>,
+        heard: &(dyn Fn(Event) + Send + Sync),
     ) -> Result<Deployed> {
-        let _ = (app, root, variables, progress);
-        Err(Error::internal("the node is not assembled yet"))
+        local::deploy(&self.control, &self.artifacts, app, root, variables, heard).await
     }
+}
 
-    /// Waits for the signal of `stop`, then drains: in-flight calls finish within the grace limit.
-    pub async fn run(self, stop: gust_task::Stop) -> Result<()> {
-        stop.stopped().await;
-        Ok(())
-    }
+/// Listens, or says which address is at fault.
+async fn listen(addr: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(addr).await.map_err(|e| {
+        Error::conflict(format!("cannot listen on {addr}"))
+            .hint("is another node running? choose another address, or port 0 for a free one")
+            .because(e)
+    })
 }

@@ -16,7 +16,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// Where functions are served. Default `127.0.0.1:8080`; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Where the control API is served; absent means it is off (`gust up`). Default `127.0.0.1:8081`.
+    /// Where the control API is served; `"off"` means nowhere (`gust up`). Default `127.0.0.1:8081`.
+    #[serde(deserialize_with = "address_or_off", serialize_with = "or_off")]
     pub control: Option<SocketAddr>,
     /// Apps answer on `<app>.<domain>`. Default `gust.localhost`.
     pub domain: String,
@@ -42,6 +43,9 @@ pub struct Settings {
     pub block_networks: Vec<String>,
     /// Log level of the node's own words: error, warn, info, debug or trace. Default `info`.
     pub log: String,
+    /// Where traces go; comes from the `OTEL_…` variables, never from the file.
+    #[serde(skip)]
+    pub otlp: Option<gust_telemetry::init::Otlp>,
 }
 
 /// A certificate chain and its key, in PEM files.
@@ -52,6 +56,25 @@ pub struct Tls {
     pub cert: PathBuf,
     /// The private key.
     pub key: PathBuf,
+}
+
+fn address_or_off<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text == "off" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        serde::de::Error::custom(format!("not an address with a port, nor \"off\": {text:?}"))
+    })
+}
+
+fn or_off<S: serde::Serializer>(address: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
+    match address {
+        Some(address) => to.collect_str(address),
+        None => to.serialize_str("off"),
+    }
 }
 
 impl Default for Settings {
@@ -73,6 +96,67 @@ impl Default for Settings {
             prices: None,
             block_networks: Vec::new(),
             log: "info".to_owned(),
+            otlp: None,
+        }
+    }
+}
+
+impl Settings {
+    /// Reads a whole table of settings; unknown keys are refused.
+    pub(crate) fn from_table(table: toml::Table) -> gust_types::Result<Self> {
+        table
+            .try_into()
+            .map_err(|e| gust_types::Error::invalid("bad settings").because(e))
+    }
+
+    // What each room is told. A setting that is not here keeps the room's own default.
+
+    pub(crate) fn wasm(&self) -> gust_runtime_wasm::Settings {
+        gust_runtime_wasm::Settings {
+            max_instances: self.max_instances,
+            max_memory: self.max_instance_memory,
+            max_component: self.max_artifact,
+            ..Default::default()
+        }
+    }
+
+    pub(crate) fn dispatch(&self, files: PathBuf) -> gust_dispatch::Settings {
+        gust_dispatch::Settings {
+            domain: self.domain.clone(),
+            max_instances: self.max_instances as usize,
+            max_resident: self.max_resident as usize,
+            resident_idle: self.resident_idle.0,
+            files,
+            ..Default::default()
+        }
+    }
+
+    pub(crate) fn gateway(&self) -> gust_gateway::Settings {
+        gust_gateway::Settings {
+            listen: self.listen,
+            tls: self.tls.as_ref().map(|t| gust_gateway::Tls {
+                cert: t.cert.clone(),
+                key: t.key.clone(),
+            }),
+            grace: self.grace,
+            ..Default::default()
+        }
+    }
+
+    pub(crate) fn control_plane(
+        &self,
+        data: PathBuf,
+        public: gust_control::Public,
+    ) -> gust_control::Settings {
+        let mut ceilings = gust_control::settings::ceilings();
+        ceilings.memory = self.max_instance_memory;
+        gust_control::Settings {
+            data: Some(data),
+            public,
+            any_host: self.any_host,
+            max_artifact: self.max_artifact,
+            ceilings,
+            ..Default::default()
         }
     }
 }

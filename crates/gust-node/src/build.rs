@@ -1,0 +1,153 @@
+//! Building the rooms, bottom up, and closing them, top down.
+
+use std::{sync::Arc, time::Duration};
+
+use gust_backend_local::{LocalBackends, LocalLedger};
+use gust_control::{Control, Public};
+use gust_dispatch::Dispatcher;
+use gust_gateway::Gateway;
+use gust_meter::{Ledger, Prices};
+use gust_runtime::artifact::ArtifactFolder;
+use gust_runtime_wasm::WasmRuntime;
+use gust_telemetry::{GuestLogs, PathMetrics, Registry, registry::Shape};
+use gust_types::{Error, Result};
+
+use crate::{Settings, folder::DataFolder, output::Sink};
+
+/// Everything a node is made of.
+pub(crate) struct Rooms {
+    pub(crate) control: Control,
+    pub(crate) artifacts: ArtifactFolder,
+    pub(crate) logs: GuestLogs,
+    pub(crate) scheme: &'static str,
+    dispatcher: Dispatcher,
+    ledger: Arc<LocalLedger>,
+    telemetry: gust_telemetry::Guard,
+    grace: Duration,
+    // Last: it keeps other nodes out until everything above is closed.
+    _folder: DataFolder,
+}
+
+// === impl Rooms ===
+
+impl Rooms {
+    /// Opens the data folder and builds every room on it.
+    pub(crate) async fn build(settings: Settings) -> Result<(Self, Gateway)> {
+        let folder = DataFolder::open(&settings.data)?;
+        let telemetry = gust_telemetry::Guard::open(settings.otlp.as_ref())?;
+        let artifacts = ArtifactFolder::open(folder.path("artifacts"))?;
+        let logs = GuestLogs::open(folder.path("logs"), Default::default())?;
+        let backends = Arc::new(LocalBackends::open(folder.path("data"))?);
+        let ledger = LocalLedger::open(folder.path("ledger"), Default::default())?;
+        let runtime = WasmRuntime::open(
+            folder.path("prepared"),
+            Arc::new(artifacts.clone()),
+            settings.wasm(),
+        )?;
+        let metrics = PathMetrics::new(telemetry.traces());
+        let registry = Arc::new(registry(metrics.clone(), &backends, &logs));
+        let dispatcher = Dispatcher::new(
+            settings.dispatch(folder.path("files")),
+            gust_dispatch::Parts {
+                runtime: Arc::new(runtime.clone()),
+                backends,
+                meter: ledger.clone(),
+                logs: Arc::new(Sink(logs.clone())),
+                artifacts: Arc::new(artifacts.clone()),
+                metrics: metrics.clone(),
+            },
+        );
+        // Bound before control opens: its answers name the port.
+        let gateway = Gateway::bind(
+            settings.gateway(),
+            dispatcher.clone(),
+            Arc::new(artifacts.clone()),
+            metrics,
+        )?;
+        let scheme = gateway.scheme();
+        let parts = gust_control::Parts {
+            dispatcher: dispatcher.clone(),
+            runtime: Arc::new(runtime.clone()),
+            artifacts: artifacts.clone(),
+            ledger: ledger.clone(),
+            prices: prices(&settings)?,
+            logs: logs.clone(),
+            registry,
+            forget: Box::new(move |digest| runtime.forget(digest)),
+        };
+        let public = Public {
+            scheme,
+            port: Some(gateway.local_addr().port()),
+        };
+        let control = Control::open(parts, settings.control_plane(folder.root(), public)).await?;
+        let rooms = Self {
+            control,
+            artifacts,
+            logs,
+            scheme,
+            dispatcher,
+            ledger,
+            telemetry,
+            grace: settings.grace.0,
+            _folder: folder,
+        };
+        Ok((rooms, gateway))
+    }
+}
+
+impl Rooms {
+    /// Waits for what is still running, writes down what was counted and sends what was traced.
+    pub(crate) async fn close(self) -> Result<()> {
+        let left = self.dispatcher.drain(self.grace).await;
+        if left > 0 {
+            tracing::warn!(left, "calls were cut off at the end of the grace time");
+        }
+        let flushed = self.ledger.flush().await;
+        let telemetry = self.telemetry;
+        let _ =
+            tokio::task::spawn_blocking(move || telemetry.shutdown(Duration::from_secs(5))).await;
+        flushed
+    }
+}
+
+fn registry(metrics: PathMetrics, backends: &Arc<LocalBackends>, logs: &GuestLogs) -> Registry {
+    let mut registry = Registry::new(metrics);
+    let stats = backends.clone();
+    registry.add(
+        "kv_writes",
+        "Acknowledged key-value writes",
+        Shape::Counter,
+        Box::new(move || stats.kv_stats().writes as f64),
+    );
+    let stats = backends.clone();
+    registry.add(
+        "kv_commits",
+        "Syncs that key-value writes took",
+        Shape::Counter,
+        Box::new(move || stats.kv_stats().commits as f64),
+    );
+    let counts = logs.clone();
+    registry.add(
+        "log_dropped_bytes",
+        "Guest output dropped",
+        Shape::Counter,
+        Box::new(move || counts.counts().dropped_bytes as f64),
+    );
+    registry.add(
+        "task_panics",
+        "Panics of the node's own tasks",
+        Shape::Counter,
+        Box::new(|| gust_task::panics() as f64),
+    );
+    registry
+}
+
+fn prices(settings: &Settings) -> Result<Prices> {
+    let Some(path) = &settings.prices else {
+        return Ok(Prices::default());
+    };
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        Error::invalid(format!("cannot read the prices: {}", path.display())).because(e)
+    })?;
+    text.parse()
+}
