@@ -2,7 +2,7 @@
 
 use crate::Path;
 
-/// `?i=1&r=1.5&t=text&b=bytes&n` are these five; other names are left out.
+/// `?i=1&r=1.5&t=text&b=00ff&n` are these five, bytes in hex; other names are left out.
 pub enum Param {
     Integer(i64),
     Real(f64),
@@ -16,9 +16,19 @@ pub fn params(path: &Path) -> Vec<Param> {
         "i" => value.parse().ok().map(Param::Integer),
         "r" => value.parse().ok().map(Param::Real),
         "t" => Some(Param::Text(value.clone())),
-        "b" => Some(Param::Blob(value.clone().into_bytes())),
+        "b" => Some(Param::Blob(bytes(value))),
         "n" => Some(Param::Null),
         _ => None,
     };
     path.query.iter().filter_map(param).collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let pairs = hex
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| std::str::from_utf8(pair).unwrap_or_default());
+    pairs
+        .filter_map(|pair| u8::from_str_radix(pair, 16).ok())
+        .collect()
 }
