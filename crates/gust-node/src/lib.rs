@@ -144,7 +144,7 @@ impl Deployer {
         app: &AppSpec,
         root: &Path,
         variables: &BTreeMap<String, String>,
-        heard: &(dyn Fn(Event) + Send + Sync),
+        heard: &(dyn Fn(Event) + Send + Sync + 'static),
     ) -> Result<Deployed> {
         local::deploy(&self.control, &self.artifacts, app, root, variables, heard).await
     }

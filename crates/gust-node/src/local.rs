@@ -16,7 +16,7 @@ pub(crate) async fn deploy(
     app: &AppSpec,
     root: &Path,
     variables: &BTreeMap<String, String>,
-    heard: &(dyn Fn(Event) + Send + Sync),
+    heard: &(dyn Fn(Event) + Send + Sync + 'static),
 ) -> Result<Deployed> {
     let (app, root, artifacts) = (app.clone(), root.to_path_buf(), artifacts.clone());
     let app = tokio::task::spawn_blocking(move || adopt(app, &root, &artifacts))
