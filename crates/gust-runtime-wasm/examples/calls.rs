@@ -13,7 +13,7 @@ use std::{
     fs,
     path::Path,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use gust_runtime::{
@@ -21,6 +21,7 @@ use gust_runtime::{
     artifact::ArtifactFolder, suite,
 };
 use gust_runtime_wasm::{Settings, WasmRuntime};
+use gust_task::clock;
 use gust_types::{Call, FunctionKey, Revision, call::empty};
 use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
@@ -74,7 +75,7 @@ async fn warm(prepared: &dyn Prepared, what: &str) -> Row {
     let back: Arc<Mutex<Option<Box<dyn Instance>>>> = Arc::default();
     let mut times = Vec::with_capacity(WARM_ROUNDS);
     for _ in 0..WARM_ROUNDS + 1000 {
-        let begun = Instant::now();
+        let begun = clock::now();
         let idle = back.lock().take();
         let instance = match idle {
             Some(instance) => instance,
@@ -97,7 +98,7 @@ async fn cold(bench: &Bench, name: &str) -> Vec<Row> {
             map,
             link,
         } = bench.load(name, 1).await;
-        let begun = Instant::now();
+        let begun = clock::now();
         let instance = prepared.start().await.unwrap();
         let started = begun.elapsed();
         call(instance, &back).await;

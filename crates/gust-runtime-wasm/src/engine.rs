@@ -21,7 +21,6 @@ const STACK_RESIDENT: usize = 64 * 1024;
 
 /// One engine with everything that its components are linked against.
 pub(crate) struct LaneEngine {
-    pub(crate) lane: Lane,
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<Guest>,
 }
@@ -70,11 +69,7 @@ impl LaneEngine {
         };
         let mut linker = Linker::new(&engine);
         host::add_to_linker(&mut linker, lane).map_err(|e| broken("link", e))?;
-        Ok(Self {
-            lane,
-            engine,
-            linker,
-        })
+        Ok(Self { engine, linker })
     }
 }
 

@@ -3,10 +3,7 @@
 //! [`Guest`] is split so that the parts can be borrowed side by side: WASI's own context, the table of handles, and
 //! the [`Scope`], which is all that Gust itself adds. Host functions of ours work on a `&mut Scope` (and the table).
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use gust_runtime::Bindings;
 use gust_types::{
@@ -215,12 +212,6 @@ impl CallContext {
             hops: 0,
             trace: Trace::default(),
         }
-    }
-
-    /// How long a host function may still wait.
-    pub(crate) fn remaining(&self) -> Duration {
-        self.deadline
-            .saturating_duration_since(gust_task::clock::now())
     }
 }
 

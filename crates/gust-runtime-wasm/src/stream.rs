@@ -289,12 +289,11 @@ impl Side {
     fn cut_off(&mut self) {
         if let Some(driver) = self.driver.take()
             && let Some(shared) = driver.shared
+            && let Some(account) = &mut self.account
             && !shared.close_if_alone()
         {
-            if let Some(account) = &mut self.account {
-                account.ride(&shared);
-                coach::take_over(driver.drive, shared, &account.resident.compute);
-            }
+            account.ride(&shared);
+            coach::take_over(driver.drive, shared, &account.resident.compute);
         }
     }
 

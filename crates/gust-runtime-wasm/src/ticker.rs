@@ -8,7 +8,7 @@ use std::{
     collections::BinaryHeap,
     sync::{
         Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -20,6 +20,10 @@ use wasmtime::EngineWeak;
 
 /// How often a guest that computes hands its thread back.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
+
+/// The thread goes to sleep when no call was under way at this many ticks in a row, and looks around this often.
+const IDLE_TICKS: u32 = 100;
+const SLEEP: Duration = Duration::from_millis(50);
 
 /// Something that must end at a certain time although nobody may look at it.
 pub(crate) trait Overdue: Send + Sync {
@@ -36,6 +40,8 @@ pub(crate) struct Running(Ticker);
 
 struct Shared {
     running: AtomicUsize,
+    /// The thread sleeps until a call begins.
+    asleep: AtomicBool,
     wake: Condvar,
     due: Mutex<Deadlines>,
 }
@@ -58,6 +64,7 @@ impl Ticker {
     pub(crate) fn start<const N: usize>(engines: [EngineWeak; N]) -> Result<Self> {
         let shared = Arc::new(Shared {
             running: AtomicUsize::new(0),
+            asleep: AtomicBool::new(false),
             wake: Condvar::new(),
             due: Mutex::default(),
         });
@@ -71,7 +78,8 @@ impl Ticker {
 
     /// A call begins.
     pub(crate) fn run(&self) -> Running {
-        if self.0.running.fetch_add(1, Ordering::SeqCst) == 0 {
+        self.0.running.fetch_add(1, Ordering::SeqCst);
+        if self.0.asleep.load(Ordering::SeqCst) {
             self.0.wake.notify_one();
         }
         Running(self.clone())
@@ -90,18 +98,18 @@ impl Drop for Running {
 }
 
 fn tick<const N: usize>(engines: &[EngineWeak; N], shared: &Weak<Shared>) {
+    let mut idle = 0;
     loop {
         let Some(shared) = shared.upgrade() else {
             return;
         };
-        if shared.running.load(Ordering::SeqCst) == 0 {
-            // A call that begins right here finds its epoch standing still for at most this long.
-            let mut due = shared.due.lock();
-            if shared.running.load(Ordering::SeqCst) == 0 {
-                due.heap.clear();
-                shared.wake.wait_for(&mut due, TICK * 20);
-            }
-            drop(due);
+        idle = match shared.running.load(Ordering::SeqCst) {
+            0 => idle + 1,
+            _ => 0,
+        };
+        if idle >= IDLE_TICKS {
+            idle = 0;
+            sleep(&shared);
         }
         let late = overdue(&shared);
         drop(shared);
@@ -114,6 +122,17 @@ fn tick<const N: usize>(engines: &[EngineWeak; N], shared: &Weak<Shared>) {
             return;
         }
     }
+}
+
+/// Waits for a call to begin. One that begins just before we are asleep finds time standing still for a moment.
+fn sleep(shared: &Shared) {
+    let mut due = shared.due.lock();
+    shared.asleep.store(true, Ordering::SeqCst);
+    if shared.running.load(Ordering::SeqCst) == 0 {
+        due.heap.clear();
+        shared.wake.wait_for(&mut due, SLEEP);
+    }
+    shared.asleep.store(false, Ordering::SeqCst);
 }
 
 /// Ends what is due, outside of the lock.

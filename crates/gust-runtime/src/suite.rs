@@ -165,7 +165,7 @@ async fn a_crash_is_the_functions_fault(runtime: &dyn Runtime, specimens: &Speci
     let prepared = load(runtime, specimens.faults, Chosen::default()).await;
     let instance = prepared.start().await.expect("an instance starts");
     let (reply, ended) = call(instance, get("/trap")).await;
-    let error = reply.err().expect("a crashed guest has no answer");
+    let error = reply.expect_err("a crashed guest has no answer");
     assert_eq!(error.kind, Kind::Failed, "{}", error.chain());
     assert_eq!(error.blame, gust_types::Blame::Function);
     let finished = ended.get("the end of a crash").await;
@@ -184,7 +184,7 @@ async fn a_busy_guest_is_stopped(runtime: &dyn Runtime, specimens: &Specimens) {
     let prepared = load(runtime, specimens.faults, specs).await;
     let instance = prepared.start().await.expect("an instance starts");
     let (reply, ended) = call(instance, get("/spin")).await;
-    let error = reply.err().expect("a busy guest has no answer");
+    let error = reply.expect_err("a busy guest has no answer");
     assert_eq!(error.kind, Kind::Timeout, "{}", error.chain());
     let finished = ended.get("the end of a busy call").await;
     assert_eq!(finished.outcome, Outcome::CpuLimit);

@@ -23,14 +23,14 @@ use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
 
 /// A runtime with folders of its own.
-pub struct Bench {
-    pub runtime: WasmRuntime,
-    pub artifacts: Arc<ArtifactFolder>,
-    pub folder: tempfile::TempDir,
+pub(crate) struct Bench {
+    pub(crate) runtime: WasmRuntime,
+    pub(crate) artifacts: Arc<ArtifactFolder>,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 /// The bytes of a guest.
-pub fn guest(name: &str) -> Vec<u8> {
+pub(crate) fn guest(name: &str) -> Vec<u8> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let path = root.join("target/guests").join(format!("{name}.wasm"));
     fs::read(&path)
@@ -38,7 +38,7 @@ pub fn guest(name: &str) -> Vec<u8> {
 }
 
 impl Bench {
-    pub fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let artifacts = Arc::new(ArtifactFolder::open(folder.path().join("artifacts")).unwrap());
         Self {
@@ -49,16 +49,16 @@ impl Bench {
     }
 
     /// The runtime as after a restart of the node.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.runtime = open(self.folder.path(), self.artifacts.clone(), small());
     }
 
-    pub fn prepared(&self) -> PathBuf {
+    pub(crate) fn prepared(&self) -> PathBuf {
         self.folder.path().join("prepared")
     }
 
     /// The only file in the prepared folder with this ending.
-    pub fn only(&self, ending: &str) -> PathBuf {
+    pub(crate) fn only(&self, ending: &str) -> PathBuf {
         let files = fs::read_dir(self.prepared()).unwrap();
         let mut found = files
             .map(|f| f.unwrap().path())
@@ -70,7 +70,7 @@ impl Bench {
 
     /// Waits until no prepared file is mapped: unmapping is a thread's work. Whoever damages a file that is mapped
     /// damages the running program.
-    pub async fn unmapped(&self) {
+    pub(crate) async fn unmapped(&self) {
         let folder = self.prepared().display().to_string();
         while fs::read_to_string("/proc/self/maps")
             .unwrap()
@@ -80,24 +80,24 @@ impl Bench {
         }
     }
 
-    pub fn put(&self, name: &str) -> Digest {
+    pub(crate) fn put(&self, name: &str) -> Digest {
         self.artifacts.put(&guest(name)).unwrap()
     }
 
     /// A revision of a guest with its default configuration.
-    pub fn revision(&self, name: &str) -> Revision {
+    pub(crate) fn revision(&self, name: &str) -> Revision {
         revision(self.put(name), name)
     }
 
-    pub async fn prepare(&self, revision: &Revision) -> Result<Preparation> {
+    pub(crate) async fn prepare(&self, revision: &Revision) -> Result<Preparation> {
         self.runtime.prepare(revision, &Quiet).await
     }
 
-    pub async fn load(&self, revision: Revision) -> Function {
+    pub(crate) async fn load(&self, revision: Revision) -> Function {
         self.load_with(revision, |_| {}).await
     }
 
-    pub async fn load_with(
+    pub(crate) async fn load_with(
         &self,
         revision: Revision,
         change: impl FnOnce(&mut Bindings),
@@ -117,7 +117,7 @@ fn open(folder: &Path, artifacts: Arc<ArtifactFolder>, settings: Settings) -> Wa
 }
 
 /// Few instances, so that many test processes fit beside each other.
-pub fn small() -> Settings {
+pub(crate) fn small() -> Settings {
     Settings {
         max_instances: 100,
         ..Settings::default()
@@ -125,12 +125,12 @@ pub fn small() -> Settings {
 }
 
 /// One runtime for all tests that do not touch its files: guests are compiled once.
-pub fn shared() -> &'static Bench {
+pub(crate) fn shared() -> &'static Bench {
     static SHARED: OnceLock<Bench> = OnceLock::new();
     SHARED.get_or_init(|| Bench::new(small()))
 }
 
-pub fn revision(artifact: Digest, name: &str) -> Revision {
+pub(crate) fn revision(artifact: Digest, name: &str) -> Revision {
     Revision {
         key: FunctionKey {
             project: gust_types::ProjectName::default_project(),
@@ -145,50 +145,56 @@ pub fn revision(artifact: Digest, name: &str) -> Revision {
 }
 
 /// A resident function and what it logged.
-pub struct Function {
-    pub prepared: Arc<dyn Prepared>,
-    pub logs: Arc<Logs>,
+pub(crate) struct Function {
+    pub(crate) prepared: Arc<dyn Prepared>,
+    pub(crate) logs: Arc<Logs>,
 }
 
 /// A call that has been answered.
-pub struct Answered {
-    pub status: u16,
-    pub headers: http::HeaderMap,
-    pub body: Bytes,
-    pub finished: Finished,
+pub(crate) struct Answered {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) finished: Finished,
 }
 
 impl Answered {
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 }
 
 impl Function {
-    pub async fn start(&self) -> Box<dyn Instance> {
+    pub(crate) async fn start(&self) -> Box<dyn Instance> {
         self.prepared.start().await.unwrap()
     }
 
     /// A call in a fresh instance, to its end.
-    pub async fn get(&self, path: &str) -> Answered {
+    pub(crate) async fn get(&self, path: &str) -> Answered {
         self.send(get(path)).await
     }
 
-    pub async fn send(&self, call: Call) -> Answered {
+    pub(crate) async fn send(&self, call: Call) -> Answered {
         finish(self.start().await, call).await
     }
 
-    /// A call in a fresh instance that has no answer.
-    pub async fn fail(&self, call: Call) -> (gust_types::Error, Finished) {
+    /// A call in a fresh instance that has no answer. On a busy machine a guest may be interrupted between the head of
+    /// its answer and its end; then it is the body that fails.
+    pub(crate) async fn fail(&self, call: Call) -> (gust_types::Error, Finished) {
         let (done, ended) = done();
-        let error = self.start().await.call(call, done).await.err();
-        let error = error.expect("no answer");
+        let error = match self.start().await.call(call, done).await {
+            Err(error) => error,
+            Ok(reply) => match reply.into_body().collect().await {
+                Err(error) => error,
+                Ok(body) => panic!("an answer: {:?}", body.to_bytes()),
+            },
+        };
         (error, ended.get("the end of a failed call").await)
     }
 }
 
 /// A call in this instance, to its end.
-pub async fn finish(instance: Box<dyn Instance>, call: Call) -> Answered {
+pub(crate) async fn finish(instance: Box<dyn Instance>, call: Call) -> Answered {
     let (reply, ended) = begin(instance, call).await;
     let (parts, body) = reply.into_parts();
     let body = body.collect().await.expect("a whole body").to_bytes();
@@ -201,7 +207,7 @@ pub async fn finish(instance: Box<dyn Instance>, call: Call) -> Answered {
 }
 
 /// A call in this instance, to its head.
-pub async fn begin(instance: Box<dyn Instance>, call: Call) -> (Reply, Ended) {
+pub(crate) async fn begin(instance: Box<dyn Instance>, call: Call) -> (Reply, Ended) {
     let (done, ended) = done();
     let reply = instance.call(call, done).await;
     (
@@ -210,15 +216,15 @@ pub async fn begin(instance: Box<dyn Instance>, call: Call) -> (Reply, Ended) {
     )
 }
 
-pub fn get(path: &str) -> Call {
+pub(crate) fn get(path: &str) -> Call {
     suite::request(request("GET", path).body(empty()).unwrap())
 }
 
-pub fn post(path: &str, body: impl Into<Bytes>) -> Call {
+pub(crate) fn post(path: &str, body: impl Into<Bytes>) -> Call {
     suite::request(request("POST", path).body(full(body)).unwrap())
 }
 
-pub fn post_body(path: &str, body: Body) -> Call {
+pub(crate) fn post_body(path: &str, body: Body) -> Call {
     suite::request(request("POST", path).body(body).unwrap())
 }
 
@@ -230,18 +236,18 @@ fn request(method: &str, path: &str) -> http::request::Builder {
 }
 
 /// A call that is due in `time`.
-pub fn within(mut call: Call, time: Duration) -> Call {
+pub(crate) fn within(mut call: Call, time: Duration) -> Call {
     call.deadline = gust_task::clock::now() + time;
     call
 }
 
 /// A log sink that remembers.
 #[derive(Default)]
-pub struct Logs(Mutex<Vec<(CallId, Stream, Vec<u8>)>>);
+pub(crate) struct Logs(Mutex<Vec<(CallId, Stream, Vec<u8>)>>);
 
 impl Logs {
     /// What one stream was given, all calls.
-    pub fn of(&self, stream: Stream) -> String {
+    pub(crate) fn of(&self, stream: Stream) -> String {
         let lines = self.0.lock();
         let bytes: Vec<u8> = lines
             .iter()
@@ -252,7 +258,7 @@ impl Logs {
     }
 
     /// The calls that wrote.
-    pub fn calls(&self) -> Vec<CallId> {
+    pub(crate) fn calls(&self) -> Vec<CallId> {
         self.0.lock().iter().map(|(call, _, _)| *call).collect()
     }
 }
@@ -261,4 +267,13 @@ impl LogSink for Logs {
     fn write(&self, _: &FunctionKey, _: u64, call: CallId, stream: Stream, bytes: &[u8]) {
         self.0.lock().push((call, stream, bytes.to_vec()));
     }
+}
+
+/// A task of the test's own.
+#[expect(clippy::disallowed_methods, reason = "tests join their tasks by hand")]
+pub(crate) fn spawn<F>(task: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    tokio::spawn(task)
 }

