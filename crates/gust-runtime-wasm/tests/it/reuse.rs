@@ -106,7 +106,7 @@ async fn calls_share_an_instance_while_its_guest_waits() {
     let instance = function.start().await;
     let way = instance.sharer().expect("a way in");
     assert!(way.share().is_none(), "nobody is in it yet");
-    let first = spawn(finish(instance, get("/sleep/300")));
+    let first = spawn(finish(instance, get("/sleep/1500")));
     let second = parked(&way).await;
     let second = spawn(finish(second, get("/sleep/250")));
     let begun = clock::now();
@@ -138,7 +138,7 @@ async fn places_and_calls_of_an_instance_are_bounded() {
     let function = shared().load(revision).await;
     let instance = function.start().await;
     let way = instance.sharer().unwrap();
-    let first = spawn(finish(instance, get("/sleep/300")));
+    let first = spawn(finish(instance, get("/sleep/1500")));
     drop(parked(&way).await);
     assert_eq!(places(&way, 10).len(), 3, "four at once, one is in");
     let held = places(&way, 10);
@@ -168,7 +168,7 @@ async fn a_call_that_leaves_early_does_not_take_the_others_along() {
     for leaver_drives in [true, false] {
         let instance = function.start().await;
         let way = instance.sharer().unwrap();
-        let first = spawn(finish(instance, get("/sleep/300")));
+        let first = spawn(finish(instance, get("/sleep/1500")));
         let second = spawn(finish(parked(&way).await, get("/sleep/200")));
         let (done, ended) = suite::done();
         let third = parked(&way).await;
