@@ -107,6 +107,9 @@ fn target(head: &request::Parts, settings: &Settings) -> Result<(), Refuse> {
             )
         });
     }
+    if head.uri.path().is_empty() {
+        return Err(Refuse::malformed("the target does not begin with a slash"));
+    }
     if head.uri.path() == "*" && head.method != Method::OPTIONS {
         return Err(Refuse::malformed("the target * is for OPTIONS only"));
     }
@@ -230,6 +233,3 @@ pub(crate) fn trace(
     }
     (span.trace, Some(span))
 }
-
-#[cfg(test)]
-mod tests;

@@ -25,6 +25,8 @@ pub(crate) struct RequestBody {
 /// An answer's body. Keeps its connection busy until it is gone.
 pub(crate) struct ReplyBody {
     inner: Inner,
+    /// Why the answer breaks off, held back for a moment.
+    broken: Option<Error>,
     pub(crate) busy: Option<Busy>,
     /// Runs when the last byte is handed over or the caller has gone.
     pub(crate) ending: Option<Box<Ending>>,
@@ -120,6 +122,7 @@ impl ReplyBody {
     fn from_inner(inner: Inner) -> Self {
         Self {
             inner,
+            broken: None,
             busy: None,
             ending: None,
         }
@@ -142,6 +145,9 @@ impl HttpBody for ReplyBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let frame = match &mut self.inner {
             Inner::Empty => None,
             Inner::Bytes(bytes) if bytes.is_empty() => None,
@@ -149,15 +155,25 @@ impl HttpBody for ReplyBody {
             Inner::Stream(body) => ready!(Pin::new(body).poll_frame(cx)),
             Inner::File(body) => ready!(body.poll_chunk(cx)).map(|chunk| chunk.map(Frame::data)),
         };
-        if let Some(Err(error)) = &frame {
-            // The head is gone, so that the caller only sees the connection end; the log can say more.
-            let error = gust_api::render::log_line(error);
-            tracing::debug!(error, "an answer broke off");
-        }
-        Poll::Ready(frame)
+        let Some(Err(error)) = frame else {
+            return Poll::Ready(frame);
+        };
+        // The head is gone, so that the caller only sees the connection end; the log can say more.
+        tracing::debug!(
+            error = gust_api::render::log_line(&error),
+            "an answer broke off"
+        );
+        // What came before the break is sent first: the connection is flushed when a body pauses, and given up at an
+        // error with all that waits in it.
+        self.broken = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {
+        if self.broken.is_some() {
+            return false;
+        }
         match &self.inner {
             Inner::Empty => true,
             Inner::Bytes(bytes) => bytes.is_empty(),

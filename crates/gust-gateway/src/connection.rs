@@ -12,7 +12,7 @@ use std::{
 };
 
 use gust_dispatch::Dispatcher;
-use gust_telemetry::{Gauge, PathMetrics};
+use gust_telemetry::{Gauge, PathMetrics, Refusal};
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
@@ -22,7 +22,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
     net::TcpStream,
 };
 use tokio_rustls::TlsAcceptor;
@@ -33,7 +33,7 @@ use crate::{
     files::Files,
     pulse::{Order, Pulse, Warden},
     serve,
-    wire::{LATE, Wire},
+    wire::{LATE, Wire, part},
 };
 
 /// What an HTTP/2 connection begins with.
@@ -67,7 +67,8 @@ pub(crate) fn http1(settings: &Settings) -> http1::Builder {
         .max_header_size(head)
         // An unfinished head may fill the buffer; bodies pass through it as well.
         .max_buf_size(head.max(64 * 1024))
-        .pipeline_flush(true)
+        // Not `pipeline_flush`: it holds answers back while bytes wait to be read, and so loses the refusal of a head
+        // that cannot be read, and delays a stream when the caller has pipelined its next request.
         // The warden sees to it, without a timer per request.
         .header_read_timeout(None);
     builder
@@ -156,10 +157,10 @@ impl Client {
             let read = tokio::select! {
                 read = stream.read_buf(&mut early) => read?,
                 order = self.ordered() => {
-                    if order == Order::Late {
-                        stream.write_all(LATE).await?;
-                    }
-                    return Ok(());
+                    return match order {
+                        Order::Late => part(stream, LATE).await,
+                        _ => Ok(()),
+                    };
                 }
             };
             self.pulse.arrived(&early, 0);
@@ -209,6 +210,20 @@ impl Client {
         self.drive(served).await
     }
 
+    /// What the HTTP library refused by itself is counted with the rest.
+    fn note(&self, error: hyper::Error) -> io::Error {
+        if error.is_parse() {
+            let too_large = error.is_parse_too_large();
+            let why = if too_large {
+                Refusal::TooLarge
+            } else {
+                Refusal::Malformed
+            };
+            self.door.metrics.refused(why);
+        }
+        io::Error::other(error)
+    }
+
     /// Runs a connection to its end, or to the end that the warden gives it.
     async fn drive(&self, served: impl Speaks) -> io::Result<()> {
         let mut served = pin!(served);
@@ -223,7 +238,7 @@ impl Client {
                 // `Late` is the wire's to say.
                 _ => {}
             }
-            served.as_mut().speak(cx).map_err(io::Error::other)
+            served.as_mut().speak(cx).map_err(|e| self.note(e))
         })
         .await
     }

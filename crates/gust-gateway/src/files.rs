@@ -2,8 +2,6 @@
 
 mod body;
 mod shelf;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

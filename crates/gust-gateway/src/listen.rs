@@ -11,12 +11,12 @@ use gust_task::Stop;
 use gust_telemetry::Refusal;
 use gust_types::{Blame, Error, Kind, Result};
 use socket2::{Domain, Socket, Type};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-};
+use tokio::net::{TcpListener, TcpStream};
 
-use crate::connection::{self, Door};
+use crate::{
+    connection::{self, Door},
+    wire,
+};
 
 /// Connections the kernel holds for us while we are busy.
 const BACKLOG: i32 = 1024;
@@ -111,16 +111,7 @@ fn turn_away(door: &Arc<Door>, stream: TcpStream) {
     door.turned_away.fetch_add(1, Relaxed);
     let door = door.clone();
     gust_task::spawn("turn-away", async move {
-        let _ = tokio::time::timeout(Duration::from_secs(1), say_so(stream)).await;
+        let _ = wire::part(stream, TOO_MANY).await;
         door.turned_away.fetch_sub(1, Relaxed);
     });
-}
-
-/// Says it, and takes what was sent meanwhile: closing with unread bytes would take our words back.
-async fn say_so(mut stream: TcpStream) -> io::Result<()> {
-    stream.write_all(TOO_MANY).await?;
-    stream.shutdown().await?;
-    let mut unread = [0; 4096];
-    while stream.read(&mut unread).await? > 0 {}
-    Ok(())
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use gust_api::render::{self, Audience};
 use gust_dispatch::Refused;
 use gust_telemetry::Refusal;
-use gust_types::{Error, Kind, call::CallId};
+use gust_types::{Blame, Error, Kind, call::CallId};
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::{body::ReplyBody, parse};
@@ -74,13 +74,14 @@ impl Refuse {
         let status = self
             .status
             .or_else(|| StatusCode::from_u16(refused.as_ref()?.status()).ok())
+            .or_else(|| over_a_limit(&self.error).then_some(StatusCode::PAYLOAD_TOO_LARGE))
             .or_else(|| StatusCode::from_u16(row.status).ok())
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         note(&self.error, status, id);
         let retry = refused
             .and_then(|refused| refused.retry_after_secs())
-            .or(row.retry_after.map(u64::from))
-            .or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(1));
+            .or_else(|| row.retry_after.map(u64::from))
+            .unwrap_or(1);
         let json = accept.is_some_and(|accept| parse::accepts_json(accept.as_bytes()));
         let (kind, text) = written(&self.error, status, id, json);
         let mut answer = Response::new(ReplyBody::bytes(text));
@@ -91,10 +92,8 @@ impl Refuse {
             "x-request-id",
             HeaderValue::try_from(id.to_string()).unwrap_or(NONE),
         );
-        if let Some(seconds) = retry
-            && matches!(status.as_u16(), 429 | 503 | 507)
-        {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        if matches!(status.as_u16(), 429 | 503 | 507) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(retry));
         }
         if let Some(allow) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
@@ -118,6 +117,11 @@ impl From<Error> for Refuse {
             allow: None,
         }
     }
+}
+
+/// A caller that exhausts something without being refused has sent a body that went on and on.
+fn over_a_limit(error: &Error) -> bool {
+    error.kind == Kind::Exhausted && error.blame == Blame::Caller && Refused::of(error).is_none()
 }
 
 /// Our own log hears of our own faults in full; of others' only who asks for it.

@@ -97,15 +97,7 @@ impl Collector for PathCollector {
         let functions = path.touched();
         calls(&mut to, &functions)?;
         totals(&mut to, &functions)?;
-        refused(&mut to, path, &functions)?;
-        let panics = gust_task::panics() as f64;
-        one(
-            &mut to,
-            "task_panics",
-            "Panics caught at a task's edge",
-            Shape::Counter,
-            panics,
-        )
+        refused(&mut to, path, &functions)
     }
 }
 
@@ -278,18 +270,17 @@ fn one(
     shape: Shape,
     value: f64,
 ) -> fmt::Result {
+    let kind = match shape {
+        Shape::Counter => MetricType::Counter,
+        Shape::Gauge => MetricType::Gauge,
+    };
+    let to = to.encode_descriptor(name, help, None, kind)?;
+    // Whole numbers are written without a fraction.
+    let whole = value.fract() == 0.0 && value.abs() < 9e15;
     match shape {
-        Shape::Counter => ConstCounter::new(value).encode(to.encode_descriptor(
-            name,
-            help,
-            None,
-            MetricType::Counter,
-        )?),
-        Shape::Gauge => ConstGauge::new(value).encode(to.encode_descriptor(
-            name,
-            help,
-            None,
-            MetricType::Gauge,
-        )?),
+        Shape::Counter if whole => ConstCounter::new(value as u64).encode(to),
+        Shape::Counter => ConstCounter::new(value).encode(to),
+        Shape::Gauge if whole => ConstGauge::new(value as i64).encode(to),
+        Shape::Gauge => ConstGauge::new(value).encode(to),
     }
 }
