@@ -103,6 +103,7 @@ impl Inline {
             spent,
             resident.revision.spec.limits.cpu_time.0,
             resident.ticker.run(),
+            shared.clone(),
         );
         Self {
             drive: Some(drive),
@@ -158,9 +159,6 @@ impl Inline {
                     }
                     cx.waker().wake_by_ref();
                 }
-            }
-            if let Some(shared) = &self.shared {
-                shared.park(matches!(turn, Turn::Parked));
             }
             if drive.bell.release() {
                 cx.waker().wake_by_ref();
@@ -266,9 +264,6 @@ impl Inline {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply>> {
-        if let Some(shared) = &self.shared {
-            shared.park(false);
-        }
         match self.run(cx)? {
             State::Ended(exit) => return Poll::Ready(self.ended(*exit)),
             State::Lost(fault) => {

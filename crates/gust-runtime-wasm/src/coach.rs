@@ -105,10 +105,7 @@ impl Coach {
             Turn::Spent => return Err(Fault::cpu(drive.cpu_limit())),
             _ if used >= drive.cpu_limit() => return Err(Fault::cpu(drive.cpu_limit())),
             Turn::Yielded => cx.waker().wake_by_ref(),
-            Turn::Parked => {
-                drive.restart_clock();
-                self.shared.park(true);
-            }
+            Turn::Parked => drive.restart_clock(),
         }
         if drive.bell.release() {
             cx.waker().wake_by_ref();
@@ -157,7 +154,6 @@ impl Future for Coach {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.shared.park(false);
         if self.shared.is_deserted() {
             self.cut_off(&Fault::neighbour());
             return Poll::Ready(());

@@ -11,6 +11,7 @@ use std::{
 use crate::{
     live::{Bell, Live},
     meter::CpuClock,
+    share::Shared,
     ticker::Running,
 };
 
@@ -21,6 +22,8 @@ pub(crate) struct Drive {
     waker: Waker,
     clock: CpuClock,
     cpu_limit: Duration,
+    /// Told when others may enter, in an instance that takes several calls.
+    shared: Option<Arc<Shared>>,
     /// Makes time pass inside the guest.
     _running: Running,
 }
@@ -57,6 +60,7 @@ impl Drive {
         spent: Duration,
         cpu_limit: Duration,
         running: Running,
+        shared: Option<Arc<Shared>>,
     ) -> Self {
         let mut clock = CpuClock::default();
         clock.add(spent);
@@ -66,12 +70,32 @@ impl Drive {
             waker,
             clock,
             cpu_limit,
+            shared,
             _running: running,
         }
     }
 
-    /// Polls the guest once. The bell must be held.
+    /// Gives the guest a turn. The bell must be held.
     pub(crate) fn turn(&mut self) -> Turn {
+        let Some(shared) = self.shared.clone() else {
+            return self.poll();
+        };
+        shared.park(false);
+        match self.poll() {
+            Turn::Parked => {
+                // A second poll finds the event loop at rest, or stuck in a host function that holds the whole store;
+                // only in the first case others may enter.
+                shared.rest(false);
+                let turn = self.poll();
+                shared.park(matches!(turn, Turn::Parked) && shared.is_at_rest());
+                turn
+            }
+            turn => turn,
+        }
+    }
+
+    /// Polls the guest once.
+    fn poll(&mut self) -> Turn {
         let mut cx = Context::from_waker(&self.waker);
         let work = &mut self.work;
         let polled = self

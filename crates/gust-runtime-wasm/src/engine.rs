@@ -98,8 +98,10 @@ fn slots(settings: &Settings) -> PoolingAllocationConfig {
     let instances = settings.max_instances;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_stacks(instances.saturating_mul(2))
-        .total_core_instances(instances.saturating_mul(8))
+        // A call of a 0.3 guest that blocks in a host function of 0.2 holds a stack; several may do so in one instance.
+        .total_stacks(instances.saturating_mul(settings.reuse_concurrent.clamp(2, 16)))
+        // Only counted, not reserved. A guest of a language runtime is linked from dozens of modules.
+        .total_core_instances(instances.saturating_mul(64))
         .total_memories(instances.saturating_mul(2))
         .total_tables(instances.saturating_mul(4))
         .total_gc_heaps(instances)

@@ -47,7 +47,12 @@ async fn attend(
     let mut served = false;
     // Made only when a second call comes in.
     let mut more = None;
+    let function = *service.wasi_http_handler().func_handle().func();
     poll_fn(|cx| {
+        if let Some(shared) = shared {
+            let open = guest.poll_ready_for_concurrent_call(function, cx);
+            shared.rest(open.is_ready());
+        }
         if !served {
             served = ready_ok(first.as_mut().poll(cx))?;
         }

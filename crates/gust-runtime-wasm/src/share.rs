@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     calls: u32,
     /// The guest waits for something outside: others may enter.
     parked: AtomicBool,
+    /// The event loop was seen at rest, and the guest open for another call.
+    at_rest: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -102,6 +104,7 @@ impl Shared {
             concurrent,
             calls,
             parked: AtomicBool::new(false),
+            at_rest: AtomicBool::new(false),
             state: Mutex::default(),
         })
     }
@@ -137,6 +140,15 @@ impl Shared {
     /// Whether the guest waits for something outside.
     pub(crate) fn park(&self, parked: bool) {
         self.parked.store(parked, Ordering::Release);
+    }
+
+    /// Whether the event loop is at rest, as it says itself.
+    pub(crate) fn rest(&self, at_rest: bool) {
+        self.at_rest.store(at_rest, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.at_rest.load(Ordering::Relaxed)
     }
 
     /// Whether somebody else is in, or about to be, and nobody but a call drives.

@@ -209,9 +209,6 @@ impl Side {
             return false;
         };
         let drive = &mut driver.drive;
-        if let Some(shared) = &driver.shared {
-            shared.park(false);
-        }
         drive.bell.hold(cx.waker());
         let turn = drive.turn();
         account.cpu = drive.cpu();
@@ -225,9 +222,6 @@ impl Side {
             Turn::Panicked => Fault::panicked(),
             Turn::Yielded | Turn::Parked => {
                 let again = matches!(turn, Turn::Yielded);
-                if let Some(shared) = &driver.shared {
-                    shared.park(!again);
-                }
                 if drive.bell.release() || again {
                     cx.waker().wake_by_ref();
                 }
