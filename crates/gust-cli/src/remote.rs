@@ -15,6 +15,7 @@ pub(crate) struct Remote {
         long,
         value_name = "URL",
         env = "GUST_NODE",
+        hide_env_values = true,
         default_value = "http://127.0.0.1:8081"
     )]
     node: String,
@@ -22,7 +23,12 @@ pub(crate) struct Remote {
     #[arg(long, env = "GUST_TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// The project
-    #[arg(long, env = "GUST_PROJECT", default_value = "default")]
+    #[arg(
+        long,
+        env = "GUST_PROJECT",
+        hide_env_values = true,
+        default_value = "default"
+    )]
     pub(crate) project: ProjectName,
 }
 
