@@ -116,10 +116,10 @@ fn open(folder: &Path, artifacts: Arc<ArtifactFolder>, settings: Settings) -> Wa
     WasmRuntime::open(folder.join("prepared"), artifacts, settings).unwrap()
 }
 
-/// Few instances, so that many test processes fit beside each other.
+/// Fewer instances than a node has, so that many test processes fit beside each other.
 pub(crate) fn small() -> Settings {
     Settings {
-        max_instances: 100,
+        max_instances: 600,
         ..Settings::default()
     }
 }

@@ -18,5 +18,6 @@ mod limits;
 mod logs;
 mod prepared;
 mod reuse;
+mod storm;
 mod streaming;
 mod suite;

@@ -237,7 +237,7 @@ async fn limits_hold_for_each_of_several() {
     let function = shared().load(revision).await;
     let instance = function.start().await;
     let way = instance.sharer().unwrap();
-    let first = spawn(finish(instance, get("/sleep/600")));
+    let first = spawn(finish(instance, get("/sleep/1500")));
     let place = parked(&way).await;
     let late = within(get("/sleep/5000"), Duration::from_millis(100));
     let (done, ended) = suite::done();
