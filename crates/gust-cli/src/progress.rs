@@ -3,12 +3,15 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output;
+
+/// Elsewhere than on a terminal a step is told only when this long has passed without a word: quick work stays quiet.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// The bars of one command.
 pub(crate) struct Bars {
@@ -16,6 +19,7 @@ pub(crate) struct Bars {
     drawn: bool,
     /// Steps that others report, by what they are.
     steps: Mutex<BTreeMap<String, ProgressBar>>,
+    told: Mutex<Instant>,
 }
 
 // === impl Bars ===
@@ -26,6 +30,7 @@ impl Bars {
             multi: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
             drawn: output::stderr_is_terminal(),
             steps: Mutex::default(),
+            told: Mutex::new(gust_task::clock::now()),
         }
     }
 
@@ -62,6 +67,9 @@ impl Bars {
 
     /// How far a step that somebody else does is.
     pub(crate) fn step(&self, what: &str, done: u64, total: u64) {
+        if !self.drawn {
+            return self.tell(what);
+        }
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         let bar = steps.entry(what.to_owned()).or_insert_with(|| match total {
             0 | 1 => self.spinner(what),
@@ -73,6 +81,14 @@ impl Bars {
         bar.set_position(done);
         if total > 0 && done >= total {
             bar.finish_and_clear();
+        }
+    }
+
+    fn tell(&self, what: &str) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.elapsed() >= SILENCE {
+            *told = gust_task::clock::now();
+            output::say(what);
         }
     }
 

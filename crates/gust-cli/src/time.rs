@@ -4,8 +4,11 @@ use gust_types::{Error, Result, Span};
 
 const DAY_US: i64 = 86_400_000_000;
 
-/// `2026-11-23 09:44:59`.
+/// `2026-11-23 09:44:59`; 0 is no moment.
 pub(crate) fn seconds(us: u64) -> String {
+    if us == 0 {
+        return "-".to_owned();
+    }
     let (date, clock) = split(us);
     let s = clock / 1_000_000;
     format!("{date} {:02}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)

@@ -114,7 +114,7 @@ fn reuse(reuse: &Reuse) -> String {
 
 fn tables(details: &AppDetails) -> Result<()> {
     if !details.variables.is_empty() {
-        let mut table = Table::new(&["\nVARIABLE", "VALUE", "KIND", "DESCRIPTION"], &[]);
+        let mut table = Table::new(&["VARIABLE", "VALUE", "KIND", "DESCRIPTION"], &[]);
         for variable in &details.variables {
             let value = match variable.value {
                 ValueFrom::Set => "set",
@@ -134,16 +134,11 @@ fn tables(details: &AppDetails) -> Result<()> {
                 variable.description.clone(),
             ]);
         }
+        output::line("")?;
         table.print()?;
     }
     let mut table = Table::new(
-        &[
-            "\nDEPLOYMENT",
-            "WHEN (UTC)",
-            "CHANGE",
-            "VERSION",
-            "REVISIONS",
-        ],
+        &["DEPLOYMENT", "WHEN (UTC)", "CHANGE", "VERSION", "REVISIONS"],
         &[],
     );
     for deployment in &details.deployments {
@@ -165,5 +160,6 @@ fn tables(details: &AppDetails) -> Result<()> {
             revisions.join(", "),
         ]);
     }
+    output::line("")?;
     table.print()
 }
