@@ -47,3 +47,39 @@ impl CpuClock {
         self.total += time;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn burn(time: Duration) {
+        let begun = clock::thread_cpu();
+        while clock::thread_cpu() - begun < time {}
+    }
+
+    #[test]
+    fn a_guest_that_computes_is_timed_by_its_threads_clock() {
+        let mut meter = CpuClock::default();
+        meter.time(|| burn(Duration::from_millis(1)));
+        let before = meter.total();
+        meter.time(|| {
+            // What an interrupted thread does: nothing, for long.
+            std::thread::sleep(Duration::from_millis(50));
+            burn(Duration::from_millis(1));
+        });
+        let second = meter.total() - before;
+        assert!(second >= Duration::from_millis(1), "{second:?}");
+        assert!(second < Duration::from_millis(20), "{second:?}");
+    }
+
+    #[test]
+    fn short_polls_add_up() {
+        let mut meter = CpuClock::default();
+        meter.add(Duration::from_millis(3));
+        for _ in 0..10 {
+            meter.time(|| ());
+        }
+        let total = meter.total();
+        assert!(total > Duration::from_millis(3), "{total:?}");
+    }
+}

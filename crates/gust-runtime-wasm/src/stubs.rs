@@ -261,3 +261,23 @@ impl Missing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compatible_names_are_those_of_one_minor_version() {
+        let names = compatible("wasi:http/types@0.3.2");
+        assert_eq!(names[0], "wasi:http/types@0.3.2");
+        assert!(names.contains(&"wasi:http/types@0.3.0".to_owned()));
+        assert!(!names.iter().any(|name| name.contains("@0.2.")));
+        for alone in [
+            "wasi:http/types@0.3.0-rc-2026-03-15",
+            "spin:key-value/key-value@3.0.0",
+            "fermyon:spin/http",
+        ] {
+            assert_eq!(compatible(alone), [alone]);
+        }
+    }
+}

@@ -80,6 +80,8 @@ impl Ticker {
     pub(crate) fn run(&self) -> Running {
         self.0.running.fetch_add(1, Ordering::SeqCst);
         if self.0.asleep.load(Ordering::SeqCst) {
+            // With the lock in hand the thread is either waiting already or has not looked at `running` yet.
+            drop(self.0.due.lock());
             self.0.wake.notify_one();
         }
         Running(self.clone())
@@ -124,7 +126,7 @@ fn tick<const N: usize>(engines: &[EngineWeak; N], shared: &Weak<Shared>) {
     }
 }
 
-/// Waits for a call to begin. One that begins just before we are asleep finds time standing still for a moment.
+/// Waits for a call to begin.
 fn sleep(shared: &Shared) {
     let mut due = shared.due.lock();
     shared.asleep.store(true, Ordering::SeqCst);
@@ -191,5 +193,91 @@ impl PartialOrd for Due {
 impl Ord for Due {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.at.cmp(&other.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    /// Busy for the first few times it is asked.
+    struct Late {
+        busy: AtomicU32,
+        ended: AtomicUsize,
+    }
+
+    impl Overdue for Late {
+        fn end(&self) -> bool {
+            let busy = self.busy.load(Ordering::SeqCst);
+            if busy > 0 {
+                self.busy.store(busy - 1, Ordering::SeqCst);
+                return false;
+            }
+            self.ended.fetch_add(1, Ordering::SeqCst);
+            true
+        }
+    }
+
+    fn late(busy: u32) -> Arc<Late> {
+        Arc::new(Late {
+            busy: AtomicU32::new(busy),
+            ended: AtomicUsize::new(0),
+        })
+    }
+
+    fn within_a_second(what: impl Fn() -> bool) -> bool {
+        (0..1000).any(|_| {
+            thread::sleep(TICK);
+            what()
+        })
+    }
+
+    #[test]
+    fn what_is_due_ends_once_even_if_it_is_busy_at_first() {
+        let engine = wasmtime::Engine::default();
+        let ticker = Ticker::start([engine.weak()]).unwrap();
+        let _running = ticker.run();
+        let (due, far) = (late(3), late(0));
+        let as_overdue = |late: &Arc<Late>| -> Weak<dyn Overdue> {
+            let late: Arc<dyn Overdue> = late.clone();
+            Arc::downgrade(&late)
+        };
+        let now = gust_task::clock::now();
+        ticker.end_at(now + Duration::from_secs(3600), as_overdue(&far));
+        ticker.end_at(now, as_overdue(&due));
+        let gone = late(0);
+        ticker.end_at(now, as_overdue(&gone));
+        drop(gone);
+        assert!(within_a_second(|| due.ended.load(Ordering::SeqCst) == 1));
+        assert_eq!(far.ended.load(Ordering::SeqCst), 0);
+        assert!(within_a_second(|| ticker.0.due.lock().heap.len() == 1));
+    }
+
+    #[test]
+    fn entries_that_are_gone_are_swept() {
+        let mut due = Deadlines::default();
+        let at = gust_task::clock::now();
+        let kept = late(0);
+        for n in 0..100_000 {
+            let one = if n % 1000 == 0 { kept.clone() } else { late(0) };
+            let one: Arc<dyn Overdue> = one;
+            due.push(Due {
+                at,
+                what: Arc::downgrade(&one),
+            });
+        }
+        assert!(due.heap.len() < 3000, "{}", due.heap.len());
+    }
+
+    #[test]
+    fn it_sleeps_while_nothing_runs_and_wakes_for_a_call() {
+        let engine = wasmtime::Engine::default();
+        let ticker = Ticker::start([engine.weak()]).unwrap();
+        let asleep = || ticker.0.asleep.load(Ordering::SeqCst);
+        assert!(within_a_second(asleep));
+        let _running = ticker.run();
+        assert!(within_a_second(|| !asleep()));
     }
 }
