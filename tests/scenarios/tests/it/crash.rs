@@ -76,7 +76,9 @@ async fn write_until_it_breaks(
                 )
                 .await;
             match put {
-                Ok(answer) if answer.status.is_success() => acknowledged.store(n, SeqCst),
+                Ok(answer) if answer.text().contains("\"ok\":true") => {
+                    acknowledged.store(n, SeqCst)
+                }
                 _ => return,
             }
         }
