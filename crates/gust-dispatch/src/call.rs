@@ -11,9 +11,8 @@ use std::{
 };
 
 use gust_runtime::Done;
-use gust_task::clock;
 use gust_types::{Blame, Call, Error, Kind, Reply, Result};
-use http::{HeaderMap, Method, StatusCode, header::CONTENT_LENGTH};
+use http::{HeaderMap, StatusCode, header::CONTENT_LENGTH};
 use http_body::Body as _;
 
 use crate::{
@@ -25,7 +24,7 @@ use crate::{
 /// Cuts the guest off, on the record, when the call is dropped before its reply.
 struct Waiting<'a>(Option<&'a Scope>);
 
-/// Gives the call to its instance and answers with the head of the reply; the body streams on.
+/// Gives the call to its instance and answers as the guest does, with the head of the reply.
 pub(crate) async fn call(
     scope: &Arc<Scope>,
     acquired: Acquired,
@@ -33,7 +32,6 @@ pub(crate) async fn call(
     mut call: Call,
 ) -> Result<Reply> {
     let entry = &scope.entry;
-    let head = call.request.method() == Method::HEAD;
     call.request = call.request.map(|body| body::incoming(body, scope));
     let seat = acquired.ready.seat;
     let shared = seat.shared();
@@ -42,7 +40,6 @@ pub(crate) async fn call(
         seat,
         permit,
     };
-    let called = clock::now();
     let mut answer = acquired.ready.instance.call(call, Done::new(Box::new(ear)));
     if let Some(copy) = shared {
         entry.pool.open(&copy);
@@ -51,9 +48,7 @@ pub(crate) async fn call(
     let mut waiting = Waiting(Some(scope));
     let answered = (&mut answer).await;
     waiting.0 = None;
-    let reply = answered?;
-    let finished = scope.headed(reply.status().as_u16(), called, clock::now());
-    outgoing(scope, reply, head, finished)
+    answered
 }
 
 /// What `content-length` says.
@@ -61,8 +56,16 @@ pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The reply, its body counted. A body that is complete already needs no watching: its bytes are counted here.
-fn outgoing(scope: &Arc<Scope>, reply: Reply, head: bool, finished: bool) -> Result<Reply> {
+/// The reply as the caller gets it, its body counted. A body that is complete already needs no watching: its bytes are
+/// counted here. `head` is true when the caller wants no body.
+pub(crate) fn outgoing(
+    scope: &Arc<Scope>,
+    reply: Reply,
+    head: bool,
+    called: Instant,
+    at: Instant,
+) -> Result<Reply> {
+    let finished = scope.headed(reply.status().as_u16(), called, at);
     let limit = scope.entry.limits().response_body.bytes();
     let silent = head || has_no_body(reply.status());
     let known = reply.body().size_hint();

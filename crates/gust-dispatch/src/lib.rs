@@ -127,11 +127,11 @@ impl Dispatcher {
         let Target::Function(entry) = &routed.target else {
             return Err(Error::internal("only a function can be called"));
         };
-        let peer = call.origin.peer;
-        let (mut head, body) = call.request.into_parts();
-        route::headers::strip_host(&mut head.headers);
-        route::headers::set(routed, &head.uri, &mut head.headers, peer);
-        call.request = http::Request::from_parts(head, body);
+        // A reference count, where taking the request apart would move all of it twice.
+        let uri = call.request.uri().clone();
+        let headers = call.request.headers_mut();
+        route::headers::strip_host(headers);
+        route::headers::set(routed, &uri, headers, call.origin.peer);
         path::walk(call, entry).await
     }
 

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use gust_task::clock;
 use gust_telemetry::Stage;
 use gust_types::{Call, Reply, Result};
+use http::Method;
 
 use crate::{
     FunctionEntry, Refused,
     acquire::acquire,
     admit::{Asks, admit},
-    call::{self, call},
+    call::{call, deadline, outgoing},
     settle::Scope,
 };
 
@@ -20,8 +21,8 @@ pub(crate) async fn walk(mut call_in: Call, routed: &Arc<FunctionEntry>) -> Resu
     let path = &routed.engine.parts.metrics;
     let (arrived, trace) = (clock::now(), call_in.trace);
     let limits = routed.limits();
-    call_in.deadline = call::deadline(&call_in, arrived, limits.wall_time.0);
-    let deadline = call_in.deadline;
+    let deadline = deadline(&call_in, arrived, limits.wall_time.0);
+    call_in.deadline = deadline;
     // Waiting has one end for both queues, the function's and the node's.
     let until = deadline.min(arrived + limits.queue_time.0);
 
@@ -51,8 +52,11 @@ pub(crate) async fn walk(mut call_in: Call, routed: &Arc<FunctionEntry>) -> Resu
     scope.acquired(&acquired, queued);
 
     // call: the permit and the instance go with it, and come back through settle when the guest is done.
-    let reply = call(&scope, acquired, admitted.permit, call_in).await;
+    let head = call_in.request.method() == Method::HEAD;
+    let answer = call(&scope, acquired, admitted.permit, call_in).await;
     let headed = clock::now();
     path.stage(Stage::Call, &trace, held, headed);
-    reply.inspect_err(|error| scope.failed(error, headed))
+    answer
+        .and_then(|reply| outgoing(&scope, reply, head, held, headed))
+        .inspect_err(|error| scope.failed(error, headed))
 }

@@ -147,7 +147,7 @@ impl Search<'_> {
             return node
                 .end
                 .map(|number| (number, self.path.len()))
-                .or(node.wild.map(|number| (number, self.path.len() - slash)));
+                .or_else(|| Some((node.wild?, self.path.len() - slash)));
         };
         let left = self.path.get(start..end)?;
         let length = left.find('/').unwrap_or(left.len());
