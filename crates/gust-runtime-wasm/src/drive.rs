@@ -85,7 +85,7 @@ impl Drive {
             Turn::Parked => {
                 // A second poll finds the event loop at rest, or stuck in a host function that holds the whole store;
                 // only in the first case others may enter.
-                shared.rest(false);
+                shared.ask();
                 let turn = self.poll();
                 shared.park(matches!(turn, Turn::Parked) && shared.is_at_rest());
                 turn

@@ -49,9 +49,13 @@ async fn attend(
     let mut more = None;
     let function = *service.wasi_http_handler().func_handle().func();
     poll_fn(|cx| {
-        if let Some(shared) = shared {
-            let open = guest.poll_ready_for_concurrent_call(function, cx);
-            shared.rest(open.is_ready());
+        if let Some(shared) = shared
+            && shared.is_asked()
+            && guest
+                .poll_ready_for_concurrent_call(function, cx)
+                .is_ready()
+        {
+            shared.answer();
         }
         if !served {
             served = ready_ok(first.as_mut().poll(cx))?;

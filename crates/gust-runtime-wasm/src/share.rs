@@ -12,7 +12,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -33,6 +33,10 @@ use crate::{
     work::Job,
 };
 
+/// See [`Shared::ask`].
+const ASKED: u8 = 1;
+const AT_REST: u8 = 2;
+
 /// What the calls in one instance share.
 pub(crate) struct Shared {
     bell: Arc<Bell>,
@@ -42,8 +46,10 @@ pub(crate) struct Shared {
     calls: u32,
     /// The guest waits for something outside: others may enter.
     parked: AtomicBool,
-    /// The event loop was seen at rest, and the guest open for another call.
-    at_rest: AtomicBool,
+    /// Whether the event loop is at rest: not asked, asked, or so it said.
+    rest: AtomicU8,
+    /// There are jobs; saves a lock at each turn of the event loop.
+    has_jobs: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -104,7 +110,8 @@ impl Shared {
             concurrent,
             calls,
             parked: AtomicBool::new(false),
-            at_rest: AtomicBool::new(false),
+            rest: AtomicU8::new(0),
+            has_jobs: AtomicBool::new(false),
             state: Mutex::default(),
         })
     }
@@ -142,13 +149,22 @@ impl Shared {
         self.parked.store(parked, Ordering::Release);
     }
 
-    /// Whether the event loop is at rest, as it says itself.
-    pub(crate) fn rest(&self, at_rest: bool) {
-        self.at_rest.store(at_rest, Ordering::Relaxed);
+    /// Asks the event loop whether it is at rest: it answers when it is polled next, unless it is stuck.
+    pub(crate) fn ask(&self) {
+        self.rest.store(ASKED, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_asked(&self) -> bool {
+        self.rest.load(Ordering::Relaxed) == ASKED
+    }
+
+    /// The event loop is at rest and the guest open for another call.
+    pub(crate) fn answer(&self) {
+        self.rest.store(AT_REST, Ordering::Relaxed);
     }
 
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.at_rest.load(Ordering::Relaxed)
+        self.rest.load(Ordering::Relaxed) == AT_REST
     }
 
     /// Whether somebody else is in, or about to be, and nobody but a call drives.
@@ -187,7 +203,14 @@ impl Shared {
 
     /// The next call to let in.
     pub(crate) fn next_job(&self) -> Option<Job> {
-        self.state.lock().jobs.pop_front()
+        if !self.has_jobs.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut state = self.state.lock();
+        let job = state.jobs.pop_front();
+        self.has_jobs
+            .store(!state.jobs.is_empty(), Ordering::Release);
+        job
     }
 
     /// Asked when the guest has nothing left to do. True when nobody is in and nobody will come: then it is closed.
@@ -211,6 +234,7 @@ impl Shared {
             state.deadline = state.deadline.max(Some(job.context.deadline));
             state.admit(&job.seat);
             state.jobs.push_back(job);
+            self.has_jobs.store(true, Ordering::Release);
             state.holder.take()
         };
         if let Some(holder) = holder.and_then(|holder| holder.upgrade()) {

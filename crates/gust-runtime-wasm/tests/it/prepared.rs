@@ -100,3 +100,15 @@ async fn leftovers_and_foreign_files_are_swept_at_start() {
     assert!(code.exists());
     answers(&bench, &revision).await;
 }
+
+#[tokio::test]
+async fn without_address_space_for_a_pool_instances_are_mapped_one_by_one() {
+    let settings = gust_runtime_wasm::Settings {
+        max_instances: 1_000_000,
+        ..small()
+    };
+    let bench = Bench::new(settings);
+    for name in ["hello-p2", "hello-p3"] {
+        answers(&bench, &bench.revision(name)).await;
+    }
+}
