@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use gust_runtime::Instance;
 use gust_task::clock;
 use gust_types::{Error, Result, usage::Start};
 
@@ -24,7 +25,7 @@ pub(crate) use files::FileTrees;
 pub(crate) use load::check as check_bindings;
 use places::Grant;
 pub(crate) use places::Places;
-use pool::{Mapped, Ready};
+use pool::{Copy, Mapped, Ready};
 pub(crate) use pool::{Pool, Seat};
 pub(crate) use shelf::{Awake, Shelf, bury};
 
@@ -45,9 +46,11 @@ pub(crate) struct Took {
     pub(crate) instantiate: Duration,
 }
 
-/// Finds or makes an instance. Waiting for a place ends at `until`, everything else at `deadline`.
+/// Finds or makes an instance. Waiting for a place ends at `until`, everything else at `deadline`. `depth` is how many
+/// calls wait for this one.
 pub(crate) async fn acquire(
     entry: &Arc<FunctionEntry>,
+    depth: u8,
     now: Instant,
     until: Instant,
     deadline: Instant,
@@ -61,7 +64,7 @@ pub(crate) async fn acquire(
         Some(mapped) => (mapped, Start::Warm),
         None => (map(entry, now, deadline, &mut took).await?, Start::Cold),
     };
-    let place = match place(entry, until, &mut took).await? {
+    let place = match place(entry, depth, until, &mut took).await? {
         Grant::Place(place) => place,
         Grant::Instance(ready) => return Ok(Acquired::reused(ready, took)),
     };
@@ -94,20 +97,25 @@ async fn map(
 }
 
 /// A place, or an instance of this function that was given up for it.
-async fn place(entry: &Arc<FunctionEntry>, until: Instant, took: &mut Took) -> Result<Grant> {
+async fn place(
+    entry: &Arc<FunctionEntry>,
+    depth: u8,
+    until: Instant,
+    took: &mut Took,
+) -> Result<Grant> {
     let places = &entry.engine.places;
-    if let Some(place) = places.take() {
+    if let Some(place) = places.take(depth) {
         return Ok(Grant::Place(place));
     }
     // Dropping what is evicted frees its place.
-    drop(entry.engine.awake.evict());
-    if let Some(place) = places.take() {
+    let evict = || drop(entry.engine.awake.evict(places.missing(depth)));
+    evict();
+    if let Some(place) = places.take(depth) {
         return Ok(Grant::Place(place));
     }
     let begun = clock::now();
     // Whatever became idle since is given up too: who made it idle may not have seen this call wait.
-    let waiting = || drop(entry.engine.awake.evict());
-    let granted = places.wait(entry.pool.id(), until, waiting).await;
+    let granted = places.wait(entry.pool.id(), depth, until, evict).await;
     took.wait = clock::now().saturating_duration_since(begun);
     granted.map_err(|why: Refusal| why.of_function(entry.key()))
 }
@@ -127,21 +135,37 @@ impl Acquired {
 pub(crate) fn give_back(
     entry: &Arc<FunctionEntry>,
     seat: Seat,
-    instance: Option<Box<dyn gust_runtime::Instance>>,
+    instance: Option<Box<dyn Instance>>,
 ) {
     let copy = seat.leave();
     let Some(instance) = instance else { return };
     if !copy.is_reusable() {
         return;
     }
-    if entry.pool.keep(instance, copy, clock::now()) {
-        entry.engine.awake.add(entry);
-    }
+    keep(entry, instance, copy);
     // Looked at after it was kept: a call that began to wait before that is seen here, and one that begins later finds
     // the idle instance itself.
-    if entry.engine.places.is_awaited() {
-        let mut ready = entry.pool.reuse_idle();
-        entry.engine.places.offer(entry.pool.id(), || ready.take());
-        drop(ready);
+    if entry.engine.places.is_awaited()
+        && let Some(ready) = entry.pool.reuse_idle()
+    {
+        hand_over(entry, ready);
+    }
+}
+
+fn hand_over(entry: &Arc<FunctionEntry>, ready: Ready) {
+    let places = &entry.engine.places;
+    let mut ready = Some(ready);
+    places.offer(entry.pool.id(), || ready.take());
+    if let Some(ready) = ready
+        && !places.is_wanted()
+    {
+        // Its place would be of no use to those who wait.
+        keep(entry, ready.instance, ready.seat.leave());
+    }
+}
+
+fn keep(entry: &Arc<FunctionEntry>, instance: Box<dyn Instance>, copy: Arc<Copy>) {
+    if entry.pool.keep(instance, copy, clock::now()) {
+        entry.engine.awake.add(entry);
     }
 }

@@ -106,8 +106,11 @@ impl Dispatcher {
         self.core.published.deploy(&self.core.engine, &deployment)
     }
 
-    /// Serves exactly these apps. Those that cannot be taken are handed back; the rest is served.
+    /// Serves exactly these apps. Those that cannot be taken are handed back; the rest is served. For the start of a
+    /// node: file trees that none of them reads are removed.
     pub fn replace_all(&self, all: Vec<Deployment>) -> Vec<Rejected> {
+        let revisions: Vec<_> = all.iter().flat_map(|app| app.functions.clone()).collect();
+        self.core.engine.files.tidy(&revisions);
         self.core.published.replace_all(&self.core.engine, &all)
     }
 

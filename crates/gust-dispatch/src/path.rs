@@ -19,7 +19,7 @@ use crate::{
 /// Walks a routed call through the remaining stages.
 pub(crate) async fn walk(mut call_in: Call, routed: &Arc<FunctionEntry>) -> Result<Reply> {
     let path = &routed.engine.parts.metrics;
-    let (arrived, trace) = (clock::now(), call_in.trace);
+    let (arrived, trace, depth) = (clock::now(), call_in.trace, call_in.origin.hops);
     let limits = routed.limits();
     let deadline = deadline(&call_in, arrived, limits.wall_time.0);
     call_in.deadline = deadline;
@@ -36,7 +36,7 @@ pub(crate) async fn walk(mut call_in: Call, routed: &Arc<FunctionEntry>) -> Resu
     let queued = entered.saturating_duration_since(arrived);
 
     // acquire after admit, and as late as possible: an instance is the dearest thing a call can hold.
-    let acquired = match acquire(&scope.entry, entered, until, deadline).await {
+    let acquired = match acquire(&scope.entry, depth, entered, until, deadline).await {
         Ok(acquired) => acquired,
         Err(error) if Refused::of(&error).is_some() => {
             scope.void();

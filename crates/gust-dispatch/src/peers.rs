@@ -44,6 +44,7 @@ impl Peers for Door {
                 Target::Function(entry) => {
                     let hops = next_hop(&from, entry, context.hops)?;
                     headers::set(&routed, &head.uri, &mut head.headers, None);
+                    headers::trace(&context.trace, &mut head.headers);
                     let request = Request::from_parts(head, body);
                     walk(inner(entry, hops, context, request), entry).await
                 }

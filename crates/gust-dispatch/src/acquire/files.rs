@@ -4,6 +4,7 @@
 //! tree an older revision still reads. It appears whole: built beside, then renamed.
 
 use std::{
+    collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,22 +13,29 @@ use std::{
 use gust_runtime::{Artifacts, artifact::storage};
 use gust_task::ids;
 use gust_types::{
-    Digest, Error, Result,
+    Digest, Error, Result, Revision,
     app::{FileSpec, Source},
 };
+use parking_lot::Mutex;
 
 /// The folder of trees.
 #[derive(Clone)]
 pub(crate) struct FileTrees {
     root: PathBuf,
     artifacts: Arc<dyn Artifacts>,
+    /// Names that were asked for since the start; whoever removes trees holds it.
+    used: Arc<Mutex<HashSet<String>>>,
 }
 
 // === impl FileTrees ===
 
 impl FileTrees {
     pub(crate) fn new(root: PathBuf, artifacts: Arc<dyn Artifacts>) -> Self {
-        Self { root, artifacts }
+        Self {
+            root,
+            artifacts,
+            used: Arc::default(),
+        }
     }
 
     /// The tree of these files; made when it is not there yet.
@@ -39,11 +47,15 @@ impl FileTrees {
     }
 
     fn lay_out_now(&self, files: &[FileSpec]) -> Result<PathBuf> {
-        let tree = self.root.join(name(files)?);
+        let name = name(files)?;
+        let tree = self.root.join(&name);
+        self.used.lock().insert(name);
         if tree.is_dir() {
             return Ok(tree);
         }
-        let draft = self.root.join(format!("draft-{:016x}", ids::random_u64()));
+        let short = format!("draft-{:016x}", ids::random_u64());
+        self.used.lock().insert(short.clone());
+        let draft = self.root.join(&short);
         let made = self
             .draft(&draft, files)
             .and_then(|()| fs::rename(&draft, &tree).map_err(|e| storage(&tree, "name", e)));
@@ -51,10 +63,40 @@ impl FileTrees {
             // What is left of it would only take space; the error to report is the first one.
             let _ = fs::remove_dir_all(&draft);
         }
+        self.used.lock().remove(&short);
         // Somebody else may have been faster; the trees are equal.
         match made {
             Err(_) if tree.is_dir() => Ok(tree),
             made => made.map(|()| tree),
+        }
+    }
+
+    /// Removes what an earlier life of the node left: trees that none of these revisions reads, and drafts. For the
+    /// start, before the first call: later a tree may be read by a call on a revision that is gone.
+    pub(crate) fn tidy(&self, current: &[Arc<Revision>]) {
+        let lists = current.iter().filter(|r| !r.spec.files.is_empty());
+        let known: HashSet<_> = lists.filter_map(|r| name(&r.spec.files).ok()).collect();
+        let trees = self.clone();
+        let tidy = move || trees.tidy_now(&known);
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(tidy)),
+            Err(_) => tidy(),
+        }
+    }
+
+    fn tidy_now(&self, known: &HashSet<String>) {
+        let Ok(found) = fs::read_dir(&self.root) else {
+            return;
+        };
+        for found in found.flatten() {
+            let name = found.file_name().to_string_lossy().into_owned();
+            let used = self.used.lock();
+            if known.contains(&name) || used.contains(&name) {
+                continue;
+            }
+            if let Err(error) = fs::remove_dir_all(found.path()) {
+                tracing::warn!(%error, name, "cannot remove an old file tree");
+            }
         }
     }
 
@@ -146,6 +188,34 @@ mod tests {
         assert_ne!(other, tree);
         let names = fs::read_dir(folder.path().join("files")).unwrap().count();
         assert_eq!(names, 2, "no drafts are left");
+    }
+
+    #[test]
+    fn what_an_earlier_life_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let artifacts = ArtifactFolder::open(folder.path().join("artifacts")).unwrap();
+        let trees = || FileTrees::new(folder.path().join("files"), Arc::new(artifacts.clone()));
+        let files = [
+            file(&artifacts, "/a.txt", b"one"),
+            file(&artifacts, "/b.txt", b"two"),
+            file(&artifacts, "/c.txt", b"three"),
+        ];
+        for list in files.chunks(1) {
+            trees().lay_out_now(list).unwrap();
+        }
+        fs::create_dir(folder.path().join("files/draft-1")).unwrap();
+        let now = trees();
+        let asked_for = now.lay_out_now(&files[..1]).unwrap();
+        let known = name(&files[1..2]).unwrap();
+        now.tidy_now(&HashSet::from([known.clone()]));
+        let mut left: Vec<_> = fs::read_dir(folder.path().join("files"))
+            .unwrap()
+            .map(|found| found.unwrap().path())
+            .collect();
+        left.sort();
+        let mut expected = [asked_for, folder.path().join("files").join(known)];
+        expected.sort();
+        assert_eq!(left, expected);
     }
 
     #[test]

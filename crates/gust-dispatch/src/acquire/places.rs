@@ -3,6 +3,10 @@
 //! A place belongs to an instance for its whole life, idle or busy, so a call on an idle instance touches nothing here.
 //! Who waits is given either a place, or, when it waits for the very function an instance was just used for, that
 //! instance with its place.
+//!
+//! A call that another call waits for (an in-process one) goes first, and an eighth of the places is for such calls
+//! alone: were all places held by callers whose callees find none, nobody would ever give one up. Deeper calls may use
+//! more of that eighth, so a chain always has room at its end.
 
 use std::{
     collections::VecDeque,
@@ -24,10 +28,19 @@ pub(crate) struct Places {
     free: AtomicUsize,
     /// Length of the queue, those who left included. Kept beside the lock so that nobody takes it without need.
     waiting: AtomicUsize,
-    queue: Mutex<VecDeque<Waiter>>,
+    queues: Mutex<Queues>,
     capacity: usize,
     max_waiting: usize,
 }
+
+/// Those who wait, by how deep in a chain of in-process calls they are.
+#[derive(Default)]
+struct Queues([VecDeque<Waiter>; LEVELS]);
+
+/// Depths that are told apart; what is deeper counts as the deepest.
+const LEVELS: usize = 4;
+/// One place in so many is for in-process calls alone.
+const RESERVE: usize = 8;
 
 /// A place. Dropping it gives it to whoever waits longest.
 pub(crate) struct Place(Option<Arc<Places>>);
@@ -54,25 +67,46 @@ impl Places {
         Arc::new(Self {
             free: AtomicUsize::new(capacity),
             waiting: AtomicUsize::new(0),
-            queue: Mutex::default(),
+            queues: Mutex::default(),
             capacity,
             max_waiting,
         })
     }
 
-    /// A place, if one is free and nobody waits.
-    pub(crate) fn take(self: &Arc<Self>) -> Option<Place> {
-        (!self.is_awaited() && self.claim()).then(|| Place(Some(self.clone())))
+    /// Places that a call of this depth leaves to deeper ones.
+    fn floor(&self, level: usize) -> usize {
+        match LEVELS - 1 - level.min(LEVELS - 1) {
+            0 => 0,
+            _ => self.capacity / RESERVE >> level,
+        }
     }
 
-    fn claim(&self) -> bool {
-        let less = |free: usize| free.checked_sub(1);
+    /// A place, if one is free for a call this deep and nobody waits. `depth` is 0 for a call from outside.
+    pub(crate) fn take(self: &Arc<Self>, depth: u8) -> Option<Place> {
+        let free = !self.is_awaited() && self.claim(self.floor(depth.into()));
+        free.then(|| Place(Some(self.clone())))
+    }
+
+    fn claim(&self, floor: usize) -> bool {
+        let less = |free: usize| (free > floor).then(|| free - 1);
         self.free.fetch_update(SeqCst, SeqCst, less).is_ok()
     }
 
     /// Whether calls wait for a place.
     pub(crate) fn is_awaited(&self) -> bool {
         self.waiting.load(SeqCst) > 0
+    }
+
+    /// Whether somebody waits who could have one more free place.
+    pub(crate) fn is_wanted(&self) -> bool {
+        let queues = self.queues.lock();
+        let free = self.free.load(SeqCst) + 1;
+        (0..LEVELS).any(|level| !queues.level(level).is_empty() && free > self.floor(level))
+    }
+
+    /// How many places have to become free before a call this deep can have one.
+    pub(crate) fn missing(&self, depth: u8) -> usize {
+        (self.floor(depth.into()) + 1).saturating_sub(self.free.load(SeqCst))
     }
 
     /// Instances alive now.
@@ -84,20 +118,21 @@ impl Places {
     pub(crate) async fn wait(
         self: &Arc<Self>,
         pool: usize,
+        depth: u8,
         until: Instant,
         waiting: impl FnOnce(),
     ) -> Result<Grant, Refusal> {
         let (grant, granted) = oneshot::channel();
         {
-            let mut queue = self.queue.lock();
-            if queue.len() >= self.max_waiting {
-                queue.retain(|waiter| !waiter.grant.is_closed());
+            let mut queues = self.queues.lock();
+            if queues.len() >= self.max_waiting {
+                queues.tidy();
             }
-            if queue.len() >= self.max_waiting {
+            if queues.len() >= self.max_waiting {
                 return Err(Refusal::NoPlace);
             }
-            queue.push_back(Waiter { pool, grant });
-            self.waiting.store(queue.len(), SeqCst);
+            queues.push(depth, Waiter { pool, grant });
+            self.waiting.store(queues.len(), SeqCst);
         }
         // A place given back between the failed `take` and here saw nobody waiting.
         self.serve();
@@ -109,20 +144,10 @@ impl Places {
         }
     }
 
-    /// Gives free places to those who wait, in order.
+    /// Gives free places to those who wait, the deepest first, then in order.
     fn serve(self: &Arc<Self>) {
-        loop {
-            let waiter = {
-                let mut queue = self.queue.lock();
-                if queue.is_empty() || !self.claim() {
-                    return;
-                }
-                let waiter = queue.pop_front();
-                self.waiting.store(queue.len(), SeqCst);
-                waiter
-            };
+        while let Some(waiter) = self.next() {
             let place = Place(Some(self.clone()));
-            let Some(waiter) = waiter else { return };
             if let Err(Grant::Place(place)) = waiter.grant.send(Grant::Place(place)) {
                 place.forget();
                 self.free.fetch_add(1, SeqCst);
@@ -130,30 +155,80 @@ impl Places {
         }
     }
 
+    /// Who is next, with a place claimed for it.
+    fn next(&self) -> Option<Waiter> {
+        let mut queues = self.queues.lock();
+        let waiter = (0..LEVELS).rev().find_map(|level| {
+            let waits = !queues.level(level).is_empty();
+            (waits && self.claim(self.floor(level)))
+                .then(|| queues.level_mut(level)?.pop_front())
+                .flatten()
+        });
+        self.waiting.store(queues.len(), SeqCst);
+        waiter
+    }
+
     /// Hands a used instance to whoever waits longest, if that one waits for this function. `ready` is asked only then.
     pub(crate) fn offer(&self, pool: usize, ready: impl FnOnce() -> Option<Ready>) {
-        let waiter = {
-            let mut queue = self.queue.lock();
-            while queue.front().is_some_and(|w| w.grant.is_closed()) {
-                queue.pop_front();
-            }
-            let waiter = if queue.front().is_some_and(|w| w.pool == pool) {
-                queue.pop_front()
-            } else {
-                None
-            };
-            self.waiting.store(queue.len(), SeqCst);
-            waiter
+        let Some((level, waiter)) = self.first_for(pool) else {
+            return;
         };
-        let Some(waiter) = waiter else { return };
         match ready() {
             // Refused by a caller that left just now: the instance is dropped and its place goes on.
             Some(ready) => drop(waiter.grant.send(Grant::Instance(ready))),
             None => {
-                let mut queue = self.queue.lock();
-                queue.push_front(waiter);
-                self.waiting.store(queue.len(), SeqCst);
+                let mut queues = self.queues.lock();
+                if let Some(queue) = queues.level_mut(level) {
+                    queue.push_front(waiter);
+                }
+                self.waiting.store(queues.len(), SeqCst);
             }
+        }
+    }
+
+    /// Takes the first of those who wait out of its queue, if it waits for this function.
+    fn first_for(&self, pool: usize) -> Option<(usize, Waiter)> {
+        let mut queues = self.queues.lock();
+        for queue in &mut queues.0 {
+            while queue.front().is_some_and(|w| w.grant.is_closed()) {
+                queue.pop_front();
+            }
+        }
+        let level = (0..LEVELS).rev().find(|l| !queues.level(*l).is_empty());
+        let found = level.and_then(|level| {
+            let queue = queues.level_mut(level)?;
+            let waiter = queue.pop_front_if(|waiter| waiter.pool == pool)?;
+            Some((level, waiter))
+        });
+        self.waiting.store(queues.len(), SeqCst);
+        found
+    }
+}
+
+impl Queues {
+    fn len(&self) -> usize {
+        self.0.iter().map(VecDeque::len).sum()
+    }
+
+    fn level(&self, level: usize) -> &VecDeque<Waiter> {
+        let [first, ..] = &self.0;
+        self.0.get(level).unwrap_or(first)
+    }
+
+    fn level_mut(&mut self, level: usize) -> Option<&mut VecDeque<Waiter>> {
+        self.0.get_mut(level)
+    }
+
+    fn push(&mut self, depth: u8, waiter: Waiter) {
+        if let Some(queue) = self.level_mut(usize::from(depth).min(LEVELS - 1)) {
+            queue.push_back(waiter);
+        }
+    }
+
+    /// Forgets those who left.
+    fn tidy(&mut self) {
+        for queue in &mut self.0 {
+            queue.retain(|waiter| !waiter.grant.is_closed());
         }
     }
 }

@@ -47,23 +47,33 @@ impl Awake {
         self.nudge.notify_one();
     }
 
-    /// Gives up the instances that have been idle longest.
-    pub(crate) fn evict(&self) -> Vec<Idle> {
-        let mut oldest: Vec<(Instant, Arc<FunctionEntry>)> = self
-            .entries
-            .lock()
-            .iter()
-            .filter_map(Weak::upgrade)
-            .filter_map(|entry| Some((entry.pool.oldest()?, entry)))
-            .collect();
-        if oldest.len() > EVICTED_AT_ONCE {
-            oldest.select_nth_unstable_by_key(EVICTED_AT_ONCE, |(since, _)| *since);
-            oldest.truncate(EVICTED_AT_ONCE);
+    /// Gives up the instances that have been idle longest: at least this many, or none when there are fewer, since a
+    /// call that gets no place in the end must not cost others their warm instances.
+    pub(crate) fn evict(&self, least: usize) -> Vec<Idle> {
+        let mut all = 0;
+        let mut oldest: Vec<(Instant, Arc<FunctionEntry>)> = Vec::new();
+        for entry in self.entries.lock().iter().filter_map(Weak::upgrade) {
+            if let Some(since) = entry.pool.oldest() {
+                all += entry.pool.count().0;
+                oldest.push((since, entry));
+            }
         }
-        oldest
-            .iter()
-            .filter_map(|(_, entry)| entry.pool.evict())
-            .collect()
+        let mut gone = Vec::new();
+        if all < least {
+            return gone;
+        }
+        oldest.sort_unstable_by_key(|(since, _)| *since);
+        // Each function gives up its oldest in turn; most often one round is enough.
+        while gone.len() < least.max(EVICTED_AT_ONCE) {
+            let before = gone.len();
+            let left = least.max(EVICTED_AT_ONCE) - before;
+            let round = oldest.iter().take(left);
+            gone.extend(round.filter_map(|(_, entry)| entry.pool.evict()));
+            if gone.len() == before {
+                break;
+            }
+        }
+        gone
     }
 
     /// Gives up the instances that have been idle for as long as their functions allow. False when none is left.

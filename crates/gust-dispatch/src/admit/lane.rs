@@ -80,12 +80,16 @@ impl Lane {
     fn resize(&self, to: u32) {
         let mut limit = self.limit.lock();
         if to > *limit {
-            for _ in *limit..to {
-                self.release();
-            }
+            let more = to - *limit;
+            let debt = self
+                .debt
+                .fetch_update(Relaxed, Relaxed, |debt| Some(debt.saturating_sub(more)));
+            let paid = more.min(debt.unwrap_or(0));
+            self.places.add_permits((more - paid) as usize);
         } else {
-            let gone = self.places.forget_permits((*limit - to) as usize) as u32;
-            self.debt.fetch_add(*limit - to - gone, Relaxed);
+            let less = *limit - to;
+            let gone = self.places.forget_permits(less as usize) as u32;
+            self.debt.fetch_add(less - gone, Relaxed);
         }
         *limit = to;
     }

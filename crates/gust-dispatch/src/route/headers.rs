@@ -5,6 +5,7 @@
 use std::{fmt::Write as _, net::IpAddr};
 
 use bytes::{BufMut as _, BytesMut};
+use gust_types::call::Trace;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 use super::{Routed, host};
@@ -53,6 +54,13 @@ fn strip(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     headers.remove(header::CONNECTION);
+}
+
+/// Passes the trace on, unless the guest that calls did so itself.
+pub(crate) fn trace(trace: &Trace, headers: &mut HeaderMap) {
+    if trace.trace_id != 0 && !headers.contains_key("traceparent") {
+        headers.insert("traceparent", text(&trace.header(trace.parent)));
+    }
 }
 
 /// Removes a `Host` that only exists inside, which nobody outside may claim to have reached.

@@ -128,3 +128,53 @@ async fn a_loop_ends_with_its_name() {
     assert_eq!(world.records().len(), 17);
     slot.lock().take();
 }
+
+#[tokio::test]
+async fn callers_never_take_the_last_places_from_those_they_call() {
+    let slot: Arc<Mutex<Option<Arc<Line>>>> = Arc::default();
+    let (first, second) = (slot.clone(), slot.clone());
+    let pause = || tokio::time::sleep(Duration::from_millis(2));
+    let runtime = runtime(16)
+        .with("front", move |_| {
+            let line = first.lock().clone().unwrap();
+            async move {
+                pause().await;
+                line.call(Some("middle"), "/", 0).await
+            }
+        })
+        .with("middle", move |_| {
+            let line = second.lock().clone().unwrap();
+            async move {
+                pause().await;
+                line.call(Some("back"), "/", 1).await
+            }
+        })
+        .with("back", move |_| async move {
+            pause().await;
+            Ok(reply("end"))
+        });
+    let world = World::new(runtime);
+    let app = App::new("app")
+        .function("front")
+        .function("middle")
+        .function("back");
+    world.deploy(&app);
+    *slot.lock() = Some(Arc::new(Line::new(&world, &app)));
+    let calls: Vec<_> = (0..100)
+        .map(|_| world.spawn("http://app.test/front"))
+        .collect();
+    for call in calls {
+        let answer = tokio::time::timeout(Duration::from_secs(8), call).await;
+        assert_eq!(answer.unwrap().unwrap().unwrap().unwrap(), "end");
+    }
+    assert_eq!(world.records().len(), 300);
+    assert!(
+        world
+            .runtime
+            .counts
+            .alive
+            .load(std::sync::atomic::Ordering::Relaxed)
+            <= 16
+    );
+    slot.lock().take();
+}
