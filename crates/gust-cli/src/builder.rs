@@ -80,11 +80,21 @@ pub(crate) async fn build(
             && !root.join(path).is_file()
         {
             let message = format!("the build of `{name}` did not make its source: {path}");
-            return Err(Error::new(Kind::Invalid, Blame::Caller, message)
-                .hint("do `source` and the build command name the same file?"));
+            return Err(
+                Error::new(Kind::Invalid, Blame::Caller, message).hint(hint_at_elsewhere(
+                    std::env::var("CARGO_TARGET_DIR").ok().as_deref(),
+                )),
+            );
         }
     }
     Ok(jobs.len())
+}
+
+fn hint_at_elsewhere(cargo_target: Option<&str>) -> String {
+    match cargo_target.filter(|dir| !dir.is_empty()) {
+        Some(dir) => format!("CARGO_TARGET_DIR is set, so cargo builds into {dir}: unset it here"),
+        None => "do `source` and the build command name the same file?".to_owned(),
+    }
 }
 
 /// Commands in the order of the functions' names. The same command in the same folder runs once: functions of one
