@@ -2,8 +2,8 @@
 #![no_main]
 
 use encoding::{Coding, accepted_codings};
-use head::{framing, is_host};
 use gust_types::call::Trace;
+use head::{framing, is_host};
 use libfuzzer_sys::fuzz_target;
 use lists::{accepts_json, etag_listed, tokens};
 use range::{Part, range};
@@ -34,14 +34,24 @@ fn heads(bytes: &[u8]) {
     };
     let end = (1..=bytes.len()).find(|end| framing(&bytes[..*end], b"POST", b"/").is_some());
     let end = end.expect("a whole head ends somewhere");
-    assert_eq!(framing(&bytes[..end], b"POST", b"/"), Some(found), "what follows changes nothing");
-    let mut doubled = bytes[..end].strip_suffix(b"\n").expect("at a line").to_vec();
+    assert_eq!(
+        framing(&bytes[..end], b"POST", b"/"),
+        Some(found),
+        "what follows changes nothing"
+    );
+    let mut doubled = bytes[..end]
+        .strip_suffix(b"\n")
+        .expect("at a line")
+        .to_vec();
     if doubled.last() == Some(&b'\r') {
         doubled.pop();
     }
     doubled.extend(b"Content-Length: 1\r\ntransfer-encoding: chunked\r\n\r\n");
     let doubled = framing(&doubled, b"POST", b"/").expect("still a head");
-    assert_eq!((doubled.lengths, doubled.codings), (found.lengths + 1, found.codings + 1));
+    assert_eq!(
+        (doubled.lengths, doubled.codings),
+        (found.lengths + 1, found.codings + 1)
+    );
 }
 
 /// What is a host to the door is one to the library that routes by it.
@@ -69,7 +79,10 @@ fn lists(bytes: &[u8]) {
     assert!(tokens(bytes).all(|token| !token.is_empty() && !token.contains(&b',')));
     let tag = br#""00112233445566778899aabbccddeeff""#;
     if etag_listed(bytes, tag, false) {
-        assert!(etag_listed(bytes, tag, true), "weak comparison is the wider one");
+        assert!(
+            etag_listed(bytes, tag, true),
+            "weak comparison is the wider one"
+        );
     }
     if accepts_json(bytes) {
         assert!(bytes.to_ascii_lowercase().windows(4).any(|w| w == b"json"));
@@ -86,5 +99,9 @@ fn trace(bytes: &[u8]) {
         return;
     };
     let header = trace.header(trace.parent);
-    assert_eq!(Trace::parse(&header), Some(trace), "what is sent on can be read");
+    assert_eq!(
+        Trace::parse(&header),
+        Some(trace),
+        "what is sent on can be read"
+    );
 }
