@@ -113,6 +113,28 @@ fn the_month_may_be_left_open() {
     assert!(month("gust bill").contains("month: None"));
 }
 
+/// The help's last lines and the table that decides are one.
+#[test]
+fn the_help_names_the_exit_codes_of_the_table() {
+    use gust_types::{Blame, Kind};
+    for (kind, words) in [
+        (Kind::Invalid, "not valid"),
+        (Kind::Denied, "not allowed"),
+        (Kind::NotFound, "not found"),
+        (Kind::Conflict, "conflict"),
+        (Kind::Exhausted, "a limit is reached"),
+        (Kind::Unavailable, "not available"),
+        (Kind::Timeout, "took too long"),
+        (Kind::Failed, "the function failed"),
+        (Kind::Internal, "the platform failed"),
+    ] {
+        let code = gust_api::render::row(kind, Blame::Caller).exit;
+        let told = super::AFTER.replace('\n', " ");
+        assert!(told.contains(&format!(" {code} {words}")), "{code} {words}");
+    }
+    assert!(super::AFTER.contains(&format!("{} interrupted", crate::INTERRUPTED)));
+}
+
 /// Every command's help, which is the reference page and the snapshot in one. `GUST_BLESS=1` renews it.
 #[test]
 fn the_page_is_up_to_date() {

@@ -133,39 +133,4 @@ fn table(explained: &[Explained]) -> Table {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn flags_become_settings() {
-        let args = NodeArgs {
-            data: Some("/srv/gust".into()),
-            control: Some("off".to_owned()),
-            listen: Some("127.0.0.1:0".to_owned()),
-            tls_cert: Some("c.pem".into()),
-            tls_key: Some("k.pem".into()),
-            ..NodeArgs::default()
-        };
-        let (settings, explained) = args.resolve().unwrap();
-        assert_eq!(settings.data, PathBuf::from("/srv/gust"));
-        assert_eq!(settings.control, None);
-        assert_eq!(settings.listen.port(), 0);
-        assert_eq!(settings.tls.unwrap().key, PathBuf::from("k.pem"));
-        let of = |key: &str| explained.iter().find(|e| e.key == key).unwrap().from;
-        assert_eq!(of("data"), From::Flag);
-    }
-
-    #[test]
-    fn a_bad_flag_names_itself() {
-        let args = NodeArgs {
-            listen: Some("nonsense".to_owned()),
-            ..NodeArgs::default()
-        };
-        let error = args.resolve().unwrap_err();
-        assert!(
-            error.chain().contains("listen") || error.chain().contains("address"),
-            "{}",
-            error.chain()
-        );
-    }
-}
+mod tests;
