@@ -9,12 +9,7 @@
     reason = "a program for people at a terminal"
 )]
 
-use std::{
-    fs,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use gust_runtime::{
     Done, Finished, Instance, Loaded, Prepared, Quiet, Runtime as _, Settle,
@@ -179,7 +174,10 @@ impl Bench {
             variables: Default::default(),
         };
         self.runtime.prepare(&revision, &Quiet).await.unwrap();
-        let loaded = self.runtime.load(Arc::new(revision), suite::nothing()).await;
+        let loaded = self
+            .runtime
+            .load(Arc::new(revision), suite::nothing())
+            .await;
         loaded.unwrap()
     }
 }
