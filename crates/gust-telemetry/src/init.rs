@@ -1,6 +1,6 @@
 //! Our own log, and whether traces go anywhere. Called once, by the program.
 
-use std::{sync::Arc, time::Duration};
+use std::{io::IsTerminal as _, sync::Arc, time::Duration};
 
 use gust_types::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -73,7 +73,9 @@ pub fn init(settings: &Settings, otlp: Option<&Otlp>) -> Result<Guard> {
             .hint("use error, warn, info, debug or trace, or directives such as info,gust_dispatch=debug")
             .because(e)
     })?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let lines = match settings.format {
         Format::Text => lines.boxed(),
         Format::Json => lines.json().flatten_event(true).boxed(),

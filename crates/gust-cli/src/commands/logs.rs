@@ -77,6 +77,8 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
                 }
                 _ => {}
             }
+            // What was written meanwhile is wanted whole, however little was asked of the past.
+            query.limit = None;
             query.since_us = printer.last_us.map(|us| us + 1).or(query.since_us);
             tokio::time::sleep(AGAIN).await;
         }

@@ -32,8 +32,34 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
 pub(crate) fn start_log(settings: &mut Settings) -> Result<gust_telemetry::Guard> {
     settings.otlp = gust_telemetry::init::Otlp::from_env(|name| std::env::var(name).ok())?;
     let log = gust_telemetry::init::Settings {
-        level: settings.log.clone(),
+        level: directives(&settings.log),
         ..Default::default()
     };
     gust_telemetry::init(&log, None)
+}
+
+/// A bare level is about our own words: libraries are told about when something is wrong with them.
+fn directives(log: &str) -> String {
+    match log.trim().to_ascii_lowercase().as_str() {
+        level @ ("info" | "debug" | "trace") => format!("warn,gust={level}"),
+        _ => log.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::directives;
+
+    #[test]
+    fn libraries_are_quiet_unless_named() {
+        for (log, told) in [
+            ("info", "warn,gust=info"),
+            ("Trace", "warn,gust=trace"),
+            ("warn", "warn"),
+            ("error", "error"),
+            ("info,gust_dispatch=debug", "info,gust_dispatch=debug"),
+        ] {
+            assert_eq!(directives(log), told);
+        }
+    }
 }
