@@ -75,9 +75,10 @@ impl Places {
 
     /// Places that a call of this depth leaves to deeper ones.
     fn floor(&self, level: usize) -> usize {
-        match LEVELS - 1 - level.min(LEVELS - 1) {
-            0 => 0,
-            _ => self.capacity / RESERVE >> level,
+        if level + 1 < LEVELS {
+            (self.capacity / RESERVE) >> level
+        } else {
+            0
         }
     }
 

@@ -1,5 +1,7 @@
 //! Stories through the real binary, one a file. Each makes what it needs: nodes on free ports, apps on the spot.
 
+#![allow(clippy::expect_used, reason = "a story that cannot go on fails")]
+
 mod bill;
 mod crash;
 mod disk;
