@@ -59,6 +59,7 @@ fn gauges(core: &Core) {
     }
     for (gauge, n) in [
         (Gauge::Functions, functions),
+        (Gauge::InFlight, core.published.open_calls()),
         (Gauge::Queued, queued),
         (Gauge::InstancesLive, engine.places.taken()),
         (Gauge::InstancesIdle, engine.awake.idle()),
