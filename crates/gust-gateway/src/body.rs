@@ -155,6 +155,9 @@ impl HttpBody for ReplyBody {
             Inner::Stream(body) => ready!(Pin::new(body).poll_frame(cx)),
             Inner::File(body) => ready!(body.poll_chunk(cx)).map(|chunk| chunk.map(Frame::data)),
         };
+        if let Some(busy) = &self.busy {
+            busy.moved();
+        }
         let Some(Err(error)) = frame else {
             return Poll::Ready(frame);
         };

@@ -4,6 +4,7 @@
 //! them a few times a second. So a request costs a few relaxed atomics, and ten thousand idle connections cost nothing.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicU32, Ordering::Relaxed},
@@ -40,6 +41,8 @@ pub(crate) struct Pulse {
     idle_since: AtomicU32,
     head_since: AtomicU32,
     stalled_since: AtomicU32,
+    /// When a request last began or a piece of an answer was last taken.
+    moved_at: AtomicU32,
     order: AtomicU8,
     waker: AtomicWaker,
     /// The bytes of the head being read, as they came, for [`crate::parse::framing`].
@@ -57,7 +60,8 @@ pub(crate) struct Warden {
     ticks: Arc<Ticks>,
     born: Instant,
     limits: Limits,
-    connections: Mutex<Vec<Arc<Pulse>>>,
+    /// By address, which is unique among the living.
+    connections: Mutex<HashMap<usize, Arc<Pulse>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -65,6 +69,7 @@ struct Limits {
     head_ms: u32,
     idle_ms: u32,
     stall_ms: u32,
+    still_ms: u32,
 }
 
 // === impl Warden ===
@@ -79,6 +84,8 @@ impl Warden {
                 head_ms: ms(settings.head_time),
                 idle_ms: ms(settings.idle_time),
                 stall_ms: ms(settings.body_time),
+                // A call's answer begins within the call's time, and then moves.
+                still_ms: ms(settings.call_time).saturating_add(ms(settings.body_time)),
             },
             connections: Mutex::default(),
         }
@@ -92,11 +99,14 @@ impl Warden {
             idle_since: AtomicU32::new(self.ticks.now()),
             head_since: AtomicU32::new(0),
             stalled_since: AtomicU32::new(0),
+            moved_at: AtomicU32::new(0),
             order: AtomicU8::new(Order::None as u8),
             waker: AtomicWaker::new(),
             head: Mutex::default(),
         });
-        self.connections.lock().push(pulse.clone());
+        self.connections
+            .lock()
+            .insert(address(&pulse), pulse.clone());
         pulse
     }
 
@@ -106,15 +116,12 @@ impl Warden {
     }
 
     pub(crate) fn forget(&self, pulse: &Arc<Pulse>) {
-        let mut all = self.connections.lock();
-        if let Some(at) = all.iter().position(|one| Arc::ptr_eq(one, pulse)) {
-            all.swap_remove(at);
-        }
+        self.connections.lock().remove(&address(pulse));
     }
 
     /// Gives an order to every connection.
     pub(crate) fn order_all(&self, order: Order) {
-        for pulse in self.connections.lock().iter() {
+        for pulse in self.connections.lock().values() {
             pulse.give(order);
         }
     }
@@ -126,9 +133,10 @@ impl Warden {
                 () = tokio::time::sleep(ROUND) => {}
                 () = stop.stopped() => return,
             }
-            let now = (clock::now() - self.born).as_millis() as u32 + 1;
+            // 0 means that nothing is waited for.
+            let now = ((clock::now() - self.born).as_millis() as u32).max(1);
             self.ticks.0.store(now, Relaxed);
-            for pulse in self.connections.lock().iter() {
+            for pulse in self.connections.lock().values() {
                 let order = pulse.judge(now, self.limits);
                 if order != Order::None {
                     pulse.give(order);
@@ -136,6 +144,10 @@ impl Warden {
             }
         }
     }
+}
+
+fn address(pulse: &Arc<Pulse>) -> usize {
+    Arc::as_ptr(pulse).addr()
 }
 
 impl Ticks {
@@ -151,13 +163,18 @@ impl Pulse {
     fn judge(&self, now: u32, limits: Limits) -> Order {
         let overdue = |since: &AtomicU32, limit: u32| {
             let since = since.load(Relaxed);
-            since != 0 && now.saturating_sub(since) > limit
+            // The clock wraps after seven weeks.
+            since != 0 && now.wrapping_sub(since) > limit
         };
         if overdue(&self.stalled_since, limits.stall_ms) {
             return Order::Cut;
         }
         if self.in_flight.load(Relaxed) > 0 {
-            return Order::None;
+            // An HTTP/2 caller that grants no window takes no bytes and stalls no write.
+            return match overdue(&self.moved_at, limits.still_ms) {
+                true => Order::Cut,
+                false => Order::None,
+            };
         }
         if overdue(&self.head_since, limits.head_ms) {
             return Order::Late;
@@ -188,6 +205,7 @@ impl Pulse {
     pub(crate) fn busy(self: &Arc<Self>) -> Busy {
         self.in_flight.fetch_add(1, Relaxed);
         self.head_since.store(0, Relaxed);
+        self.moved_at.store(self.warden.now(), Relaxed);
         // The head came after all, while the warden was giving up on it.
         let (late, none) = (Order::Late as u8, Order::None as u8);
         let _ = self.order.compare_exchange(late, none, Relaxed, Relaxed);
@@ -243,6 +261,15 @@ impl Pulse {
     }
 }
 
+// === impl Busy ===
+
+impl Busy {
+    /// A piece of the answer was taken.
+    pub(crate) fn moved(&self) {
+        self.0.moved_at.store(self.0.warden.now(), Relaxed);
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.idle_since.store(self.0.warden.now(), Relaxed);
@@ -259,6 +286,7 @@ mod tests {
             head_time: gust_types::Span::millis(100),
             idle_time: gust_types::Span::millis(500),
             body_time: gust_types::Span::millis(300),
+            call_time: gust_types::Span::millis(60_000),
             ..Settings::default()
         }
     }
@@ -281,6 +309,7 @@ mod tests {
         );
         let busy = pulse.busy();
         assert_eq!(at(10_000), Order::None, "a call may take its time");
+        assert_eq!(at(60_302), Order::Cut, "but not all time");
         pulse.stalled(true);
         assert_eq!(
             (at(300), at(302)),
