@@ -85,6 +85,9 @@ fn config(lane: Lane, pool: Option<&Settings>) -> Config {
         .wasm_component_model(true)
         .concurrency_support(lane == Lane::P3)
         .epoch_interruption(true)
+        // Registering unwind tables for native debuggers takes a lock and time that grows with what is mapped; guests'
+        // own backtraces do without.
+        .native_unwind_info(false)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(40))
         .parallel_compilation(true)
         .memory_init_cow(true);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gust_runtime::{Done, Instance, Sharer};
-use gust_types::{BoxFuture, Call, Reply, Result};
+use gust_types::{BoxFuture, Call, Error, Reply, Result};
 
 use crate::{call, live::Live, resident::Resident, ride::Ride, share::Place};
 
@@ -36,6 +36,9 @@ impl Handle {
 
 impl Instance for Idle {
     fn call(self: Box<Self>, call: Call, done: Done) -> BoxFuture<'static, Result<Reply>> {
+        if self.resident.is_stale() {
+            return elsewhere(*self, call, done);
+        }
         call::start(self.live, self.resident, call, done)
     }
 
@@ -43,6 +46,19 @@ impl Instance for Idle {
         let shared = self.live.shared.as_ref()?;
         Some(shared.way(&self.resident))
     }
+}
+
+/// The code under this instance has changed. The instance is not entered again, nor taken apart, which may read it: the
+/// call goes to a new one, of code that was mapped anew.
+fn elsewhere(idle: Idle, call: Call, done: Done) -> BoxFuture<'static, Result<Reply>> {
+    let Idle { live, resident } = idle;
+    std::mem::forget(live);
+    Box::pin(async move {
+        let gone = || Error::unavailable("the function is being unloaded");
+        let home = resident.home().ok_or_else(gone)?;
+        let (live, resident) = home.make().await?;
+        call::start(live, resident, call, done).await
+    })
 }
 
 impl Instance for Placed {

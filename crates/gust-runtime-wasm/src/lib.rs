@@ -40,6 +40,7 @@ mod spin_http;
 mod stream;
 mod stubs;
 mod ticker;
+mod watch;
 mod work;
 
 pub use runtime::WasmRuntime;

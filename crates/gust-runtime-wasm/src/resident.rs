@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, mpsc},
+    sync::{Arc, OnceLock, Weak, atomic::Ordering, mpsc},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -10,6 +10,7 @@ use std::{
 use gust_runtime::{Bindings, Instance, Prepared, ReusePlan};
 use gust_task::clock;
 use gust_types::{BoxFuture, Error, Result, Revision};
+use parking_lot::Mutex;
 use wasmtime::{
     Store,
     component::{Component, ComponentExportIndex, InstancePre},
@@ -31,6 +32,7 @@ use crate::{
     meter::CpuClock,
     shelf::Record,
     ticker::Ticker,
+    watch::Stale,
 };
 
 /// A mapped and linked revision.
@@ -46,6 +48,9 @@ pub(crate) struct Resident {
     /// `Some` until it is dropped.
     entry: Option<EntryPre>,
     disposal: Disposal,
+    /// The file it is mapped from was written to.
+    stale: Stale,
+    home: OnceLock<Weak<Home>>,
 }
 
 /// The typed way in, looked up once.
@@ -66,9 +71,9 @@ pub(crate) struct Disposal(mpsc::SyncSender<EntryPre>);
 impl Resident {
     pub(crate) fn new(
         revision: Arc<Revision>,
-        bindings: Bindings,
+        bindings: Arc<Bindings>,
         record: &Record,
-        entry: EntryPre,
+        (entry, stale): (EntryPre, Stale),
         engine: Arc<LaneEngine>,
         context: (&Settings, Ticker, Compute, Disposal),
     ) -> Self {
@@ -77,14 +82,31 @@ impl Resident {
             plan: plan(&revision, record.contract, settings),
             contract: record.contract,
             size: record.size,
-            bindings: Arc::new(bindings),
+            bindings,
             revision,
             ticker,
             compute,
             engine,
             entry: Some(entry),
             disposal,
+            stale,
+            home: OnceLock::new(),
         }
+    }
+
+    fn belongs_to(&self, home: &Arc<Home>) {
+        // It belongs to one home for all its life.
+        let _ = self.home.set(Arc::downgrade(home));
+    }
+
+    /// Where the next instance comes from when this is stale.
+    pub(crate) fn home(&self) -> Option<Arc<Home>> {
+        self.home.get()?.upgrade()
+    }
+
+    /// Whether its code may not be entered any more.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.stale.load(Ordering::Acquire)
     }
 
     /// Makes a store and an instance in it, within the function's limits: instantiation runs guest code.
@@ -149,30 +171,73 @@ impl Resident {
     }
 }
 
-/// [`Prepared`] for an `Arc`, since instances keep their revision.
-pub(crate) struct Ready(pub(crate) Arc<Resident>);
+/// A revision as dispatch keeps it.
+pub(crate) struct Ready(pub(crate) Arc<Home>);
+
+/// Where a revision's instances are made: its mapping, and the next one should the file be written to.
+pub(crate) struct Home {
+    resident: Mutex<Arc<Resident>>,
+    renew: Box<Renew>,
+}
+
+/// Maps a revision once more, from a file that is checked again.
+pub(crate) type Renew =
+    dyn Fn(Arc<Resident>) -> BoxFuture<'static, Result<Arc<Resident>>> + Send + Sync;
+
+impl Home {
+    pub(crate) fn new(resident: Arc<Resident>, renew: Box<Renew>) -> Arc<Self> {
+        let home = Arc::new(Self {
+            resident: Mutex::new(resident.clone()),
+            renew,
+        });
+        resident.belongs_to(&home);
+        home
+    }
+
+    fn resident(&self) -> Arc<Resident> {
+        self.resident.lock().clone()
+    }
+
+    /// Makes an instance of code that is what was compiled.
+    pub(crate) async fn make(self: &Arc<Self>) -> Result<(Live, Arc<Resident>)> {
+        let mut resident = self.resident();
+        if resident.is_stale() {
+            resident = (self.renew)(resident).await?;
+            resident.belongs_to(self);
+            *self.resident.lock() = resident.clone();
+        }
+        let live = resident.make().await?;
+        Ok((live, resident))
+    }
+}
 
 impl Prepared for Ready {
     fn start(&self) -> BoxFuture<'_, Result<Box<dyn Instance>>> {
         Box::pin(async {
-            let live = self.0.make().await?;
-            Ok(Handle::idle(live, self.0.clone()))
+            let (live, resident) = self.0.make().await?;
+            Ok(Handle::idle(live, resident))
         })
     }
 
     fn reuse(&self) -> ReusePlan {
-        self.0.plan
+        self.0.resident().plan
     }
 
     fn resident_bytes(&self) -> u64 {
         // Measured: what is private to a mapping is a fifth of its file, and some for the linked form.
-        64 * 1024 + self.0.size / 5
+        64 * 1024 + self.0.resident().size / 5
     }
 }
 
 impl Drop for Resident {
     fn drop(&mut self) {
-        if let Some(entry) = self.entry.take() {
+        let Some(entry) = self.entry.take() else {
+            return;
+        };
+        if self.is_stale() {
+            // See the watch: not even unmapping may touch it.
+            std::mem::forget(entry);
+        } else {
             self.disposal.take(entry);
         }
     }

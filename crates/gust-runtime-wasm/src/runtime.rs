@@ -1,11 +1,11 @@
 //! The runtime as the seam sees it: prepare, load.
 
-use std::{collections::HashMap, fs, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use gust_runtime::{Artifacts, Bindings, Loaded, Preparation, Progress, Runtime};
 use gust_task::clock;
-use gust_types::{ByteSize, Digest, Error, Limits, Result, Revision};
+use gust_types::{BoxFuture, ByteSize, Digest, Error, Limits, Result, Revision};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -14,9 +14,10 @@ use crate::{
     coach::Compute,
     compile::Compiler,
     engine::Engines,
-    resident::{self, Disposal, EntryPre, Ready, Resident},
+    resident::{self, Disposal, EntryPre, Home, Ready, Resident},
     shelf::{Record, Shelf},
     stubs,
+    watch::Watch,
 };
 
 /// Runs WebAssembly. Cheap to clone.
@@ -27,6 +28,7 @@ struct Inner {
     settings: Settings,
     engines: Arc<Engines>,
     shelf: Arc<Shelf>,
+    watch: Watch,
     artifacts: Arc<dyn Artifacts>,
     compiler: Compiler,
     /// Compilations under way at once.
@@ -49,6 +51,7 @@ impl WasmRuntime {
     ) -> Result<Self> {
         let engines = Arc::new(Engines::new(&settings)?);
         let shelf = Arc::new(Shelf::open(prepared, &engines)?);
+        let watch = Watch::over(shelf.folder());
         Ok(Self(Arc::new(Inner {
             compiler: Compiler::new(engines.clone(), shelf.clone())?,
             jobs: Semaphore::new(settings.compile_jobs.max(1) as usize),
@@ -58,6 +61,7 @@ impl WasmRuntime {
             settings,
             engines,
             shelf,
+            watch,
             artifacts,
         })))
     }
@@ -131,10 +135,17 @@ impl Inner {
     }
 
     /// Maps and links.
-    fn load(&self, revision: Arc<Revision>, bindings: Bindings, record: &Record) -> Result<Loaded> {
+    fn map(
+        &self,
+        revision: Arc<Revision>,
+        bindings: Arc<Bindings>,
+        record: &Record,
+    ) -> Result<Mapped> {
         let engine = self.engines.lane(record.lane).clone();
+        let code = self.shelf.code(&revision.artifact);
         let begun = clock::now();
-        let component = resident::map(&engine, &self.shelf.code(&revision.artifact))
+        let stale = self.watch.file(&code);
+        let component = resident::map(&engine, &code)
             .map_err(|e| Error::internal(format!("cannot map prepared code: {e:#}")))?;
         let map = begun.elapsed();
         let pre = stubs::link(&engine.linker, &component, &record.missing)?;
@@ -147,13 +158,37 @@ impl Inner {
             self.compute.clone(),
             self.disposal.clone(),
         );
+        let entry = (entry, stale);
         let resident = Resident::new(revision, bindings, record, entry, engine, context);
-        Ok(Loaded {
-            prepared: Arc::new(Ready(Arc::new(resident))),
+        Ok(Mapped {
+            resident: Arc::new(resident),
             map,
             link,
         })
     }
+
+    /// Maps and links what is prepared, and prepares it if need be.
+    async fn load(&self, revision: Arc<Revision>, bindings: Arc<Bindings>) -> Result<Mapped> {
+        let quiet = gust_runtime::Quiet;
+        let (record, _) = self.prepared(&revision.artifact, false, &quiet).await?;
+        match self.map(revision.clone(), bindings.clone(), &record) {
+            Err(error) if error.kind == gust_types::Kind::Internal => {
+                // It passed the shelf's check and is still no good: once more, from the component.
+                tracing::warn!(error = error.chain(), artifact = %revision.artifact, "compiling again");
+                self.shelf.remove(&revision.artifact);
+                let (record, _) = self.prepared(&revision.artifact, false, &quiet).await?;
+                self.map(revision, bindings, &record)
+            }
+            mapped => mapped,
+        }
+    }
+}
+
+/// A resident revision and what making it so took.
+struct Mapped {
+    resident: Arc<Resident>,
+    map: Duration,
+    link: Duration,
 }
 
 #[async_trait]
@@ -174,18 +209,22 @@ impl Runtime for WasmRuntime {
     }
 
     async fn load(&self, revision: Arc<Revision>, bindings: Bindings) -> Result<Loaded> {
-        let quiet = gust_runtime::Quiet;
-        let (record, _) = self.0.prepared(&revision.artifact, false, &quiet).await?;
-        match self.0.load(revision.clone(), bindings.clone(), &record) {
-            Err(error) if error.kind == gust_types::Kind::Internal => {
-                // It passed the shelf's check and is still no good: once more, from the component.
-                tracing::warn!(error = error.chain(), artifact = %revision.artifact, "compiling again");
-                self.0.shelf.remove(&revision.artifact);
-                let (record, _) = self.0.prepared(&revision.artifact, false, &quiet).await?;
-                self.0.load(revision, bindings, &record)
-            }
-            loaded => loaded,
-        }
+        let mapped = self.0.load(revision, Arc::new(bindings)).await?;
+        let home = Arc::downgrade(&self.0);
+        let renew = move |stale: Arc<Resident>| -> BoxFuture<'static, Result<Arc<Resident>>> {
+            let home = home.clone();
+            Box::pin(async move {
+                let gone = || Error::unavailable("the node is stopping");
+                let home = home.upgrade().ok_or_else(gone)?;
+                let (revision, bindings) = (stale.revision.clone(), stale.bindings.clone());
+                Ok(home.load(revision, bindings).await?.resident)
+            })
+        };
+        Ok(Loaded {
+            prepared: Arc::new(Ready(Home::new(mapped.resident, Box::new(renew)))),
+            map: mapped.map,
+            link: mapped.link,
+        })
     }
 
     fn capacity(&self) -> usize {

@@ -425,7 +425,8 @@ impl Drop for Place {
 
 impl Sharer for Way {
     fn share(&self) -> Option<Box<dyn Instance>> {
+        let resident = self.resident.upgrade().filter(|r| !r.is_stale())?;
         let place = self.shared.upgrade()?.share()?;
-        Some(Handle::placed(place, self.resident.upgrade()?))
+        Some(Handle::placed(place, resident))
     }
 }

@@ -5,8 +5,8 @@
 //! The kernel updates the time of change on every write and it cannot be set back, so a file whose identity still
 //! matches holds what was verified; that costs one `stat`. Any other file (restored from a backup, touched, damaged)
 //! is read and its checksum compared before it is mapped, and compiled again when it differs. A file that lost bytes
-//! to the disk itself without a write is found by the checksum at the next prepare. As with any program, a file that is
-//! mapped must not be written to while it runs; this folder's owner replaces files by renaming.
+//! to the disk itself without a write is found by the checksum at the next prepare. What happens to a file while it is
+//! mapped is the watch's business ([`crate::watch`]).
 //!
 //! File names carry the artifact's digest and a hash over everything that compiled code depends on: wasmtime's
 //! version, both engines' configuration, target and CPU features, and the version of the record.
@@ -95,6 +95,10 @@ impl Shelf {
             .sweep()
             .map_err(|e| storage(&shelf.folder, "sweep", e))?;
         Ok(shelf)
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn sweep(&self) -> io::Result<()> {

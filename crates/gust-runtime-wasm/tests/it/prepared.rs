@@ -1,6 +1,6 @@
 //! Prepared files: found again, and never run when they are not what was written.
 
-use std::{fs, io::Write as _, os::unix::fs::FileExt as _};
+use std::{fs, io::Write as _, os::unix::fs::FileExt as _, time::Duration};
 
 use crate::kit::{Bench, small};
 
@@ -110,5 +110,46 @@ async fn without_address_space_for_a_pool_instances_are_mapped_one_by_one() {
     let bench = Bench::new(settings);
     for name in ["hello-p2", "hello-p3"] {
         answers(&bench, &bench.revision(name)).await;
+    }
+}
+
+#[tokio::test]
+async fn code_that_changes_under_a_resident_function_is_replaced() {
+    for name in ["hello-p2", "hello-p3"] {
+        let (bench, revision) = prepared(name).await;
+        let whole = fs::read(bench.only("cwasm")).unwrap();
+        let function = bench.load(revision).await;
+        let mut idle = function.get("/").await.finished.instance;
+        for damage in [Damage::Cut, Damage::Overwrite] {
+            damage.to(&bench.only("cwasm"), whole.len());
+            // The kernel tells of it within microseconds, but on a busy machine the watch has to wait for its turn.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let instance = match idle.take() {
+                Some(instance) => instance,
+                None => function.start().await,
+            };
+            let answered = crate::kit::finish(instance, crate::kit::get("/")).await;
+            assert_eq!(answered.text(), "Hello from Gust\n");
+            assert!(
+                fs::read(bench.only("cwasm")).unwrap() == whole,
+                "whole again"
+            );
+            idle = answered.finished.instance;
+        }
+    }
+}
+
+enum Damage {
+    Cut,
+    Overwrite,
+}
+
+impl Damage {
+    fn to(&self, file: &std::path::Path, len: usize) {
+        let open = fs::OpenOptions::new().write(true).open(file).unwrap();
+        match self {
+            Self::Cut => open.set_len(4096).unwrap(),
+            Self::Overwrite => open.write_all_at(&vec![0xcc; len], 0).unwrap(),
+        }
     }
 }
