@@ -8,7 +8,11 @@ use tracing_subscriber::{
     EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-use crate::{otlp::Exporter, traces::Traces};
+use crate::{
+    otlp::{Exporter, Sender},
+    path::PathMetrics,
+    traces::Traces,
+};
 
 /// How the log reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,11 +35,15 @@ pub struct Settings {
     pub format: Format,
 }
 
-/// Where and how traces are exported. Comes from the environment that OpenTelemetry defines.
+/// Where and how traces and metrics are exported. Comes from the environment that OpenTelemetry defines.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Otlp {
     /// The URL that takes spans, such as `http://127.0.0.1:4318/v1/traces`.
     pub traces_endpoint: String,
+    /// The URL that takes metrics, such as `http://127.0.0.1:4318/v1/metrics`, if any.
+    pub metrics_endpoint: Option<String>,
+    /// How often metrics are sent. Default 60 s.
+    pub metrics_interval: Duration,
     /// Headers sent along, such as an API key.
     pub headers: Vec<(String, String)>,
     /// How long one export may take. Default 10 s.
@@ -54,6 +62,8 @@ pub struct Otlp {
 #[must_use = "export ends when this is dropped"]
 pub struct Guard {
     exporter: Option<Arc<Exporter>>,
+    otlp: Option<Otlp>,
+    metrics: Option<Sender>,
 }
 
 impl Default for Settings {
@@ -94,7 +104,19 @@ impl Guard {
     /// Starts the export of traces alone.
     pub fn open(otlp: Option<&Otlp>) -> Result<Self> {
         let exporter = otlp.map(Exporter::open).transpose()?.map(Arc::new);
-        Ok(Self { exporter })
+        Ok(Self {
+            exporter,
+            otlp: otlp.cloned(),
+            metrics: None,
+        })
+    }
+
+    /// Exports these metrics too, when the settings say where to.
+    pub fn observe(&mut self, path: &PathMetrics) -> Result<()> {
+        if let (Some(exporter), Some(otlp)) = (&self.exporter, &self.otlp) {
+            self.metrics = exporter.observe(otlp, path)?;
+        }
+        Ok(())
     }
 
     /// Where spans go, for [`crate::PathMetrics::new`].
@@ -104,6 +126,14 @@ impl Guard {
 
     /// Sends what is queued, waiting up to `timeout`, and ends export. Blocks: not for async code.
     pub fn shutdown(mut self, timeout: Duration) {
+        self.end(timeout);
+    }
+
+    fn end(&mut self, timeout: Duration) {
+        // Metrics first: they leave through the exporter's thread.
+        if let Some(metrics) = self.metrics.take() {
+            metrics.shutdown(timeout);
+        }
         if let Some(exporter) = self.exporter.take() {
             exporter.shutdown(timeout);
         }
@@ -112,9 +142,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(exporter) = self.exporter.take() {
-            exporter.shutdown(Duration::from_secs(2));
-        }
+        self.end(Duration::from_secs(2));
     }
 }
 
@@ -127,12 +155,21 @@ impl Otlp {
         if read("OTEL_SDK_DISABLED").is_some_and(|v| v.eq_ignore_ascii_case("true")) {
             return Ok(None);
         }
-        let base = read("OTEL_EXPORTER_OTLP_ENDPOINT")
-            .map(|base| format!("{}/v1/traces", base.trim_end_matches('/')));
-        let Some(traces_endpoint) = read("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or(base) else {
+        let base = read("OTEL_EXPORTER_OTLP_ENDPOINT");
+        let endpoint = |signal: &str| {
+            let own = read(&format!(
+                "OTEL_EXPORTER_OTLP_{}_ENDPOINT",
+                signal.to_uppercase()
+            ));
+            let below = base.as_deref().map(|base| base.trim_end_matches('/'));
+            own.or_else(|| below.map(|base| format!("{base}/v1/{signal}")))
+        };
+        let Some(traces_endpoint) = endpoint("traces") else {
             return Ok(None);
         };
+        let metrics_endpoint = endpoint("metrics");
         check_endpoint(&traces_endpoint)?;
+        metrics_endpoint.as_deref().map_or(Ok(()), check_endpoint)?;
         if let Some(protocol) = read("OTEL_EXPORTER_OTLP_PROTOCOL")
             && protocol != "http/protobuf"
         {
@@ -146,6 +183,8 @@ impl Otlp {
         let argument = read("OTEL_TRACES_SAMPLER_ARG");
         Ok(Some(Self {
             traces_endpoint,
+            metrics_endpoint,
+            metrics_interval: millis(read("OTEL_METRIC_EXPORT_INTERVAL"), 60_000),
             headers: pairs(&read("OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default()),
             timeout: millis(read("OTEL_EXPORTER_OTLP_TIMEOUT"), 10_000),
             delay: millis(read("OTEL_BSP_SCHEDULE_DELAY"), 5_000),

@@ -3,6 +3,8 @@
 //! The SDK's batch processor runs its exporter on a plain thread without a reactor, and the client needs one: so the
 //! client runs on a small runtime that belongs to the exporter, and the processor's thread only waits for it.
 
+mod metrics;
+
 use std::{
     fmt,
     time::{Duration, Instant, SystemTime},
@@ -25,9 +27,11 @@ use opentelemetry_sdk::{
 };
 use parking_lot::Mutex;
 
+pub(crate) use metrics::Sender;
+
 use crate::{
     init::Otlp,
-    path::Stage,
+    path::{PathMetrics, Stage},
     traces::{CallSpan, Ended},
 };
 
@@ -82,6 +86,20 @@ impl Exporter {
             threshold: (settings.sample_ratio.clamp(0.0, 1.0) * u64::MAX as f64) as u64,
             runtime: Mutex::new(Some(runtime)),
         })
+    }
+
+    /// Sends the path's metrics as well, when there is somewhere to.
+    pub(crate) fn observe(&self, settings: &Otlp, path: &PathMetrics) -> Result<Option<Sender>> {
+        let handle = self
+            .runtime
+            .lock()
+            .as_ref()
+            .map(|runtime| runtime.handle().clone());
+        let (Some(handle), Some(to)) = (handle, &settings.metrics_endpoint) else {
+            return Ok(None);
+        };
+        let wire = Wire::new(handle, settings.timeout);
+        Sender::open(settings, to, wire, path).map(Some)
     }
 
     pub(crate) fn samples(&self, trace_id: u128) -> bool {

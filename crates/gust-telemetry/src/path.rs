@@ -318,6 +318,17 @@ impl Inner {
     pub(crate) fn refused(&self) -> impl Iterator<Item = (Refusal, u64)> {
         nonzero(&self.refused)
     }
+
+    /// Reasons and how many, over functions and what never found one.
+    pub(crate) fn refused_by_all(&self) -> Vec<(Refusal, u64)> {
+        let mut sums: HashMap<Refusal, u64> = self.refused().collect();
+        for function in self.touched() {
+            for (why, n) in function.counters().into_iter().flat_map(Counters::refused) {
+                *sums.entry(why).or_default() += n;
+            }
+        }
+        sums.into_iter().collect()
+    }
 }
 
 fn nonzero(counts: &[AtomicU64; Refusal::ALL.len()]) -> impl Iterator<Item = (Refusal, u64)> {

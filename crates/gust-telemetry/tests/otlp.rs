@@ -66,6 +66,8 @@ fn collector() -> (String, mpsc::Receiver<Posted>) {
 fn settings(traces_endpoint: String) -> Otlp {
     Otlp {
         traces_endpoint,
+        metrics_endpoint: None,
+        metrics_interval: Duration::from_secs(60),
         headers: vec![("api-key".to_owned(), "sesame".to_owned())],
         timeout: Duration::from_secs(5),
         delay: Duration::from_millis(50),
@@ -186,4 +188,30 @@ fn a_caller_who_does_not_record_is_followed_and_a_dead_collector_stops_nobody() 
             .begin(Trace::default(), Instant::now())
             .is_none()
     );
+}
+
+#[test]
+fn metrics_are_sent_too_when_there_is_somewhere_to() {
+    let (url, posts) = collector();
+    let otlp = Otlp {
+        metrics_endpoint: Some(url.replace("traces", "metrics")),
+        ..settings(url)
+    };
+    let mut guard = gust_telemetry::Guard::open(Some(&otlp)).unwrap();
+    let metrics = PathMetrics::new(guard.traces());
+    guard.observe(&metrics).unwrap();
+    metrics
+        .function(&key())
+        .refused(gust_telemetry::Refusal::Rate);
+    guard.shutdown(Duration::from_secs(5));
+    let posted = posts.recv_timeout(Duration::from_secs(10)).unwrap();
+    assert_eq!(posted.path, "/v1/metrics");
+    assert_eq!(posted.content_type, "application/x-protobuf");
+    for name in [&b"gust.calls.refused"[..], b"rate", b"gust.calls_in_flight"] {
+        assert!(
+            contains(&posted.body, name),
+            "{}",
+            String::from_utf8_lossy(name)
+        );
+    }
 }

@@ -64,6 +64,8 @@ async fn a_recorded_call_is_a_span_of_the_callers_trace_and_the_guests_parent() 
     let (traces_endpoint, posts) = collector();
     let guard = Guard::open(Some(&Otlp {
         traces_endpoint,
+        metrics_endpoint: None,
+        metrics_interval: Duration::from_secs(60),
         headers: Vec::new(),
         timeout: Duration::from_secs(5),
         delay: Duration::from_secs(60),

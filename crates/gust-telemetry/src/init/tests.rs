@@ -32,6 +32,8 @@ fn the_variables_of_opentelemetry_are_understood() {
     .unwrap()
     .unwrap();
     assert_eq!(otlp.traces_endpoint, "http://127.0.0.1:4318/v1/traces");
+    let metrics = otlp.metrics_endpoint.as_deref();
+    assert_eq!(metrics, Some("http://127.0.0.1:4318/v1/metrics"));
     let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
     assert_eq!(otlp.headers, [pair("api-key", "a b"), pair("x", "y")]);
     assert_eq!(otlp.attributes, [pair("zone", "eu")]);
@@ -43,6 +45,7 @@ fn the_variables_of_opentelemetry_are_understood() {
 
     let own = [("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://c/x")];
     assert_eq!(from(&own).unwrap().unwrap().traces_endpoint, "https://c/x");
+    assert_eq!(from(&own).unwrap().unwrap().metrics_endpoint, None);
 }
 
 #[test]
