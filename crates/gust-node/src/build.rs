@@ -34,7 +34,7 @@ impl Rooms {
     /// Opens the data folder and builds every room on it.
     pub(crate) async fn build(settings: Settings) -> Result<(Self, Gateway)> {
         let folder = DataFolder::open(&settings.data)?;
-        let telemetry = gust_telemetry::Guard::open(settings.otlp.as_ref())?;
+        let mut telemetry = gust_telemetry::Guard::open(settings.otlp.as_ref())?;
         let artifacts = ArtifactFolder::open(folder.path("artifacts"))?;
         let logs = GuestLogs::open(folder.path("logs"), Default::default())?;
         let backends = Arc::new(LocalBackends::open(folder.path("data"))?);
@@ -45,6 +45,7 @@ impl Rooms {
             settings.wasm(),
         )?;
         let metrics = PathMetrics::new(telemetry.traces());
+        telemetry.observe(&metrics)?;
         let registry = Arc::new(registry(metrics.clone(), &backends, &logs));
         let dispatcher = Dispatcher::new(
             settings.dispatch(folder.path("files")),
