@@ -56,7 +56,8 @@ async fn rows() -> Vec<Row> {
         ("hello-p3", 1, "p3, fresh instance each call"),
         ("hello-p3", u32::MAX, "p3, reused instance"),
     ] {
-        let prepared = bench.load(name, calls).await.prepared;
+        let revision = bench.prepare(name, calls).await;
+        let prepared = bench.load(&revision).await.prepared;
         rows.push(warm(&*prepared, what).await);
     }
     for name in ["hello-p2", "hello-p3"] {
@@ -85,26 +86,30 @@ async fn warm(prepared: &dyn Prepared, what: &str) -> Row {
 
 /// Everything from the prepared file to the first answer, each round from the start.
 async fn cold(bench: &Bench, name: &str) -> Vec<Row> {
-    let mut phases: [Vec<Duration>; 5] = Default::default();
+    let mut phases: [Vec<Duration>; 6] = Default::default();
     let back = Arc::default();
+    let revision = bench.prepare(name, 1).await;
     for _ in 0..COLD_ROUNDS {
+        let begun = clock::now();
         let Loaded {
             prepared,
             map,
             link,
-        } = bench.load(name, 1).await;
+        } = bench.load(&revision).await;
+        let check = begun.elapsed() - map - link;
         let begun = clock::now();
         let instance = prepared.start().await.unwrap();
         let started = begun.elapsed();
         call(instance, &back).await;
         let called = begun.elapsed() - started;
-        let all = [map, link, started, called, map + link + started + called];
+        let sum = check + map + link + started + called;
+        let all = [check, map, link, started, called, sum];
         for (times, time) in phases.iter_mut().zip(all) {
             times.push(time);
         }
         drop(prepared);
     }
-    let names = ["map", "link", "instantiate", "first call", "sum"];
+    let names = ["check", "map", "link", "instantiate", "first call", "sum"];
     let rows = names.into_iter().zip(phases);
     rows.map(|(phase, times)| row(format!("{name} cold: {phase}"), times))
         .collect()
@@ -155,7 +160,12 @@ impl Bench {
         }
     }
 
-    async fn load(&self, name: &str, calls: u32) -> Loaded {
+    async fn load(&self, revision: &Arc<Revision>) -> Loaded {
+        let loaded = self.runtime.load(revision.clone(), suite::nothing()).await;
+        loaded.unwrap()
+    }
+
+    async fn prepare(&self, name: &str, calls: u32) -> Arc<Revision> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let path = root.join("target/guests").join(format!("{name}.wasm"));
         let bytes = fs::read(path).unwrap_or_else(|e| panic!("{e}\nrun: cargo xtask guests"));
@@ -174,10 +184,6 @@ impl Bench {
             variables: Default::default(),
         };
         self.runtime.prepare(&revision, &Quiet).await.unwrap();
-        let loaded = self
-            .runtime
-            .load(Arc::new(revision), suite::nothing())
-            .await;
-        loaded.unwrap()
+        Arc::new(revision)
     }
 }

@@ -12,6 +12,7 @@
 //! version, both engines' configuration, target and CPU features, and the version of the record.
 
 use std::{
+    collections::HashMap,
     fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     io::{self, Read as _, Write as _},
@@ -21,6 +22,7 @@ use std::{
 
 use gust_runtime::artifact::storage;
 use gust_types::{Digest, Result};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::{Lane, contract::Contract, engine::Engines, stubs::Missing};
@@ -33,7 +35,12 @@ pub(crate) struct Shelf {
     folder: PathBuf,
     /// What the code here was compiled for.
     fit: u64,
+    /// Records that were read or written before: saves reading a file in the cold start.
+    known: Mutex<HashMap<Digest, Record>>,
 }
+
+/// Records kept in memory, at most; each has some hundred bytes.
+const KNOWN: usize = 16 * 1024;
 
 /// What stands beside a prepared file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,6 +97,7 @@ impl Shelf {
         let shelf = Self {
             folder,
             fit: hasher.finish(),
+            known: Mutex::default(),
         };
         shelf
             .sweep()
@@ -127,8 +135,11 @@ impl Shelf {
     /// The record of a prepared file that may be mapped. `None` when it has to be made (again).
     /// `thorough` compares the checksum even when nobody touched the file.
     pub(crate) fn find(&self, artifact: &Digest, thorough: bool) -> Option<Record> {
-        let text = fs::read(self.path(artifact, "json")).ok()?;
-        let mut record: Record = serde_json::from_slice(&text).ok()?;
+        let known = self.known.lock().get(artifact).cloned();
+        let mut record = match known {
+            Some(record) => record,
+            None => self.read_record(artifact)?,
+        };
         let code = self.code(artifact);
         let found = fs::metadata(&code).ok()?;
         if found.len() != record.size {
@@ -153,6 +164,21 @@ impl Shelf {
         Some(record)
     }
 
+    fn read_record(&self, artifact: &Digest) -> Option<Record> {
+        let text = fs::read(self.path(artifact, "json")).ok()?;
+        let record: Record = serde_json::from_slice(&text).ok()?;
+        self.know(artifact, &record);
+        Some(record)
+    }
+
+    fn know(&self, artifact: &Digest, record: &Record) {
+        let mut known = self.known.lock();
+        if known.len() >= KNOWN {
+            known.clear();
+        }
+        known.insert(*artifact, record.clone());
+    }
+
     fn reject(&self, artifact: &Digest, why: &str) -> Option<Record> {
         tracing::warn!(%artifact, why, "a prepared file is not used and will be compiled again");
         None
@@ -160,6 +186,7 @@ impl Shelf {
 
     /// Forgets a prepared file, if there is one.
     pub(crate) fn remove(&self, artifact: &Digest) {
+        self.known.lock().remove(artifact);
         for ending in ["json", "cwasm"] {
             // What is not there need not go.
             let _ = fs::remove_file(self.path(artifact, ending));
@@ -192,7 +219,9 @@ impl Shelf {
         let path = self.path(artifact, "json");
         let text = serde_json::to_vec(record).map_err(io::Error::other);
         let text = text.map_err(|e| storage(&path, "write", e))?;
-        self.write(&path, &text)
+        self.write(&path, &text)?;
+        self.know(artifact, record);
+        Ok(())
     }
 
     /// Atomically: a temporary file, synced, then renamed, then the folder synced.
