@@ -245,7 +245,7 @@ impl Inline {
 
     /// Others are in or about to be, or the guest computes for long: a coach takes over.
     fn board(&mut self) -> Option<Ride> {
-        let long = self.drive.as_ref()?.cpu() >= coach::LONG;
+        let long = self.drive.as_ref()?.is_long();
         let joined = self.shared.as_ref().is_some_and(|s| s.has_company());
         if !long && !joined {
             return None;

@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{Arc, OnceLock},
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use gust_types::{Error, Result};
@@ -18,9 +18,6 @@ use crate::{
     fault::Fault,
     share::Shared,
 };
-
-/// A guest that has computed for this long without waiting for anything moves to the threads for that.
-pub(crate) const LONG: Duration = Duration::from_millis(5);
 
 /// How far these threads stand back, as `nice` counts: a third of the time of a thread that serves.
 const NICE: i32 = 5;
@@ -127,7 +124,7 @@ impl Coach {
 
     /// A guest that computes for long goes where that disturbs nobody. True when it has gone.
     fn moves(&mut self) -> bool {
-        let long = self.drive.as_ref().is_some_and(|drive| drive.cpu() >= LONG);
+        let long = self.drive.as_ref().is_some_and(Drive::is_long);
         let Some(compute) = self.compute.take_if(|_| long) else {
             return false;
         };

@@ -21,12 +21,17 @@ pub(crate) struct Drive {
     pub(crate) bell: Arc<Bell>,
     waker: Waker,
     clock: CpuClock,
+    /// What was on the clock before the first turn.
+    before: Duration,
     cpu_limit: Duration,
     /// Told when others may enter, in an instance that takes several calls.
     shared: Option<Arc<Shared>>,
     /// Makes time pass inside the guest.
     _running: Running,
 }
+
+/// A guest that has computed for this long in a call moves to the threads for that; see [`crate::coach`].
+const LONG: Duration = Duration::from_millis(5);
 
 /// The guest's side of a call, which owns the live.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Exit> + Send>>;
@@ -69,6 +74,7 @@ impl Drive {
             bell,
             waker,
             clock,
+            before: spent,
             cpu_limit,
             shared,
             _running: running,
@@ -119,6 +125,12 @@ impl Drive {
     /// Forgets the CPU time so far: whoever counts it counts it elsewhere from now on.
     pub(crate) fn restart_clock(&mut self) {
         self.clock = CpuClock::default();
+        self.before = Duration::ZERO;
+    }
+
+    /// Whether the guest has computed for long since its first turn.
+    pub(crate) fn is_long(&self) -> bool {
+        self.clock.total() - self.before >= LONG
     }
 
     pub(crate) fn cpu_limit(&self) -> Duration {

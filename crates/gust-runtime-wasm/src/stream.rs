@@ -303,7 +303,7 @@ impl Side {
     fn let_go_if_due(&mut self) {
         let due = self.driver.as_ref().is_some_and(|driver| {
             let joined = driver.shared.as_ref().is_some_and(|s| s.has_company());
-            joined || driver.drive.cpu() >= coach::LONG
+            joined || driver.drive.is_long()
         });
         if due {
             self.let_go();
@@ -319,7 +319,7 @@ impl Side {
         let shared = shared.unwrap_or_else(|| account.solo(&drive, self.deadline));
         account.board(&shared);
         let compute = &account.resident.compute;
-        if drive.cpu() >= coach::LONG {
+        if drive.is_long() {
             coach::take_over_long(drive, shared, compute);
         } else {
             coach::take_over(drive, shared, compute);
