@@ -215,6 +215,8 @@ impl Node {
         let mut command = Command::new(&self.gust);
         command
             .args(args)
+            // The example builds into its own folder, where its manifest looks.
+            .env_remove("CARGO_TARGET_DIR")
             .env("GUST_NODE", format!("http://{}", self.control))
             .env("GUST_DATA", &self.data);
         command
