@@ -1,14 +1,17 @@
 //! `cargo xtask test`: installs what the tests need and runs every ring.
 //!
 //! Rings: `house` (format, lints, layers, docs), `unit` (unit tests and the seams' suites), `scenario` (the real
-//! binary). `--long` adds a minute of each fuzz target and the long crash loops.
+//! binary). `--long` adds what `deny.toml` asks for, the long crash loops and a minute of each fuzz target.
 
 use anyhow::Result;
 
 use crate::{
     docs, guests, layers,
-    tools::{self, cargo},
+    tools::{self, cargo, cargo_with, step},
 };
+
+/// What reads `deny.toml`; the newest that this compiler builds.
+const DENY: &str = "0.20.2";
 
 /// Targets that guests are built for.
 const TARGETS: &[&str] = &["wasm32-wasip2", "wasm32-wasip1", "wasm32-unknown-unknown"];
@@ -62,6 +65,8 @@ pub fn run(args: &[String]) -> Result<()> {
         cargo("scenarios", &["test", "--locked", "-p", "gust-scenarios"])?;
     }
     if long {
+        deny()?;
+        crash_loops()?;
         fuzz()?;
     }
     eprintln!(
@@ -94,34 +99,50 @@ fn house() -> Result<()> {
     )
 }
 
-/// Each fuzz target for a minute. Needs a nightly toolchain; without one it is skipped aloud.
+/// Each fuzz target for a minute, on the toolchain that is there.
 fn fuzz() -> Result<()> {
-    let nightly = std::process::Command::new("cargo")
-        .args(["+nightly", "--version"])
-        .output();
-    if !nightly.is_ok_and(|o| o.status.success()) {
-        eprintln!(
-            "SKIPPED: fuzz targets (no nightly toolchain; add one with: rustup toolchain install nightly)"
-        );
-        return Ok(());
-    }
-    if !tools::has("cargo-fuzz") {
-        cargo("install cargo-fuzz", &["install", "cargo-fuzz", "--locked"])?;
-    }
+    let run = tools::root().join("fuzz/run");
     for target in fuzz_targets()? {
-        cargo(
+        step(
             &format!("fuzz {target}"),
-            &[
-                "+nightly",
-                "fuzz",
-                "run",
-                &target,
-                "--",
-                "-max_total_time=60",
-            ],
+            &run.to_string_lossy(),
+            &[target.as_str(), "60"],
         )?;
     }
     Ok(())
+}
+
+/// Licences, sources and banned crates, as `deny.toml` has them. Advisories need a database from elsewhere and are left to
+/// whoever has it.
+fn deny() -> Result<()> {
+    if !tools::has("cargo-deny") {
+        cargo(
+            "install cargo-deny",
+            &["install", "cargo-deny", "--version", DENY, "--locked"],
+        )?;
+    }
+    cargo("deny", &["deny", "check", "bans", "licenses", "sources"])
+}
+
+/// The long crash loops, in the unit ring's crates and in the scenarios.
+fn crash_loops() -> Result<()> {
+    cargo_with(
+        "long crash loops of the local backend",
+        &[
+            "test",
+            "--locked",
+            "-p",
+            "gust-backend-local",
+            "--test",
+            "crash",
+        ],
+        &[("GUST_LONG", "1")],
+    )?;
+    cargo_with(
+        "long crash loop of the node",
+        &["test", "--locked", "-p", "gust-scenarios", "kill_9"],
+        &[("GUST_CRASH_ROUNDS", "300")],
+    )
 }
 
 fn fuzz_targets() -> Result<Vec<String>> {

@@ -24,10 +24,21 @@ pub fn target() -> PathBuf {
 
 /// Says what runs, runs it in the root, and fails when it does.
 pub fn step<S: AsRef<OsStr>>(title: &str, program: &str, args: &[S]) -> Result<()> {
+    step_with(title, program, args, &[])
+}
+
+/// The same with variables in its environment.
+fn step_with<S: AsRef<OsStr>>(
+    title: &str,
+    program: &str,
+    args: &[S],
+    environment: &[(&str, &str)],
+) -> Result<()> {
     eprintln!("\n== {title}");
     let started = Instant::now();
     let status = Command::new(program)
         .args(args)
+        .envs(environment.iter().copied())
         .current_dir(root())
         .stdin(Stdio::null())
         .status()
@@ -41,11 +52,17 @@ pub fn step<S: AsRef<OsStr>>(title: &str, program: &str, args: &[S]) -> Result<(
 
 /// Cargo, in the root.
 pub fn cargo<S: AsRef<OsStr>>(title: &str, args: &[S]) -> Result<()> {
-    step(
-        title,
-        &std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()),
-        args,
-    )
+    cargo_with(title, args, &[])
+}
+
+/// The same with variables in its environment.
+pub fn cargo_with<S: AsRef<OsStr>>(
+    title: &str,
+    args: &[S],
+    environment: &[(&str, &str)],
+) -> Result<()> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    step_with(title, &cargo, args, environment)
 }
 
 /// Whether a program is on the path.

@@ -36,7 +36,7 @@ async fn nothing_acknowledged_is_lost_to_kill_9() -> Result<()> {
             check(&node, &acknowledged, deployed, deploys).await?;
         }
         let writer = write_until_it_breaks(&node, acknowledged.clone()).await?;
-        let deployer = deploy(&node, deploys + 1)?;
+        let (deployer, app) = deploy(&node, deploys + 1)?;
         // Spread over a deploy's whole length, differently in each round.
         tokio::time::sleep(Duration::from_millis(
             20 + gust_task::ids::random_u64() % 400,
@@ -48,6 +48,7 @@ async fn nothing_acknowledged_is_lost_to_kill_9() -> Result<()> {
         if deployer.wait_with_output()?.status.success() {
             deployed = deploys;
         }
+        drop(app);
     }
     println!(
         "{rounds} rounds, {} acknowledged writes, {deployed} was the last acknowledged deploy",
@@ -85,8 +86,8 @@ async fn write_until_it_breaks(
     }))
 }
 
-/// Version n of an app answers its number.
-fn deploy(node: &Node, n: u64) -> Result<std::process::Child> {
+/// Version n of an app answers its number. The app's folder must outlive the command.
+fn deploy(node: &Node, n: u64) -> Result<(std::process::Child, App)> {
     let app = App::new("versioned")?
         .function(
             "versioned",
@@ -103,9 +104,7 @@ fn deploy(node: &Node, n: u64) -> Result<std::process::Child> {
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()?;
-    // The folder must outlive the command; the round ends it.
-    std::mem::forget(app);
-    Ok(child)
+    Ok((child, app))
 }
 
 async fn check(node: &Node, acknowledged: &AtomicU64, deployed: u64, tried: u64) -> Result<()> {
