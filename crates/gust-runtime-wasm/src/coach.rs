@@ -92,7 +92,11 @@ impl Coach {
         let before = drive.cpu();
         let turn = drive.turn();
         // Of several calls, none may compute for longer than the limit at a stretch, nor in sum.
-        let used = self.shared.charge(drive.cpu() - before);
+        let over = self.shared.charge(
+            drive.cpu() - before,
+            drive.cpu_limit(),
+            matches!(turn, Turn::Parked),
+        );
         match turn {
             Turn::Ended(exit) => {
                 drive.bell.release();
@@ -100,7 +104,7 @@ impl Coach {
             }
             Turn::Panicked => return Err(Fault::panicked()),
             Turn::Spent => return Err(Fault::cpu(drive.cpu_limit())),
-            _ if used >= drive.cpu_limit() => return Err(Fault::cpu(drive.cpu_limit())),
+            _ if over => return Err(Fault::cpu(drive.cpu_limit())),
             Turn::Yielded => cx.waker().wake_by_ref(),
             Turn::Parked => drive.restart_clock(),
         }

@@ -42,8 +42,12 @@ pub(crate) struct Scope {
     pub(crate) revision: Arc<Revision>,
     /// What it may touch; what is not in here is denied.
     pub(crate) bindings: Arc<Bindings>,
-    /// The call it works on now. When several calls share one copy: the one that entered last.
+    /// The call it works on now. When several calls share one copy: the one that entered last, with the latest
+    /// deadline and the most hops of those that have no answer yet. Which of them a host function works for cannot be
+    /// told, so none is cut short, and a loop through functions ends whichever of them closes it.
     pub(crate) call: CallContext,
+    /// Calls of a shared copy that have no answer yet.
+    inside: Vec<CallContext>,
     /// What the calls so far have used.
     pub(crate) meter: Meter,
     /// The limits on memory, tables and instances.
@@ -127,6 +131,7 @@ impl Guest {
             http: WasiHttpCtx::new(),
             scope: Scope {
                 call: CallContext::none(),
+                inside: Vec::new(),
                 meter: Meter::default(),
                 limiter: Limiter::new(&revision.spec.limits),
                 host: HostState::new(&bindings),
@@ -143,9 +148,34 @@ impl Guest {
         self.scope.call = call;
         self.scope.output.enter(call.id);
     }
+
+    /// A call enters a copy that others may be in.
+    pub(crate) fn enter_beside(&mut self, call: CallContext) {
+        self.enter(call);
+        self.scope.inside.push(call);
+        self.scope.merge();
+    }
 }
 
 impl Scope {
+    /// A call of a shared copy has its answer: what it may no longer counts for the others.
+    pub(crate) fn answered(&mut self, call: CallId) {
+        self.inside.retain(|inside| inside.id != call);
+        self.merge();
+    }
+
+    fn merge(&mut self) {
+        let Some(last) = self.inside.last() else {
+            return;
+        };
+        let merged = self.inside.iter().fold(*last, |merged, call| CallContext {
+            deadline: merged.deadline.max(call.deadline),
+            hops: merged.hops.max(call.hops),
+            ..merged
+        });
+        self.call = merged;
+    }
+
     /// Takes the counts since the last time.
     pub(crate) fn take_counts(&mut self) -> Counts {
         Counts {

@@ -111,7 +111,10 @@ async fn serve(
     let authority = Job::authority(&parts);
     let (request, sent) = guest.with(|mut access| {
         let data = access.get();
-        data.enter(context);
+        match several {
+            true => data.enter_beside(context),
+            false => data.enter(context),
+        }
         let headers = wasmtime_wasi_http::FieldMap::new_immutable(&mut data.scope, parts.headers);
         let uri = parts.uri.into_parts();
         let (request, sent) = Request::new(
@@ -130,7 +133,11 @@ async fn serve(
         .call_handle(guest, request)
         .await?;
     if several {
-        let counts = guest.with(|mut access| access.get().scope.take_counts());
+        let counts = guest.with(|mut access| {
+            let scope = &mut access.get().scope;
+            scope.answered(context.id);
+            scope.take_counts()
+        });
         seat.count(counts);
     }
     match response {

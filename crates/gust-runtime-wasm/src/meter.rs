@@ -82,4 +82,23 @@ mod tests {
         let total = meter.total();
         assert!(total > Duration::from_millis(3), "{total:?}");
     }
+
+    #[test]
+    fn a_long_call_is_charged_what_its_thread_used_within_one_per_cent() {
+        let mut meter = CpuClock::default();
+        let begun = clock::thread_cpu();
+        for _ in 0..100 {
+            meter.time(|| burn(Duration::from_millis(5)));
+        }
+        let used = clock::thread_cpu() - begun;
+        let off = meter.total().abs_diff(used);
+        // The first poll is timed by the other clock, which runs on while the thread does not.
+        let first = Duration::from_millis(5);
+        assert!(off <= used / 100 + first, "{:?} of {used:?}", meter.total());
+        assert!(
+            meter.total() >= used - used / 100,
+            "{:?} of {used:?}",
+            meter.total()
+        );
+    }
 }

@@ -61,8 +61,12 @@ struct State {
     served: u32,
     /// Calls that are in but not yet with the guest.
     jobs: VecDeque<Job>,
-    /// The seats of those who are in.
-    seats: Vec<Weak<Seat>>,
+    /// Those who are in.
+    riders: Vec<Rider>,
+    /// CPU time of the guest since a coach drives.
+    burnt: Duration,
+    /// Calls that came in since.
+    entered: u32,
     /// A coach drives; nobody's place is the driver's.
     coached: bool,
     /// Nobody may enter: about to be idle, or lost.
@@ -78,6 +82,16 @@ struct State {
     deadline: Option<Instant>,
     /// Who has the drive at the moment, when it can be taken from them.
     holder: Option<Weak<dyn Holder>>,
+}
+
+/// A call that is in, and where the instance's counts stood when it came.
+struct Rider {
+    seat: Weak<Seat>,
+    /// What it had used itself, while it drove.
+    before: Duration,
+    burnt: Duration,
+    /// Calls that had come and gone.
+    gone: u32,
 }
 
 /// Somebody who drives the instance only while nobody else is in it.
@@ -290,13 +304,40 @@ impl Shared {
 
     // --- the coach ---
 
-    /// Shares time that the guest ran among those who are in. The most that one of them has used by now.
-    pub(crate) fn charge(&self, time: Duration) -> Duration {
+    /// Shares time that the guest ran among those who are in. True when one of them must have used more than `limit`.
+    ///
+    /// Which of several calls a guest worked for cannot be seen from outside. Those that came in or were answered since
+    /// it last waited pay for it; when there was none, all do. That is good enough for the bill, which adds up, but not for
+    /// cutting anybody off: a call that waits beside busy ones must not die of their work. So the limit is held where it
+    /// is certain: when the instance has used more, during one call's stay, than all calls of that time together may.
+    pub(crate) fn charge(&self, time: Duration, limit: Duration, waits: bool) -> bool {
         let mut state = self.state.lock();
-        state.seats.retain(|seat| seat.strong_count() > 0);
-        let share = time / (state.seats.len().max(1) as u32);
-        let used = state.seats.iter().filter_map(Weak::upgrade);
-        used.map(|seat| seat.charge(share)).max().unwrap_or(time)
+        state.burnt += time;
+        let (burnt, entered) = (state.burnt, state.entered);
+        let mut over = false;
+        let mut present = Vec::with_capacity(state.riders.len());
+        state.riders.retain(|rider| {
+            let Some(seat) = rider.seat.upgrade() else {
+                return false;
+            };
+            let used = burnt - rider.burnt + rider.before;
+            over |= used >= limit.saturating_mul(entered - rider.gone);
+            present.push(seat);
+            true
+        });
+        drop(state);
+        let moved = present.iter().filter(|seat| seat.has_moved()).count();
+        let payers = if moved == 0 { present.len() } else { moved };
+        let share = time / u32::try_from(payers.max(1)).unwrap_or(u32::MAX);
+        for seat in present {
+            if moved == 0 || seat.has_moved() {
+                seat.charge(share);
+            }
+            if waits {
+                seat.rests();
+            }
+        }
+        over
     }
 
     /// When the last of them must be over.
@@ -342,12 +383,12 @@ impl Shared {
 
     /// `counts` are what nobody was charged for yet: the call that ended last pays, or one of those who are in.
     fn fail(&self, fault: &Fault, counts: Counts) {
-        let (seats, jobs, last) = {
+        let (riders, jobs, last) = {
             let mut state = self.state.lock();
             state.closed = true;
             state.lost = Some(fault.clone());
             (
-                std::mem::take(&mut state.seats),
+                std::mem::take(&mut state.riders),
                 std::mem::take(&mut state.jobs),
                 state.last.take(),
             )
@@ -357,7 +398,7 @@ impl Shared {
             last.blame(fault);
             last.settle_without(counts.take().unwrap_or_default());
         }
-        for seat in seats.iter().filter_map(Weak::upgrade) {
+        for seat in riders.iter().filter_map(|rider| rider.seat.upgrade()) {
             seat.count(counts.take().unwrap_or_default());
             seat.put(Err(fault.clone()));
         }
@@ -393,8 +434,15 @@ impl State {
     }
 
     fn admit(&mut self, seat: &Arc<Seat>) {
-        self.seats.retain(|seat| seat.strong_count() > 0);
-        self.seats.push(Arc::downgrade(seat));
+        self.riders.retain(|rider| rider.seat.strong_count() > 0);
+        self.riders.push(Rider {
+            seat: Arc::downgrade(seat),
+            before: seat.used().0,
+            burnt: self.burnt,
+            gone: self.entered.saturating_sub(self.riders.len() as u32),
+        });
+        self.entered += 1;
+        seat.moves();
     }
 }
 

@@ -282,3 +282,28 @@ async fn streams_share_an_instance() {
     assert_eq!(finished.outcome, Outcome::Ok);
     assert!(finished.instance.is_some(), "it was the last");
 }
+
+#[tokio::test]
+async fn a_call_that_waits_does_not_die_of_what_others_compute() {
+    let mut revision = shared().revision("faults-p3");
+    revision.spec.limits.cpu_time = gust_types::Span::millis(200);
+    let function = shared().load(revision).await;
+    let instance = function.start().await;
+    let way = instance.sharer().unwrap();
+    let waiting = spawn(finish(instance, get("/sleep/3000")));
+    let mut busy = Duration::ZERO;
+    // Together they compute for more than the limit; each stays well below it.
+    for _ in 0..8 {
+        let answered = finish(parked(&way).await, get("/spin-ms/40")).await;
+        assert_eq!(answered.finished.outcome, Outcome::Ok);
+        busy += answered.finished.used.cpu;
+    }
+    let waited = waiting.await.unwrap();
+    assert_eq!(waited.finished.outcome, Outcome::Ok);
+    assert_eq!(waited.text(), "slept\n");
+    let idle = waited.finished.used.cpu;
+    assert!(
+        idle < busy / 4,
+        "who waits pays little: {idle:?} of {busy:?}"
+    );
+}
