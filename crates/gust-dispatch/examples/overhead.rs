@@ -57,7 +57,7 @@ impl Runtime for Nothing {
 }
 
 impl Prepared for NothingLoaded {
-    fn start(&self) -> BoxFuture<'_, Result<Box<dyn Instance>>> {
+    fn start(&self, _: std::time::Instant) -> BoxFuture<'_, Result<Box<dyn Instance>>> {
         Box::pin(async { Ok(Box::new(Guest) as Box<dyn Instance>) })
     }
     fn reuse(&self) -> ReusePlan {
@@ -166,7 +166,7 @@ fn call_of(function: &Arc<FunctionKey>, request: Request<gust_types::Body>) -> C
         function: function.clone(),
         origin: Origin {
             trigger: Trigger::Http,
-            peer: Some([127, 0, 0, 1].into()),
+            peer: Some(([127, 0, 0, 1], 4711).into()),
             hops: 0,
         },
         deadline: clock::now() + Duration::from_secs(30),

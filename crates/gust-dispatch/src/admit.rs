@@ -91,7 +91,7 @@ impl Asks {
         let outside = call.origin.trigger == Trigger::Http;
         let declared = declared_length(call.request.headers()).unwrap_or(0);
         Self {
-            peer: call.origin.peer.filter(|_| outside),
+            peer: call.origin.peer.filter(|_| outside).map(|peer| peer.ip()),
             length: call.request.body().size_hint().lower().max(declared),
         }
     }

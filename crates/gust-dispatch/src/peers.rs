@@ -114,7 +114,8 @@ fn inner(entry: &FunctionEntry, hops: u8, context: PeerContext, request: Request
             hops,
         },
         deadline: context.deadline,
-        trace: context.trace,
+        // A guest that keeps spans of its own has said which of them this call belongs to.
+        trace: headers::traced(request.headers()).unwrap_or(context.trace),
         request,
     }
 }

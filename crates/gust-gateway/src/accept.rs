@@ -13,6 +13,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE},
     request,
+    uri::{Authority, Scheme},
 };
 
 use crate::{Settings, parse, pulse::Pulse, refuse::Refuse};
@@ -155,6 +156,27 @@ fn host(head: &mut request::Parts, http2: bool) -> Result<(), Refuse> {
         }
     }
     Ok(())
+}
+
+/// Makes the target say by which scheme the request came, whatever it claims: a guest decides by it what it may answer.
+pub(crate) fn scheme(head: &mut request::Parts, secure: bool) {
+    let came_by = if secure { Scheme::HTTPS } else { Scheme::HTTP };
+    match head.uri.scheme() {
+        Some(said) if *said == came_by => return,
+        // Without a scheme it is taken for http.
+        None if !secure => return,
+        _ => {}
+    }
+    let mut parts = head.uri.clone().into_parts();
+    let named = head.headers.get(HOST);
+    parts.authority = parts
+        .authority
+        .or_else(|| Authority::try_from(named?.as_bytes()).ok());
+    parts.scheme = Some(came_by);
+    // A caller of HTTP/1.0 may have named no host: such a target has no scheme.
+    if let Ok(uri) = Uri::from_parts(parts) {
+        head.uri = uri;
+    }
 }
 
 fn authority(uri: &Uri) -> Result<Option<HeaderValue>, Refuse> {

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     future::poll_fn,
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     pin::{Pin, pin},
     sync::{Arc, atomic::AtomicUsize},
     task::{Context, Poll},
@@ -56,7 +56,7 @@ pub(crate) struct Door {
 /// One caller, as its requests need to know it.
 pub(crate) struct Client {
     pub(crate) door: Arc<Door>,
-    pub(crate) peer: IpAddr,
+    pub(crate) peer: SocketAddr,
     pub(crate) pulse: Arc<Pulse>,
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn spawn(door: Arc<Door>, stream: TcpStream, peer: SocketAddr) {
     let pulse = door.warden.admit();
     door.metrics.add(Gauge::Connections, 1);
     let client = Arc::new(Client {
-        peer: peer.ip().to_canonical(),
+        peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
         pulse,
         door,
     });

@@ -7,7 +7,7 @@ use gust_telemetry::Refusal;
 use gust_types::{Blame, Error, Kind, call::CallId};
 use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::{body::ReplyBody, parse};
+use crate::{body::ReplyBody, parse, respond};
 
 /// Why a request gets no answer of a function.
 #[derive(Debug)]
@@ -88,10 +88,7 @@ impl Refuse {
         *answer.status_mut() = status;
         let headers = answer.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        headers.insert(
-            "x-request-id",
-            HeaderValue::try_from(id.to_string()).unwrap_or(NONE),
-        );
+        headers.insert(&respond::REQUEST_ID, respond::request_id(id));
         if matches!(status.as_u16(), 429 | 503 | 507) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(retry));
         }
@@ -104,8 +101,6 @@ impl Refuse {
         answer
     }
 }
-
-const NONE: HeaderValue = HeaderValue::from_static("");
 
 impl From<Error> for Refuse {
     fn from(error: Error) -> Self {

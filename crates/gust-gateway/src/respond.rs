@@ -1,15 +1,28 @@
 //! Answers on their way out: a function's, cleaned of what is for one connection; fixed ones, as they are.
 
 use gust_dispatch::FixedResponse;
-use gust_types::{Blame, Error, Kind, Reply};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONTENT_LENGTH};
+use gust_types::{Blame, Error, Kind, Reply, call::CallId};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_LENGTH};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
 use crate::{accept, body::ReplyBody, refuse::Refuse};
 
-/// A function's answer. Nothing is added; what would break the connection is refused.
-pub(crate) fn of_function(reply: Reply) -> Result<Response<ReplyBody>, Refuse> {
+pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id as a header's value.
+pub(crate) fn request_id(id: CallId) -> HeaderValue {
+    let mut text = [0; 32];
+    let written = hex::encode_to_slice(id.0.to_be_bytes(), &mut text);
+    written
+        .ok()
+        .and_then(|()| HeaderValue::from_bytes(&text).ok())
+        .unwrap_or(HeaderValue::from_static(""))
+}
+
+/// A function's answer. All that is added is the id its log and its record know the call by; what would break the
+/// connection is refused.
+pub(crate) fn of_function(reply: Reply, id: CallId) -> Result<Response<ReplyBody>, Refuse> {
     let (mut head, body) = reply.into_parts();
     if head.status.is_informational() {
         return Err(invalid(
@@ -22,6 +35,9 @@ pub(crate) fn of_function(reply: Reply) -> Result<Response<ReplyBody>, Refuse> {
             "the function's answer is not as long as its content-length says",
         ));
     }
+    head.headers
+        .entry(&REQUEST_ID)
+        .or_insert_with(|| request_id(id));
     Ok(Response::from_parts(head, ReplyBody::stream(body)))
 }
 

@@ -68,6 +68,7 @@ async fn walk(
 ) -> Result<Response<ReplyBody>, Refuse> {
     let (door, metrics) = (&client.door, &client.door.metrics);
     accept::check(&mut head, &client.pulse, &door.settings)?;
+    accept::scheme(&mut head, door.tls.is_some());
     let (trace, span) = accept::trace(&mut head, metrics.traces(), arrival.started);
     arrival.ending = span.map(|span| Ending::new(metrics.traces(), span, &head));
     let accepted = clock::now();
@@ -104,7 +105,7 @@ async fn walk(
         request: Request::from_parts(head, body),
     };
     let reply = door.dispatcher.dispatch(call, &routed).await?;
-    respond::of_function(reply)
+    respond::of_function(reply, arrival.id)
 }
 
 /// Sends a recorded call's span when the last byte of its answer is gone, or the caller is.

@@ -1,6 +1,6 @@
 //! The one thing that flows.
 
-use std::{fmt, net::IpAddr, str::FromStr, sync::Arc, time::Instant};
+use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
@@ -106,7 +106,7 @@ pub struct Origin {
     /// What started it.
     pub trigger: Trigger,
     /// The caller's address, when there is one.
-    pub peer: Option<IpAddr>,
+    pub peer: Option<SocketAddr>,
     /// How many in-process calls led here; loops end at [`Origin::MAX_HOPS`].
     pub hops: u8,
 }

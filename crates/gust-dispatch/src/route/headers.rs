@@ -2,7 +2,7 @@
 //!
 //! What a caller sends under these names is removed.
 
-use std::{fmt::Write as _, net::IpAddr};
+use std::{fmt::Write as _, net::SocketAddr};
 
 use bytes::{BufMut as _, BytesMut};
 use gust_types::call::Trace;
@@ -19,7 +19,7 @@ static COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-component-rou
 static CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
 
 /// Sets them on a request that was routed so. `peer` is the caller's address.
-pub(crate) fn set(routed: &Routed, uri: &Uri, headers: &mut HeaderMap, peer: Option<IpAddr>) {
+pub(crate) fn set(routed: &Routed, uri: &Uri, headers: &mut HeaderMap, peer: Option<SocketAddr>) {
     strip(headers);
     let path = uri.path();
     let full = full_url(uri, headers);
@@ -63,6 +63,11 @@ pub(crate) fn trace(trace: &Trace, headers: &mut HeaderMap) {
     }
 }
 
+/// The trace that a request names.
+pub(crate) fn traced(headers: &HeaderMap) -> Option<Trace> {
+    Trace::parse(headers.get("traceparent")?.to_str().ok()?)
+}
+
 /// Removes a `Host` that only exists inside, which nobody outside may claim to have reached.
 pub(crate) fn strip_host(headers: &mut HeaderMap) {
     let inside = |value: &HeaderValue| value.to_str().is_ok_and(host::is_internal);
@@ -94,9 +99,8 @@ fn full_url(uri: &Uri, headers: &HeaderMap) -> HeaderValue {
     HeaderValue::from_maybe_shared(url.freeze()).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-/// Written as `address:0`: the caller's port is not kept, and guests parse a socket address.
-fn client(peer: IpAddr) -> HeaderValue {
+fn client(peer: SocketAddr) -> HeaderValue {
     let mut text = BytesMut::with_capacity(48);
-    let _ = write!(text, "{}", std::net::SocketAddr::from((peer, 0)));
+    let _ = write!(text, "{peer}");
     HeaderValue::from_maybe_shared(text.freeze()).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

@@ -197,7 +197,7 @@ async fn the_guest_is_told_how_it_was_reached() {
     let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
     let expected: BTreeMap<_, _> = [
         ("base-path", "/"),
-        ("client-addr", "127.0.0.1:0"),
+        ("client-addr", "127.0.0.1:4711"),
         ("component-route", "/users/:Id"),
         ("full-url", "http://app.test:8080/users/42/a%20b?q=1"),
         ("matched-route", "/users/:Id/..."),

@@ -130,7 +130,7 @@ impl World {
             function: key,
             origin: Origin {
                 trigger: Trigger::Http,
-                peer: Some([127, 0, 0, 1].into()),
+                peer: Some(([127, 0, 0, 1], 4711).into()),
                 hops: 0,
             },
             deadline: clock::now() + Duration::from_secs(60),

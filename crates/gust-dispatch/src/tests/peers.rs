@@ -178,3 +178,39 @@ async fn callers_never_take_the_last_places_from_those_they_call() {
     );
     slot.lock().take();
 }
+
+#[tokio::test]
+async fn a_guest_that_keeps_spans_of_its_own_names_the_parent() {
+    let traced = |request: Request<Body>| async move {
+        let header = request.headers().get("traceparent");
+        Ok(reply(header.map_or(Vec::new(), |h| h.as_bytes().to_vec())))
+    };
+    let world = World::new(runtime(10).with("f", traced));
+    let app = App::new("app").function("f");
+    world.deploy(&app);
+    let line = Line::new(&world, &app);
+    let own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let name = FunctionName::new("f").unwrap();
+    let outer = Trace {
+        trace_id: 7,
+        parent: 8,
+        sampled: false,
+    };
+    for (sent, expected) in [(Some(own), own.to_owned()), (None, outer.header(8))] {
+        let mut request = get("http://f.spin.internal/");
+        if let Some(sent) = sent {
+            let value = http::HeaderValue::from_static(sent);
+            request.headers_mut().insert("traceparent", value);
+        }
+        let context = PeerContext {
+            hops: 0,
+            deadline: clock::now() + Duration::from_secs(5),
+            trace: outer,
+        };
+        let answer = line
+            .peers
+            .call(&line.from, Some(&name), request, context)
+            .await;
+        assert_eq!(text(answer).await, expected);
+    }
+}

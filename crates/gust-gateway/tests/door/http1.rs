@@ -35,7 +35,7 @@ async fn a_small_answer_is_framed_by_its_length_and_nothing_is_added() {
             .map(|l| l.0)
             .collect();
         names.sort_unstable();
-        assert_eq!(names, ["content-length", "date", "x-own"]);
+        assert_eq!(names, ["content-length", "date", "x-own", "x-request-id"]);
     }
 }
 
@@ -57,6 +57,23 @@ async fn pipelined_requests_are_answered_in_order() {
         let line = answer.text().lines().next().unwrap().to_owned();
         assert!(line.contains(&format!(" /{n} ")), "{line}");
     }
+}
+
+#[tokio::test]
+async fn nobody_claims_to_have_come_over_tls() {
+    let world = echoing().await;
+    let mut caller = world.connect().await;
+    caller
+        .send(format!(
+            "GET https://app.gust.localhost/x HTTP/1.1\r\n{HOST}\r\n"
+        ))
+        .await;
+    let text = caller.answer().await.text().to_owned();
+    assert!(
+        text.contains("GET http://app.gust.localhost/x ")
+            && text.contains("spin-full-url: http://app."),
+        "{text}"
+    );
 }
 
 #[tokio::test]

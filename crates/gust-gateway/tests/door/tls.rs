@@ -89,6 +89,8 @@ async fn alpn_chooses_the_version() {
         let mut got = String::new();
         stream.read_to_string(&mut got).await.unwrap();
         assert!(got.starts_with("HTTP/1.1 200 "), "{got}");
+        assert!(got.contains("GET https://app.gust.localhost/ "), "{got}");
+        assert!(got.contains("spin-full-url: https://app."), "{got}");
     }
 }
 
