@@ -69,9 +69,7 @@ pub(crate) async fn acquire(
         Grant::Instance(ready) => return Ok(Acquired::reused(ready, took)),
     };
     let begun = clock::now();
-    let instance = tokio::time::timeout_at(deadline.into(), mapped.prepared.start())
-        .await
-        .map_err(|_| Error::timeout("the function's instance took too long to start"))??;
+    let instance = mapped.prepared.start(deadline).await?;
     took.instantiate = clock::now().saturating_duration_since(begun);
     let ready = entry.pool.adopt(instance, mapped.plan, place);
     Ok(Acquired { ready, start, took })

@@ -102,8 +102,8 @@ impl Drop for Waiting<'_> {
 }
 
 /// For a caller whose deadline is nearer than the function's limit of wall time.
-pub(crate) fn deadline(call: &Call, arrived: Instant, wall: std::time::Duration) -> Instant {
-    call.deadline.min(arrived + wall)
+pub(crate) fn deadline(call: &Call, admitted: Instant, wall: std::time::Duration) -> Instant {
+    call.deadline.min(admitted + wall)
 }
 
 /// A body over its limit, in one direction or the other.

@@ -20,11 +20,8 @@ use crate::{
 pub(crate) async fn walk(mut call_in: Call, routed: &Arc<FunctionEntry>) -> Result<Reply> {
     let path = &routed.engine.parts.metrics;
     let (arrived, trace, depth) = (clock::now(), call_in.trace, call_in.origin.hops);
-    let limits = routed.limits();
-    let deadline = deadline(&call_in, arrived, limits.wall_time.0);
-    call_in.deadline = deadline;
     // Waiting has one end for both queues, the function's and the node's.
-    let until = deadline.min(arrived + limits.queue_time.0);
+    let until = call_in.deadline.min(arrived + routed.limits().queue_time.0);
 
     // admit before acquire: a call that its function has no room for must not take one of the node's places.
     let admitted = admit(routed, Asks::of(&call_in), arrived, until).await?;
@@ -32,8 +29,11 @@ pub(crate) async fn walk(mut call_in: Call, routed: &Arc<FunctionEntry>) -> Resu
     path.stage(Stage::Admit, &trace, arrived, entered);
 
     // From here on there is a record, written when the last who takes part lets go of the scope.
-    let scope = Scope::open(admitted.entry, &call_in, arrived);
     let queued = entered.saturating_duration_since(arrived);
+    let scope = Scope::open(admitted.entry, &call_in, arrived, queued);
+    // What a function may take counts from here: how long its callers queue is not its doing.
+    let deadline = deadline(&call_in, entered, scope.entry.limits().wall_time.0);
+    call_in.deadline = deadline;
 
     // acquire after admit, and as late as possible: an instance is the dearest thing a call can hold.
     let acquired = match acquire(&scope.entry, depth, entered, until, deadline).await {
@@ -49,7 +49,7 @@ pub(crate) async fn walk(mut call_in: Call, routed: &Arc<FunctionEntry>) -> Resu
     };
     let held = clock::now();
     path.stage(Stage::Acquire, &trace, entered, held);
-    scope.acquired(&acquired, queued);
+    scope.acquired(&acquired, queued, held);
 
     // call: the permit and the instance go with it, and come back through settle when the guest is done.
     let head = call_in.request.method() == Method::HEAD;

@@ -125,14 +125,7 @@ impl From<Refusal> for gust_telemetry::Refusal {
 impl Refused {
     /// The refusal behind an error, if that is what it is.
     pub fn of(error: &Error) -> Option<Refused> {
-        let mut cause = std::error::Error::source(error);
-        while let Some(next) = cause {
-            if let Some(refused) = next.downcast_ref::<Refused>() {
-                return Some(*refused);
-            }
-            cause = next.source();
-        }
-        None
+        error.caused_by().copied()
     }
 
     /// The HTTP status.

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gust_runtime::{Finished, Settle, Used};
+use gust_runtime::{Ended, Finished, Settle, Used};
 use gust_task::clock;
 use gust_telemetry::Stage;
 use gust_types::{
@@ -50,6 +50,10 @@ struct Found {
     used: Used,
     ends: Ends,
     status: u16,
+    /// It was given an instance.
+    held: Option<Instant>,
+    /// The guest was done with it.
+    released: Option<Instant>,
     headed: Option<Instant>,
 }
 
@@ -77,14 +81,19 @@ pub(crate) struct Ear {
 // === impl Scope ===
 
 impl Scope {
-    /// From here on there will be a record.
-    pub(crate) fn open(entry: Arc<FunctionEntry>, call: &Call, arrived: Instant) -> Arc<Self> {
+    /// From here on there will be a record. `queued` is how long ago the call arrived.
+    pub(crate) fn open(
+        entry: Arc<FunctionEntry>,
+        call: &Call,
+        arrived: Instant,
+        queued: Duration,
+    ) -> Arc<Self> {
         Arc::new(Self {
             entry,
             id: call.id,
             trigger: call.origin.trigger,
             trace: call.trace,
-            start_us: clock::unix_micros(),
+            start_us: clock::unix_micros().saturating_sub(queued.as_micros() as u64),
             arrived,
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
@@ -98,8 +107,9 @@ impl Scope {
     }
 
     /// It has an instance.
-    pub(crate) fn acquired(&self, acquired: &Acquired, queued: Duration) {
+    pub(crate) fn acquired(&self, acquired: &Acquired, queued: Duration, at: Instant) {
         let mut found = self.found.lock();
+        found.held = Some(at);
         found.start = Some(acquired.start);
         found.phases = Phases {
             queue_us: micros(queued + acquired.took.wait),
@@ -115,8 +125,14 @@ impl Scope {
         let mut found = self.found.lock();
         found.status = gust_api::render::row(error.kind, error.blame).status;
         found.headed = Some(at);
-        if found.start.is_none() {
-            // No guest will say how it ended.
+        if found.start.is_some() {
+            return;
+        }
+        // No guest will say how it ended, unless it did so while it was made.
+        if let Some(ended) = error.caused_by::<Ended>() {
+            found.ends.guest = Some(ended.outcome);
+            found.used = ended.used;
+        } else {
             found.ends.guest = Some(outcome_of(error));
         }
     }
@@ -144,6 +160,18 @@ impl Scope {
     /// A body was larger than it may be.
     pub(crate) fn body_limit(&self) {
         self.found.lock().ends.body_limit = true;
+    }
+}
+
+impl Found {
+    /// How long the guest had its instance: neither the queue nor a slow reader holds memory.
+    fn held_us(&self) -> u64 {
+        match (self.held, self.released) {
+            (Some(held), Some(released)) => {
+                released.saturating_duration_since(held).as_micros() as u64
+            }
+            _ => 0,
+        }
     }
 }
 
@@ -179,7 +207,7 @@ impl Drop for Scope {
             wall_us,
             cpu_us: found.used.cpu.as_micros() as u64,
             memory_peak: found.used.memory_peak,
-            memory_mb_ms: mb_ms(found.used.memory_peak, wall_us),
+            memory_mb_ms: mb_ms(found.used.memory_peak, found.held_us()),
             bytes_in: self.bytes_in.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),
             host: found.used.host,
@@ -209,6 +237,7 @@ impl Settle for Ear {
             let mut found = scope.found.lock();
             found.ends.guest = Some(finished.outcome);
             found.used = finished.used;
+            found.released = Some(clock::now());
         }
         // The instance first: the call that the permit lets in shall find it.
         acquire::give_back(&scope.entry, seat, finished.instance);
@@ -230,8 +259,8 @@ fn micros(time: Duration) -> u32 {
 }
 
 /// Bytes times microseconds in MB times milliseconds, rounded up.
-fn mb_ms(bytes: u64, wall_us: u64) -> u64 {
-    let exact = u128::from(bytes) * u128::from(wall_us);
+fn mb_ms(bytes: u64, held_us: u64) -> u64 {
+    let exact = u128::from(bytes) * u128::from(held_us);
     u64::try_from(exact.div_ceil(1_000_000_000)).unwrap_or(u64::MAX)
 }
 

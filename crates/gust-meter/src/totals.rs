@@ -44,7 +44,7 @@ totals! {
     wall_us,
     /// Time guests were really running, microseconds.
     cpu_us,
-    /// Memory times wall time, MB (1,000,000 bytes) times ms.
+    /// Memory times the time it was held, MB (1,000,000 bytes) times ms.
     memory_mb_ms,
     /// Request body bytes.
     bytes_in,

@@ -66,6 +66,10 @@ async fn rows() -> Vec<Row> {
     rows
 }
 
+fn soon() -> std::time::Instant {
+    clock::now() + Duration::from_secs(60)
+}
+
 /// Calls one after the other, as a busy connection makes them.
 async fn warm(prepared: &dyn Prepared, what: &str) -> Row {
     let back: Arc<Mutex<Option<Box<dyn Instance>>>> = Arc::default();
@@ -75,7 +79,7 @@ async fn warm(prepared: &dyn Prepared, what: &str) -> Row {
         let idle = back.lock().take();
         let instance = match idle {
             Some(instance) => instance,
-            None => prepared.start().await.unwrap(),
+            None => prepared.start(soon()).await.unwrap(),
         };
         call(instance, &back).await;
         times.push(begun.elapsed());
@@ -98,7 +102,7 @@ async fn cold(bench: &Bench, name: &str) -> Vec<Row> {
         } = bench.load(&revision).await;
         let check = begun.elapsed() - map - link;
         let begun = clock::now();
-        let instance = prepared.start().await.unwrap();
+        let instance = prepared.start(soon()).await.unwrap();
         let started = begun.elapsed();
         call(instance, &back).await;
         let called = begun.elapsed() - started;

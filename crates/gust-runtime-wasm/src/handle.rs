@@ -56,7 +56,7 @@ fn elsewhere(idle: Idle, call: Call, done: Done) -> BoxFuture<'static, Result<Re
     Box::pin(async move {
         let gone = || Error::unavailable("the function is being unloaded");
         let home = resident.home().ok_or_else(gone)?;
-        let (live, resident) = home.make().await?;
+        let (live, resident) = home.make(call.deadline).await?;
         call::start(live, resident, call, done).await
     })
 }

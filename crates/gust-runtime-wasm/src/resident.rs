@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gust_runtime::{Bindings, Instance, Prepared, ReusePlan};
+use gust_runtime::{Bindings, Ended, Instance, Prepared, ReusePlan};
 use gust_task::clock;
 use gust_types::{BoxFuture, Error, Result, Revision};
 use parking_lot::Mutex;
@@ -25,7 +25,7 @@ use crate::{
     coach::Compute,
     contract::Contract,
     engine::LaneEngine,
-    fault::Fault,
+    fault::{self, Fault},
     guest::{Guest, LastWords},
     handle::Handle,
     live::{Entry, Live},
@@ -110,7 +110,7 @@ impl Resident {
     }
 
     /// Makes a store and an instance in it, within the function's limits: instantiation runs guest code.
-    async fn make(&self) -> Result<Live> {
+    async fn make(&self, deadline: Instant) -> Result<Live> {
         let Some(entry) = &self.entry else {
             return Err(Error::internal(
                 "a revision that is gone was asked to start",
@@ -134,30 +134,29 @@ impl Resident {
                 work: Box::pin(entry.instantiate(&mut store)),
                 clock: CpuClock::default(),
                 cpu_limit: limits.cpu_time.0,
-                deadline: None,
-                wall_limit: limits.wall_time.0,
-                begun: clock::now(),
+                timer: None,
+                end: deadline.min(clock::now() + limits.wall_time.0),
             }
             .await
         };
         let (made, spent) = made;
-        match made {
-            Ok(Ok(entry)) => Ok(Live::new(store, entry, last_words, spent, self.plan)),
-            Ok(Err(error)) => {
-                let counts = store.data_mut().scope.take_counts();
-                let fault = Fault::from_guest(&error, counts, limits);
-                self.note(&fault);
-                Err(fault.error())
-            }
-            Err(over) => {
-                let fault = match over {
-                    Over::Cpu => Fault::cpu(limits.cpu_time.0),
-                    Over::Wall => Fault::wall(),
-                };
-                self.note(&fault);
-                Err(fault.error())
-            }
-        }
+        let over = match made {
+            Ok(Ok(entry)) => return Ok(Live::new(store, entry, last_words, spent, self.plan)),
+            Ok(Err(error)) => Over::Failed(error),
+            Err(over) => over,
+        };
+        // What the work had borrowed is ours again: nothing of it runs any more.
+        let counts = store.data_mut().scope.take_counts();
+        let fault = match over {
+            Over::Cpu => Fault::cpu(limits.cpu_time.0),
+            Over::Wall => Fault::wall(),
+            Over::Failed(error) => Fault::from_guest(&error, counts, limits),
+        };
+        self.note(&fault);
+        Err(fault.error().because(Ended {
+            outcome: fault.outcome,
+            used: fault::used(counts, spent),
+        }))
     }
 
     fn note(&self, fault: &Fault) {
@@ -199,22 +198,22 @@ impl Home {
     }
 
     /// Makes an instance of code that is what was compiled.
-    pub(crate) async fn make(self: &Arc<Self>) -> Result<(Live, Arc<Resident>)> {
+    pub(crate) async fn make(self: &Arc<Self>, deadline: Instant) -> Result<(Live, Arc<Resident>)> {
         let mut resident = self.resident();
         if resident.is_stale() {
             resident = (self.renew)(resident).await?;
             resident.belongs_to(self);
             *self.resident.lock() = resident.clone();
         }
-        let live = resident.make().await?;
+        let live = resident.make(deadline).await?;
         Ok((live, resident))
     }
 }
 
 impl Prepared for Ready {
-    fn start(&self) -> BoxFuture<'_, Result<Box<dyn Instance>>> {
-        Box::pin(async {
-            let (live, resident) = self.0.make().await?;
+    fn start(&self, deadline: Instant) -> BoxFuture<'_, Result<Box<dyn Instance>>> {
+        Box::pin(async move {
+            let (live, resident) = self.0.make(deadline).await?;
             Ok(Handle::idle(live, resident))
         })
     }
@@ -324,14 +323,15 @@ struct Bounded<'a, T> {
     work: Pin<Box<dyn Future<Output = T> + Send + 'a>>,
     clock: CpuClock,
     cpu_limit: Duration,
-    wall_limit: Duration,
-    begun: Instant,
-    deadline: Option<Pin<Box<tokio::time::Sleep>>>,
+    end: Instant,
+    timer: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
+/// Why no instance came of it.
 enum Over {
     Cpu,
     Wall,
+    Failed(wasmtime::Error),
 }
 
 impl<T> Future for Bounded<'_, T> {
@@ -348,13 +348,10 @@ impl<T> Future for Bounded<'_, T> {
         if spent >= this.cpu_limit {
             return Poll::Ready((Err(Over::Cpu), spent));
         }
-        let end = this.begun + this.wall_limit;
-        let deadline = this
-            .deadline
+        let end = this.end;
+        let timer = this
+            .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end.into())));
-        deadline
-            .as_mut()
-            .poll(cx)
-            .map(|()| (Err(Over::Wall), spent))
+        timer.as_mut().poll(cx).map(|()| (Err(Over::Wall), spent))
     }
 }

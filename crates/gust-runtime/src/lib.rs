@@ -10,7 +10,12 @@ pub mod logs;
 pub mod memory;
 pub mod suite;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use gust_backend::{kv::Kv, sql::Sql};
@@ -74,8 +79,9 @@ pub struct Loaded {
 
 /// A resident revision. Dropping it frees what it maps.
 pub trait Prepared: Send + Sync {
-    /// Makes an instance. Called with a place under [`Runtime::capacity`] already held.
-    fn start(&self) -> BoxFuture<'_, Result<Box<dyn Instance>>>;
+    /// Makes an instance, by `deadline` at the latest. Called with a place under [`Runtime::capacity`] already held.
+    /// Guest code may run here, within the function's limits; an error of it has an [`Ended`] among its causes.
+    fn start(&self, deadline: Instant) -> BoxFuture<'_, Result<Box<dyn Instance>>>;
     /// How its instances are reused, defaults filled in.
     fn reuse(&self) -> ReusePlan;
     /// Bytes that residency costs, an estimate for eviction.
@@ -138,6 +144,23 @@ pub struct Used {
     /// Host calls.
     pub host: HostCalls,
 }
+
+/// How a guest ended that never got as far as a call, and what it took: the cause of an error of [`Prepared::start`].
+#[derive(Debug, Clone, Copy)]
+pub struct Ended {
+    /// How the guest ended.
+    pub outcome: Outcome,
+    /// What it took.
+    pub used: Used,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ended while starting ({})", self.outcome.as_str())
+    }
+}
+
+impl std::error::Error for Ended {}
 
 /// Dispatch's ear for the end of a call.
 pub trait Settle: Send {
@@ -216,7 +239,7 @@ pub struct PeerContext {
     /// How deep the chain already is.
     pub hops: u8,
     /// When the caller must be over.
-    pub deadline: std::time::Instant,
+    pub deadline: Instant,
     /// The trace, with the caller's span as parent.
     pub trace: gust_types::call::Trace,
 }

@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -235,9 +235,11 @@ async fn pause(time: Duration) {
 struct Shelf(Arc<Resident>);
 
 impl Prepared for Shelf {
-    fn start(&self) -> BoxFuture<'_, Result<Box<dyn Instance>>> {
-        Box::pin(async {
-            pause(self.0.pace.start).await;
+    fn start(&self, deadline: Instant) -> BoxFuture<'_, Result<Box<dyn Instance>>> {
+        Box::pin(async move {
+            tokio::time::timeout_at(deadline.into(), pause(self.0.pace.start))
+                .await
+                .map_err(|_| Error::timeout("the function's instance took too long to start"))?;
             self.0.counts.starts.fetch_add(1, Relaxed);
             self.0.counts.alive.fetch_add(1, Relaxed);
             let copy = Copy {
@@ -465,7 +467,7 @@ impl http_body::Body for Tail {
 }
 
 /// A deadline `time` from now, for calls made in tests.
-pub fn within(time: Duration) -> std::time::Instant {
+pub fn within(time: Duration) -> Instant {
     clock::now() + time
 }
 

@@ -75,9 +75,14 @@ async fn prepares_once(runtime: &dyn Runtime, specimens: &Specimens) {
     }
 }
 
+async fn start(prepared: &dyn Prepared) -> Box<dyn Instance> {
+    let deadline = clock::now() + Duration::from_secs(60);
+    prepared.start(deadline).await.expect("an instance starts")
+}
+
 async fn answers_and_settles_once(runtime: &dyn Runtime, specimens: &Specimens) {
     let prepared = load(runtime, specimens.hello, Chosen::default()).await;
-    let instance = prepared.start().await.expect("an instance starts");
+    let instance = start(&*prepared).await;
     let (reply, ended) = call(instance, get("/")).await;
     let reply = reply.expect("hello answers");
     assert_eq!(reply.status(), 200);
@@ -94,7 +99,7 @@ async fn answers_and_settles_once(runtime: &dyn Runtime, specimens: &Specimens) 
 
 async fn streams_both_ways(runtime: &dyn Runtime, specimens: &Specimens) {
     let prepared = load(runtime, specimens.echo, Chosen::default()).await;
-    let instance = prepared.start().await.expect("an instance starts");
+    let instance = start(&*prepared).await;
     let sent = Bytes::from(vec![7; 3 << 20]);
     let mut request = http::Request::post("http://localhost/echo");
     request = request.header("host", "localhost");
@@ -115,7 +120,7 @@ async fn hands_back_what_is_fit(runtime: &dyn Runtime, specimens: &Specimens) {
     };
     let prepared = load(runtime, specimens.hello, specs).await;
     assert_eq!(prepared.reuse().calls, 2, "the revision's reuse counts");
-    let mut instance = prepared.start().await.expect("an instance starts");
+    let mut instance = start(&*prepared).await;
     for round in 0..2 {
         let (reply, ended) = call(instance, get("/")).await;
         bytes(reply.expect("hello answers").into_body())
@@ -135,7 +140,7 @@ async fn hands_back_what_is_fit(runtime: &dyn Runtime, specimens: &Specimens) {
 
 async fn a_dropped_call_is_cancelled(runtime: &dyn Runtime, specimens: &Specimens) {
     let prepared = load(runtime, specimens.faults, Chosen::default()).await;
-    let instance = prepared.start().await.expect("an instance starts");
+    let instance = start(&*prepared).await;
     let (done, ended) = done();
     let answer = instance.call(request(get("/sleep/5000")), done);
     let cut = tokio::time::timeout(Duration::from_millis(50), answer).await;
@@ -150,7 +155,7 @@ async fn a_dropped_call_is_cancelled(runtime: &dyn Runtime, specimens: &Specimen
 
 async fn a_parked_guest_is_stopped(runtime: &dyn Runtime, specimens: &Specimens) {
     let prepared = load(runtime, specimens.faults, Chosen::default()).await;
-    let instance = prepared.start().await.expect("an instance starts");
+    let instance = start(&*prepared).await;
     let (done, ended) = done();
     let mut sleeping = request(get("/sleep/10000"));
     sleeping.deadline = clock::now() + Duration::from_millis(100);
@@ -163,7 +168,7 @@ async fn a_parked_guest_is_stopped(runtime: &dyn Runtime, specimens: &Specimens)
 
 async fn a_crash_is_the_functions_fault(runtime: &dyn Runtime, specimens: &Specimens) {
     let prepared = load(runtime, specimens.faults, Chosen::default()).await;
-    let instance = prepared.start().await.expect("an instance starts");
+    let instance = start(&*prepared).await;
     let (reply, ended) = call(instance, get("/trap")).await;
     let error = reply.expect_err("a crashed guest has no answer");
     assert_eq!(error.kind, Kind::Failed, "{}", error.chain());
@@ -171,7 +176,7 @@ async fn a_crash_is_the_functions_fault(runtime: &dyn Runtime, specimens: &Speci
     let finished = ended.get("the end of a crash").await;
     assert_eq!(finished.outcome, Outcome::Failed);
     assert!(finished.instance.is_none(), "a crashed instance is not fit");
-    let after = prepared.start().await.expect("a fresh instance starts");
+    let after = start(&*prepared).await;
     let (reply, _) = call(after, get("/ok")).await;
     assert_eq!(reply.expect("the next call answers").status(), 200);
 }
@@ -182,7 +187,7 @@ async fn a_busy_guest_is_stopped(runtime: &dyn Runtime, specimens: &Specimens) {
         ..Chosen::default()
     };
     let prepared = load(runtime, specimens.faults, specs).await;
-    let instance = prepared.start().await.expect("an instance starts");
+    let instance = start(&*prepared).await;
     let (reply, ended) = call(instance, get("/spin")).await;
     let error = reply.expect_err("a busy guest has no answer");
     assert_eq!(error.kind, Kind::Timeout, "{}", error.chain());

@@ -153,9 +153,11 @@ fn totals(to: &mut DescriptorEncoder<'_>, functions: &[FunctionMetrics]) -> fmt:
             "Time that guests were really running",
             |c| c.cpu_us.load(Relaxed) as f64,
         ),
-        ("call_memory_mb_ms", "Memory peak times wall time", |c| {
-            c.memory_mb_ms.load(Relaxed) as f64
-        }),
+        (
+            "call_memory_mb_ms",
+            "Memory peak times the time the guest held it",
+            |c| c.memory_mb_ms.load(Relaxed) as f64,
+        ),
         ("call_bytes_in", "Request body bytes given to guests", |c| {
             c.bytes_in.load(Relaxed) as f64
         }),

@@ -138,6 +138,18 @@ impl Error {
         self
     }
 
+    /// The first of its causes that is a `T`.
+    pub fn caused_by<T: std::error::Error + 'static>(&self) -> Option<&T> {
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            if let Some(found) = cause.downcast_ref() {
+                return Some(found);
+            }
+            next = cause.source();
+        }
+        None
+    }
+
     /// The message followed by those of its causes, joined by `: `.
     pub fn chain(&self) -> String {
         let mut text = self.message.clone();

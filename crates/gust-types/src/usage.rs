@@ -119,7 +119,8 @@ pub struct Usage {
     pub cpu_us: u64,
     /// The most linear memory the instance held, bytes.
     pub memory_peak: u64,
-    /// `memory_peak` in MB (1,000,000 bytes) times the call's wall time in ms, rounded up.
+    /// `memory_peak` in MB (1,000,000 bytes) times the time the guest held its instance in ms, rounded up. Time in a
+    /// queue and of a reader slower than the guest does not count.
     pub memory_mb_ms: u64,
     /// Request body bytes the guest was given.
     pub bytes_in: u64,

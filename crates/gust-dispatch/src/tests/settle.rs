@@ -12,7 +12,7 @@ use http::Request;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 
-use super::kit::{App, World};
+use super::kit::{App, World, runtime, slow};
 
 /// Below `n`.
 fn dice(n: u64) -> u64 {
@@ -217,4 +217,33 @@ async fn a_drain_waits_for_calls_and_says_what_is_left() {
     assert_eq!(world.dispatcher.drain(Duration::from_secs(5)).await, 0);
     assert!(call.is_finished());
     assert_eq!(world.outcomes(), [Outcome::Ok]);
+}
+
+#[tokio::test]
+async fn waiting_in_a_queue_takes_neither_memory_nor_the_functions_time() {
+    let runtime = runtime(10).with("f", slow(Duration::from_millis(200)));
+    let world = World::new(runtime);
+    world.deploy(&App::new("app").function_with("f", |spec| {
+        spec.limits.concurrency = 1;
+        spec.limits.queue = 10;
+        // Enough for one call, not for one call and its time in the queue.
+        spec.limits.wall_time = Span::millis(350);
+    }));
+    let calls: Vec<_> = (0..3).map(|_| world.spawn("http://app.test/f")).collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap().unwrap(), "done");
+    }
+    world.until("all records", |w| w.records().len() == 3).await;
+    let records = world.records();
+    let last = records.iter().max_by_key(|r| r.phases.queue_us).unwrap();
+    assert!(last.phases.queue_us > 300_000, "{last:?}");
+    assert!(last.wall_us > 500_000, "{last:?}");
+    let started: Vec<_> = records.iter().map(|r| r.start_us).collect();
+    let spread = started.iter().max().unwrap() - started.iter().min().unwrap();
+    assert!(spread < 150_000, "all were accepted at once: {started:?}");
+    for record in &records {
+        // 1 MiB for about 200 ms.
+        let held = record.memory_mb_ms;
+        assert!((209..400).contains(&held), "{record:?}");
+    }
 }

@@ -166,7 +166,8 @@ impl Answered {
 
 impl Function {
     pub(crate) async fn start(&self) -> Box<dyn Instance> {
-        self.prepared.start().await.unwrap()
+        let deadline = gust_task::clock::now() + Duration::from_secs(60);
+        self.prepared.start(deadline).await.unwrap()
     }
 
     /// A call in a fresh instance, to its end.

@@ -240,3 +240,39 @@ async fn one_that_computes_does_not_keep_others_waiting() {
         assert!(finished.used.memory_peak > 0, "its counts are known");
     }
 }
+
+#[tokio::test]
+async fn a_guest_that_fails_while_it_is_made_is_stopped_and_what_it_took_is_known() {
+    for (start, kind, outcome) in [
+        ("spin", Kind::Timeout, Outcome::CpuLimit),
+        ("sleep", Kind::Timeout, Outcome::WallLimit),
+        ("trap", Kind::Failed, Outcome::Failed),
+        ("alloc", Kind::Exhausted, Outcome::MemoryLimit),
+    ] {
+        let mut revision = shared().revision("start-faults");
+        revision.spec.limits.cpu_time = Span::millis(if start == "spin" { 100 } else { 5000 });
+        revision.spec.limits.memory = ByteSize::mib(32);
+        let environment = |bindings: &mut gust_runtime::Bindings| {
+            bindings.environment = vec![("START".to_owned(), start.to_owned())].into();
+        };
+        let function = shared().load_with(revision, environment).await;
+        let deadline = clock::now() + Duration::from_millis(1500);
+        let error = function.prepared.start(deadline).await.err();
+        let error = error.unwrap_or_else(|| panic!("{start}: it started"));
+        assert_eq!(error.kind, kind, "{start}: {}", error.chain());
+        assert_eq!(error.blame, gust_types::Blame::Function, "{start}");
+        let ended = error.caused_by::<gust_runtime::Ended>().expect(start);
+        assert_eq!(ended.outcome, outcome, "{start}");
+        let cpu = ended.used.cpu;
+        assert!(cpu > Duration::ZERO, "{start}");
+        if start == "spin" {
+            let limit = Duration::from_millis(100);
+            assert!(cpu >= limit && cpu < limit * 2, "{cpu:?}");
+        }
+        if start == "alloc" {
+            assert!(ended.used.memory_peak > 20 << 20, "{:?}", ended.used);
+        }
+    }
+    let well = shared().load(shared().revision("start-faults")).await;
+    assert_eq!(well.get("/").await.text(), "started\n");
+}

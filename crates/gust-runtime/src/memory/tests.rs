@@ -73,7 +73,11 @@ async fn a_copy_is_shared_up_to_its_places() {
         variables: Default::default(),
     });
     let loaded = runtime.load(revision, suite::nothing()).await.unwrap();
-    let first = loaded.prepared.start().await.unwrap();
+    let first = loaded
+        .prepared
+        .start(within(Duration::from_secs(5)))
+        .await
+        .unwrap();
     let way = first.sharer().expect("two places");
     let one = way.share().expect("a place");
     let two = way.share().expect("another place");
