@@ -31,9 +31,12 @@ mod spin3_variables;
 mod sql;
 mod variables;
 mod wasi;
+mod wasi_2023_10;
 mod wasi_batch;
 mod wasi_config;
+mod wasi_fs_2023_10;
 mod wasi_http_2023_10;
+mod wasi_http_2023_11;
 mod wasi_kv;
 mod wit;
 
@@ -112,7 +115,10 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Guest>, lane: Lane) -> wasmtime:
 
 /// What the release candidates of 2023 have beside WASI 0.2.
 fn add_candidates(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    wasi_http_2023_10::add_to_linker(linker)
+    wasi_2023_10::add_to_linker(linker)?;
+    wasi_fs_2023_10::add_to_linker(linker)?;
+    wasi_http_2023_10::add_to_linker(linker)?;
+    wasi_http_2023_11::add_to_linker(linker)
 }
 
 fn add_drafts(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
