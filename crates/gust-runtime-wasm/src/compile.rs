@@ -8,6 +8,7 @@ use wasmtime::component::Component;
 use crate::{
     componentize::componentize,
     contract::{self, Form},
+    edition,
     engine::{Engines, LaneEngine},
     shelf::{Findings, Record, Shelf},
     stubs,
@@ -56,6 +57,7 @@ impl Compiler {
                 &component
             }
         };
+        let bytes = &*edition::released(bytes)?;
         let profile = contract::profile(bytes)?;
         let engine = self.engines.lane(profile.lane);
         let code = self

@@ -4,13 +4,13 @@ use gust_types::{Error, Result};
 use serde::{Deserialize, Serialize};
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 
-use crate::Lane;
+use crate::{Lane, edition};
 
 /// How a component is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Contract {
-    /// `wasi:http/incoming-handler@0.2.x`.
+    /// `wasi:http/incoming-handler@0.2.x`, and in the two release candidates of 2023.
     Http02,
     /// `wasi:http/handler@0.3.x`.
     Http03,
@@ -46,8 +46,8 @@ const ACCEPTED: [(&str, &str, Contract); 5] = [
     ("wasi:cli/run", "0.2.", Contract::Run02),
 ];
 
-const ACCEPTED_TEXT: &str = "accepted are wasi:http/handler@0.3.0, wasi:http/incoming-handler@0.2.x, \
-     fermyon:spin/inbound-http and wasi:cli/run";
+const ACCEPTED_TEXT: &str = "accepted are wasi:http/handler@0.3.0, wasi:http/incoming-handler@0.2.x (also \
+     0.2.0-rc-2023-10-18 and 0.2.0-rc-2023-11-10), fermyon:spin/inbound-http and wasi:cli/run";
 
 /// Component or module, by the header.
 pub(crate) fn form(bytes: &[u8]) -> Result<Form> {
@@ -78,12 +78,12 @@ fn not_wasm(bytes: &[u8]) -> Error {
         .hint("build the function for wasm32-wasip2 and deploy the .wasm file")
 }
 
-fn truncated(why: impl std::fmt::Display) -> Error {
+pub(crate) fn truncated(why: impl std::fmt::Display) -> Error {
     Error::invalid(format!("the WebAssembly file is cut off or damaged: {why}"))
         .hint("build it again, then deploy it again")
 }
 
-/// Reads what a component exports and which lane it needs.
+/// Reads what a component exports and which lane it needs. Names of 2023 have been written anew ([`edition`]).
 pub(crate) fn profile(bytes: &[u8]) -> Result<Profile> {
     let exports = exports(bytes)?;
     let found = ACCEPTED.iter().find_map(|(name, version, contract)| {
@@ -95,19 +95,21 @@ pub(crate) fn profile(bytes: &[u8]) -> Result<Profile> {
     };
     Ok(Profile {
         contract,
-        export,
+        export: edition::spelled(&export),
         lane: lane(bytes)?,
     })
 }
 
-/// Whether `export` is `name` in a version that begins with `version` and is no release candidate.
+/// Whether `export` is `name` in a version that begins with `version` and is no release candidate. Build metadata says
+/// nothing about a version.
 fn matches(export: &str, name: &str, version: &str) -> bool {
     let (base, found) = export.split_once('@').unwrap_or((export, ""));
     base == name
         && if version.is_empty() {
             found.is_empty()
         } else {
-            found.starts_with(version) && !found.contains('-')
+            let release = found.split('+').next().unwrap_or(found);
+            release.starts_with(version) && !release.contains('-')
         }
 }
 
@@ -211,6 +213,18 @@ mod tests {
                 "wasi:http/incoming-handler",
                 "0.2.",
                 false,
+            ),
+            (
+                "wasi:http/incoming-handler@0.2.0+rc-2023-11-10",
+                "wasi:http/incoming-handler",
+                "0.2.",
+                true,
+            ),
+            (
+                "wasi:cli/run@0.2.0+rc-2023-10-18",
+                "wasi:cli/run",
+                "0.2.",
+                true,
             ),
             (
                 "fermyon:spin/inbound-http",

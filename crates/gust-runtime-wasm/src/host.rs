@@ -31,8 +31,12 @@ mod spin3_variables;
 mod sql;
 mod variables;
 mod wasi;
+mod wasi_2023_10;
 mod wasi_batch;
 mod wasi_config;
+mod wasi_fs_2023_10;
+mod wasi_http_2023_10;
+mod wasi_http_2023_11;
 mod wasi_kv;
 mod wit;
 
@@ -99,6 +103,7 @@ impl View<'_> {
 pub(crate) fn add_to_linker(linker: &mut Linker<Guest>, lane: Lane) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     outbound::wasi::add_to_linker(linker, lane)?;
+    add_candidates(linker)?;
     add_drafts(linker)?;
     add_spin(linker)?;
     if lane == Lane::P3 {
@@ -106,6 +111,14 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Guest>, lane: Lane) -> wasmtime:
         wasmtime_wasi::p3::add_to_linker(linker)?;
     }
     Ok(())
+}
+
+/// What the release candidates of 2023 have beside WASI 0.2.
+fn add_candidates(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    wasi_2023_10::add_to_linker(linker)?;
+    wasi_fs_2023_10::add_to_linker(linker)?;
+    wasi_http_2023_10::add_to_linker(linker)?;
+    wasi_http_2023_11::add_to_linker(linker)
 }
 
 fn add_drafts(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {

@@ -1,4 +1,5 @@
-//! Runs WebAssembly: components of WASI 0.2 and 0.3, Spin's own interfaces, and core modules.
+//! Runs WebAssembly: components of WASI 0.2 (and its two release candidates of 2023) and 0.3, Spin's own interfaces,
+//! and core modules.
 //!
 //! The only room that knows wasmtime. It compiles once (`prepare`), maps and links (`load`), instantiates (`start`) and
 //! drives one guest call after another with its limits held from outside the guest (`call`). It never routes, queues
@@ -17,6 +18,7 @@ mod compile;
 mod componentize;
 mod contract;
 mod drive;
+mod edition;
 mod engine;
 mod fault;
 mod gather;

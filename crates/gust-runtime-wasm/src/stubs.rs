@@ -14,12 +14,12 @@ use wasmtime::component::{
     types::{ComponentInstance, ComponentItem},
 };
 
-use crate::guest::Guest;
+use crate::{edition, guest::Guest};
 
 /// Items of one imported interface that nothing provides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Missing {
-    /// The interface as the guest spells it; empty for items that the component imports directly.
+    /// The interface as the guest's author spells it; empty for items that the component imports directly.
     pub(crate) interface: String,
     /// The name under which the stubs are defined.
     name: String,
@@ -118,7 +118,7 @@ fn missing_of(
         let lacking = lacking(linker, &candidate, &wanted)?;
         if lacking.len() < wanted.len() {
             return Ok((!lacking.is_empty()).then(|| Missing {
-                interface: name.to_owned(),
+                interface: edition::spelled(name),
                 name: candidate,
                 items: lacking,
                 whole: false,
@@ -126,7 +126,7 @@ fn missing_of(
         }
     }
     Ok(Some(Missing {
-        interface: name.to_owned(),
+        interface: edition::spelled(name),
         name: name.to_owned(),
         items: wanted,
         whole: true,
@@ -156,7 +156,8 @@ fn compatible(name: &str) -> Vec<String> {
     let Some((base, version)) = name.rsplit_once('@') else {
         return names;
     };
-    let parts: Vec<_> = version.split('.').collect();
+    let release = version.split('+').next().unwrap_or(version);
+    let parts: Vec<_> = release.split('.').collect();
     if let ["0", minor, patch] = parts[..]
         && patch.parse::<u32>().is_ok()
     {
@@ -209,7 +210,7 @@ impl Stub {
         let full = Unprovided(if interface.is_empty() {
             item.to_owned()
         } else {
-            format!("{interface}#{item}")
+            format!("{interface}#{}", edition::spelled_item(interface, item))
         });
         match self {
             Self::Function => linker.func_new(item, move |_, _, _, _| Err(full.clone().into())),
@@ -243,7 +244,8 @@ impl std::error::Error for Unprovided {}
 impl Missing {
     /// One line for a person.
     pub(crate) fn warning(&self) -> String {
-        let items: Vec<_> = self.items.keys().map(String::as_str).collect();
+        let spelled = |item: &String| edition::spelled_item(&self.interface, item);
+        let items: Vec<_> = self.items.keys().map(spelled).collect();
         match (self.whole, self.interface.is_empty()) {
             (true, false) => format!(
                 "nothing provides the import {}; a call of it will trap",
@@ -265,6 +267,7 @@ impl Missing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Lane, Settings, edition::tests::importing, engine::Engines};
 
     #[test]
     fn compatible_names_are_those_of_one_minor_version() {
@@ -272,12 +275,45 @@ mod tests {
         assert_eq!(names[0], "wasi:http/types@0.3.2");
         assert!(names.contains(&"wasi:http/types@0.3.0".to_owned()));
         assert!(!names.iter().any(|name| name.contains("@0.2.")));
+        let names = compatible("wasi:sockets/tcp@0.2.0+rc-2023-11-10");
+        assert!(names.contains(&"wasi:sockets/tcp@0.2.12".to_owned()));
         for alone in [
             "wasi:http/types@0.3.0-rc-2026-03-15",
             "spin:key-value/key-value@3.0.0",
             "fermyon:spin/http",
         ] {
             assert_eq!(compatible(alone), [alone]);
+        }
+    }
+
+    #[test]
+    fn what_a_candidate_of_2023_lacks_is_told_in_its_authors_words() {
+        let engines = Engines::new(&Settings {
+            max_instances: 10,
+            ..Settings::default()
+        });
+        let engines = engines.unwrap();
+        let engine = engines.lane(Lane::P2);
+        for (interface, resource, function) in [
+            (
+                "wasi:sockets/ip-name-lookup@0.2.0-rc-2023-10-18",
+                "resolve-address-stream",
+                "resolve-addresses",
+            ),
+            (
+                "wasi:sockets/tcp@0.2.0-rc-2023-11-10",
+                "tcp-socket",
+                "[method]tcp-socket.ipv6-only",
+            ),
+        ] {
+            let bytes = importing(&[interface], resource, function).finish();
+            let component = Component::new(&engine.engine, edition::released(&bytes).unwrap());
+            let missing = missing(&engine.linker, &component.unwrap()).unwrap();
+            let warnings: Vec<_> = missing.iter().map(Missing::warning).collect();
+            let warning = format!(
+                "nothing provides {function} of the import {interface}; a call of one will trap"
+            );
+            assert_eq!(warnings, [warning]);
         }
     }
 }

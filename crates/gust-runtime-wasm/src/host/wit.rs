@@ -75,3 +75,33 @@ pub(crate) mod drafts {
         },
     });
 }
+
+/// `wasi:http@0.2.0-rc-2023-10-18`, on the very resources of 0.2: a handler of either is called in one way.
+pub(crate) mod http_2023_10 {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        inline: "
+            package gust:bound;
+            world http-of-october {
+                import wasi:http/types@0.2.0-rc-2023-10-18;
+                import wasi:http/outgoing-handler@0.2.0-rc-2023-10-18;
+            }
+        ",
+        imports: { default: trappable },
+        require_store_data_send: true,
+        with: {
+            "wasi:io/poll@0.2.0-rc-2023-10-18": wasmtime_wasi::p2::bindings::io::poll,
+            "wasi:io/streams@0.2.0-rc-2023-10-18": wasmtime_wasi::p2::bindings::io::streams,
+            "wasi:http/types.fields": wasmtime_wasi_http::FieldMap,
+            "wasi:http/types.incoming-request": wasmtime_wasi_http::p2::types::HostIncomingRequest,
+            "wasi:http/types.incoming-response": wasmtime_wasi_http::p2::types::HostIncomingResponse,
+            "wasi:http/types.incoming-body": wasmtime_wasi_http::p2::body::HostIncomingBody,
+            "wasi:http/types.future-trailers": wasmtime_wasi_http::p2::body::HostFutureTrailers,
+            "wasi:http/types.outgoing-request": wasmtime_wasi_http::p2::types::HostOutgoingRequest,
+            "wasi:http/types.outgoing-response": wasmtime_wasi_http::p2::types::HostOutgoingResponse,
+            "wasi:http/types.outgoing-body": wasmtime_wasi_http::p2::body::HostOutgoingBody,
+            "wasi:http/types.response-outparam": wasmtime_wasi_http::p2::types::HostResponseOutparam,
+            "wasi:http/types.future-incoming-response": wasmtime_wasi_http::p2::types::HostFutureIncomingResponse,
+        },
+    });
+}

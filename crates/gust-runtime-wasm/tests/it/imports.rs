@@ -43,23 +43,12 @@ async fn an_unknown_world_is_refused_with_its_exports() {
 }
 
 #[tokio::test]
-async fn release_candidates_are_refused_by_name() {
-    for (guest, name) in [
-        ("hello-p3rc", "wasi:http/handler@0.3.0-rc-2026-03-15"),
-        (
-            "hello-rc1018",
-            "wasi:http/incoming-handler@0.2.0-rc-2023-10-18",
-        ),
-        (
-            "hello-rc1110",
-            "wasi:http/incoming-handler@0.2.0-rc-2023-11-10",
-        ),
-    ] {
-        let revision = shared().revision(guest);
-        let error = shared().prepare(&revision).await.unwrap_err();
-        assert_eq!(error.kind, Kind::Invalid);
-        assert!(error.message.contains(name), "{}", error.message);
-    }
+async fn a_release_candidate_is_refused_by_name() {
+    let revision = shared().revision("hello-p3rc");
+    let error = shared().prepare(&revision).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Invalid);
+    let name = "wasi:http/handler@0.3.0-rc-2026-03-15";
+    assert!(error.message.contains(name), "{}", error.message);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod candidates;
 mod contracts;
 mod fakes;
 mod host_http;

@@ -2,12 +2,9 @@
 //! without an authority goes to the app itself instead of failing on its malformed URI. Linked by hand for that.
 
 use http::uri::{Authority, PathAndQuery};
-use wasmtime::{
-    StoreContextMut,
-    component::{Accessor, Linker, Resource},
-};
+use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime_wasi_http::{
-    RequestOptions, WasiHttp, WasiHttpView as _,
+    RequestOptions, WasiHttp, WasiHttpCtxView, WasiHttpView as _,
     p2::{
         self,
         bindings::http::{outgoing_handler::Host as _, types as types02},
@@ -29,7 +26,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Guest>, lane: Lane) -> wasmtime:
     linker
         .instance("wasi:http/outgoing-handler@0.2.12")?
         .func_wrap("handle", |mut store, (request, options)| {
-            Ok((handle(&mut store, request, options)?,))
+            Ok((handle(store.data_mut().http(), request, options)?,))
         })?;
     if lane == Lane::P3 {
         types03::add_to_linker::<_, WasiHttp>(linker, Guest::http)?;
@@ -44,20 +41,20 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Guest>, lane: Lane) -> wasmtime:
 
 type Handled = Result<Resource<HostFutureIncomingResponse>, types02::ErrorCode>;
 
-fn handle(
-    store: &mut StoreContextMut<'_, Guest>,
+/// Sends a request, of whatever version of `wasi:http` 0.2.
+pub(crate) fn handle(
+    mut http: WasiHttpCtxView<'_>,
     request: Resource<HostOutgoingRequest>,
     options: Option<Resource<RequestOptions>>,
 ) -> wasmtime::Result<Handled> {
-    let guest = store.data_mut();
-    let sent = guest.table.get_mut(&request)?;
+    let sent = http.table.get_mut(&request)?;
     if is_missing(sent.authority.as_deref()) {
         sent.authority = Some(OWN_HOST.to_owned());
     }
     if is_missing(sent.path_with_query.as_deref()) {
         sent.path_with_query = Some("/".to_owned());
     }
-    match guest.http().handle(request, options) {
+    match http.handle(request, options) {
         Ok(response) => Ok(Ok(response)),
         Err(e) => Ok(Err(e.downcast()?)),
     }
