@@ -1,9 +1,14 @@
 //! Which hosts a function may reach: `scheme://host[:port]` patterns.
 //!
 //! Each part may be `*`; the host may be `*.example.com`, an IP address or a CIDR block; the port may be a number, a
-//! range `8000..9000` or `*`. Private networks need to be named: a wildcard host never matches a private address.
+//! range `8000..9000` or `*`.
+//!
+//! Private networks need to be named, by address or network, or by a name that is plainly local (`localhost`, `db`,
+//! `x.internal`). Any other name, and any wildcard, reaches public addresses only: what a name points to is decided by
+//! whoever holds its domain, and may change between two look-ups. Link-local addresses, where clouds keep the
+//! credentials of their machines, are reached by address or network alone.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 
@@ -36,14 +41,24 @@ enum Ports {
 
 /// The destinations of one function.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Outbound(Vec<Allowed>);
+pub struct Outbound {
+    allowed: Vec<Allowed>,
+    blocked: Blocked,
+}
+
+/// Networks that no function reaches, whatever its list says: the operator's word.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+pub struct Blocked(Arc<[IpNet]>);
 
 /// What the list says of a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Named (exactly, by subdomain or by network): private addresses are fine too.
+    /// Named exactly, by a name that is plainly local: private addresses are fine too.
+    Local,
+    /// Named (exactly, by subdomain or by network): public addresses, and those of networks on the list.
     Named,
-    /// Matched by a wildcard only: public addresses only.
+    /// Matched by a wildcard for all hosts: the same addresses.
     Wildcard,
     /// Not on the list.
     Denied,
@@ -58,7 +73,19 @@ impl Outbound {
             .iter()
             .map(|p| Allowed::parse(p))
             .collect::<Result<_, _>>()
-            .map(Self)
+            .map(|allowed| Self {
+                allowed,
+                blocked: Blocked::default(),
+            })
+    }
+
+    /// The same list, without what the operator blocks.
+    #[must_use]
+    pub fn without(self, blocked: &Blocked) -> Self {
+        Self {
+            blocked: blocked.clone(),
+            ..self
+        }
     }
 
     /// May this function speak `scheme` to this host name (or literal address) and port?
@@ -69,17 +96,19 @@ impl Outbound {
             .trim_end_matches('.')
             .to_ascii_lowercase();
         let mut verdict = Verdict::Denied;
-        for allowed in &self.0 {
+        for allowed in &self.allowed {
             match allowed.check(scheme, &host, port) {
-                Verdict::Named => return Verdict::Named,
-                Verdict::Wildcard => verdict = Verdict::Wildcard,
-                Verdict::Denied => {}
+                Verdict::Local => return Verdict::Local,
+                Verdict::Named => verdict = Verdict::Named,
+                Verdict::Wildcard if verdict == Verdict::Denied => verdict = Verdict::Wildcard,
+                Verdict::Wildcard | Verdict::Denied => {}
             }
         }
         verdict
     }
 
     /// May it reach this resolved address, on a connection to `scheme`, `port`, allowed for its name with `verdict`?
+    /// The operator's word is first, so that no entry of the list gets around it.
     pub fn check_address(
         &self,
         verdict: Verdict,
@@ -87,29 +116,37 @@ impl Outbound {
         address: IpAddr,
         port: u16,
     ) -> bool {
+        if self.blocked.contains(address) {
+            return false;
+        }
+        let mut named = self.allowed.iter();
+        if named.any(|a| a.names_address(scheme, address, port)) {
+            return true;
+        }
         match verdict {
-            Verdict::Named => true,
-            _ if self
-                .0
-                .iter()
-                .any(|a| a.names_address(scheme, address, port)) =>
-            {
-                true
-            }
-            Verdict::Wildcard => !is_private(address),
+            Verdict::Local => !may_hold_credentials(address),
+            Verdict::Named | Verdict::Wildcard => !is_private(address),
             Verdict::Denied => false,
         }
     }
 
     /// May it call its own app by relative URL?
     pub fn allows_own(&self) -> bool {
-        self.0.iter().any(|a| a.host == HostPattern::Own)
+        self.allowed.iter().any(|a| a.host == HostPattern::Own)
+    }
+
+    /// Is there anything on the list that a bare socket may reach, or that names are looked up for?
+    pub fn opens_sockets(&self) -> bool {
+        self.allowed.iter().any(|allowed| {
+            allowed.host != HostPattern::Own
+                && matches!(allowed.scheme.as_deref(), None | Some("tcp" | "udp"))
+        })
     }
 
     /// The host names that are allowed by their full name for this scheme and port. Whoever checks a bare address
     /// (a socket) resolves them.
     pub fn names(&self, scheme: &str, port: u16) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(move |allowed| {
+        self.allowed.iter().filter_map(move |allowed| {
             let scheme_fits = allowed.scheme.as_deref().is_none_or(|s| s == scheme);
             match &allowed.host {
                 HostPattern::Exact(name) if scheme_fits && allowed.ports.matches(scheme, port) => {
@@ -119,10 +156,57 @@ impl Outbound {
             }
         })
     }
+}
 
-    /// True when nothing at all is allowed.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+// === impl Blocked ===
+
+impl Blocked {
+    /// Parses each network; a single address is a network of one.
+    pub fn parse(networks: &[String]) -> Result<Self, Error> {
+        let parsed = networks.iter().map(|text| {
+            network(text.trim()).ok_or_else(|| {
+                Error::invalid(format!("not a network in CIDR form: {text:?}"))
+                    .hint("write it like \"10.0.0.0/8\", \"fd00::/8\" or \"192.0.2.7\"")
+            })
+        });
+        parsed.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Is this address in one of them, in whatever form it is written?
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let forms = [
+            Some(address),
+            Some(carried(address)),
+            match carried(address) {
+                IpAddr::V4(v4) => Some(v4.to_ipv6_mapped().into()),
+                IpAddr::V6(_) => None,
+            },
+        ];
+        let mut forms = forms.iter().flatten();
+        forms.any(|form| self.0.iter().any(|net| net.contains(form)))
+    }
+}
+
+impl TryFrom<Vec<String>> for Blocked {
+    type Error = Error;
+
+    fn try_from(networks: Vec<String>) -> Result<Self, Error> {
+        Self::parse(&networks)
+    }
+}
+
+impl From<Blocked> for Vec<String> {
+    fn from(blocked: Blocked) -> Self {
+        blocked.0.iter().map(ToString::to_string).collect()
+    }
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// On the list by more than a wildcard for all hosts.
+    pub fn is_named(self) -> bool {
+        matches!(self, Verdict::Local | Verdict::Named)
     }
 }
 
@@ -177,6 +261,7 @@ impl Allowed {
         }
         match &self.host {
             HostPattern::Any => Verdict::Wildcard,
+            HostPattern::Exact(name) if name == host && is_local(name) => Verdict::Local,
             HostPattern::Exact(name) if name == host => Verdict::Named,
             HostPattern::Own if host == "self.alt" || host == "self" => Verdict::Named,
             HostPattern::Subdomains(parent)
@@ -216,11 +301,8 @@ impl HostPattern {
             return Some(Self::Own);
         }
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(net) = bare.parse::<IpNet>() {
+        if let Some(net) = network(bare) {
             return Some(Self::Network(net));
-        }
-        if let Ok(ip) = bare.parse::<IpAddr>() {
-            return Some(Self::Network(IpNet::from(ip)));
         }
         let (name, subdomains) = match host.strip_prefix("*.") {
             Some(parent) => (parent, true),
@@ -261,6 +343,18 @@ impl Ports {
     }
 }
 
+/// A network in CIDR form, or a single address.
+fn network(text: &str) -> Option<IpNet> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse().or_else(|_| address()).ok()
+}
+
+/// Whether a name can mean nothing but something nearby: no registry sells it, so no stranger decides what it points to.
+fn is_local(name: &str) -> bool {
+    const SUFFIXES: [&str; 5] = [".localhost", ".internal", ".local", ".lan", ".home.arpa"];
+    !name.contains('.') || SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
+}
+
 /// Splits `host:port`, minding IPv6 brackets and CIDR blocks.
 fn split_port(text: &str) -> (&str, Option<&str>) {
     let after_bracket = text.rfind(']').map_or(0, |i| i + 1);
@@ -290,9 +384,31 @@ fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
+/// Link-local addresses and the one that a cloud uses beside them: any process of a machine is given the machine's own
+/// credentials there.
+fn may_hold_credentials(address: IpAddr) -> bool {
+    match carried(address) {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254],
+    }
+}
+
+/// The IPv4 address that an IPv6 address stands for: mapped, by NAT64 (RFC 6052) or by 6to4 (RFC 3056). Others are as
+/// they are.
+fn carried(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = canonical(address) else {
+        return canonical(address);
+    };
+    match v6.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
+        [0x2002, high, low, ..] => embedded(high, low),
+        _ => address,
+    }
+}
+
 /// Addresses that are not on the public internet: loopback, private, link-local, shared, documentation, multicast, unspecified.
 pub fn is_private(address: IpAddr) -> bool {
-    match canonical(address) {
+    match carried(address) {
         IpAddr::V4(v4) => {
             let [a, b, ..] = v4.octets();
             v4.is_loopback()
@@ -310,14 +426,9 @@ pub fn is_private(address: IpAddr) -> bool {
         }
         IpAddr::V6(v6) => {
             let s = v6.segments();
-            // NAT64 (RFC 6052) and 6to4 (RFC 3056) carry an IPv4 address that decides.
-            if s[0] == 0x64 && s[1] == 0xff9b {
-                return s[2] != 0 || is_private(embedded(s[6], s[7]));
-            }
-            if s[0] == 0x2002 {
-                return is_private(embedded(s[1], s[2]));
-            }
-            v6.is_loopback()
+            // What is left of NAT64's prefix is for local use (RFC 8215).
+            (s[0] == 0x64 && s[1] == 0xff9b)
+                || v6.is_loopback()
                 || v6.is_unspecified()
                 || v6.is_multicast()
                 || (s[0] & 0xfe00) == 0xfc00
@@ -423,8 +534,19 @@ mod tests {
                 "http",
                 "hello.spin.internal",
                 80,
+                Local,
+            ),
+            (
+                "http://*.spin.internal",
+                "http",
+                "b.spin.internal",
+                80,
                 Named,
             ),
+            ("http://localhost", "http", "localhost", 80, Local),
+            ("http://db", "http", "db", 80, Local),
+            ("http://nas.lan", "http", "nas.lan", 80, Local),
+            ("http://localhost.com", "http", "localhost.com", 80, Named),
         ] {
             assert_eq!(
                 check(&[pattern], scheme, host, port),
@@ -463,6 +585,139 @@ mod tests {
         let named =
             Outbound::parse(&["http://*:*".to_owned(), "http://10.0.0.0/8:80".to_owned()]).unwrap();
         assert!(named.check_address(Verdict::Wildcard, "http", "10.2.3.4".parse().unwrap(), 80));
+    }
+
+    fn reaches(patterns: &[&str], blocked: &[&str], host: &str, address: &str) -> bool {
+        let owned = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+        let blocked = Blocked::parse(&owned(blocked)).unwrap();
+        let list = Outbound::parse(&owned(patterns)).unwrap().without(&blocked);
+        let verdict = list.check("http", host, 80);
+        list.check_address(verdict, "http", address.parse().unwrap(), 80)
+    }
+
+    /// Whoever holds a domain may let its names point anywhere.
+    #[test]
+    fn names_reach_private_addresses_only_when_they_are_plainly_local() {
+        for (pattern, host, address, expected) in [
+            ("http://a.example.com", "a.example.com", "192.0.9.1", true),
+            ("http://a.example.com", "a.example.com", "127.0.0.1", false),
+            ("http://a.example.com", "a.example.com", "10.1.2.3", false),
+            (
+                "http://a.example.com",
+                "a.example.com",
+                "169.254.169.254",
+                false,
+            ),
+            (
+                "http://a.example.com",
+                "a.example.com",
+                "::ffff:10.1.2.3",
+                false,
+            ),
+            ("http://*.example.com", "a.example.com", "192.0.9.1", true),
+            ("http://*.example.com", "a.example.com", "127.0.0.1", false),
+            ("http://*.internal", "a.internal", "10.1.2.3", false),
+            ("http://localhost", "localhost", "127.0.0.1", true),
+            ("http://localhost", "localhost", "::1", true),
+            ("http://db", "db", "10.1.2.3", true),
+            ("http://db.svc.internal", "db.svc.internal", "fd00::7", true),
+            ("http://x.home.arpa", "x.home.arpa", "192.168.1.1", true),
+            // Not even these: a name server on the way may be the guest's friend.
+            (
+                "http://metadata.internal",
+                "metadata.internal",
+                "169.254.169.254",
+                false,
+            ),
+            (
+                "http://metadata.internal",
+                "metadata.internal",
+                "::ffff:169.254.169.254",
+                false,
+            ),
+            (
+                "http://metadata.internal",
+                "metadata.internal",
+                "64:ff9b::a9fe:a9fe",
+                false,
+            ),
+            (
+                "http://metadata.internal",
+                "metadata.internal",
+                "fd00:ec2::254",
+                false,
+            ),
+            (
+                "http://169.254.169.254",
+                "169.254.169.254",
+                "169.254.169.254",
+                true,
+            ),
+            (
+                "http://169.254.0.0/16",
+                "169.254.169.254",
+                "169.254.169.254",
+                true,
+            ),
+            (
+                "http://[fd00:ec2::254]",
+                "fd00:ec2::254",
+                "fd00:ec2::254",
+                true,
+            ),
+        ] {
+            let found = reaches(&[pattern], &[], host, address);
+            assert_eq!(found, expected, "{pattern} {host} {address}");
+        }
+        let both = ["http://a.example.com", "http://10.0.0.0/8"];
+        assert!(reaches(&both, &[], "a.example.com", "10.1.2.3"));
+    }
+
+    #[test]
+    fn what_is_blocked_is_reached_by_nothing() {
+        for (pattern, host, address) in [
+            ("http://10.1.2.3", "10.1.2.3", "10.1.2.3"),
+            ("http://10.0.0.0/8", "10.1.2.3", "10.1.2.3"),
+            ("http://db.internal", "db.internal", "10.1.2.3"),
+            ("http://10.1.2.3", "::ffff:10.1.2.3", "::ffff:10.1.2.3"),
+            ("http://*.example.com", "a.example.com", "192.0.9.1"),
+            ("*://*:*", "a.example.com", "192.0.9.1"),
+            ("*://*:*", "a.example.com", "64:ff9b::c000:901"),
+        ] {
+            let [v4, mapped] = [
+                &["10.0.0.0/8", "192.0.9.1"],
+                &["::ffff:10.0.0.0/104", "::ffff:192.0.9.1"],
+            ];
+            for blocked in [v4, mapped] {
+                let found = reaches(&[pattern], blocked, host, address);
+                assert!(!found, "{pattern} {host} {address} {blocked:?}");
+            }
+            let found = reaches(&[pattern], &["203.0.113.0/24"], host, address);
+            assert!(found, "{pattern} {host} {address}");
+        }
+    }
+
+    #[test]
+    fn malformed_networks_are_named() {
+        for bad in ["10.0.0/8", "10.0.0.0/33", "", "example.com"] {
+            let error = Blocked::parse(&[bad.to_owned()]).unwrap_err();
+            assert!(error.message.contains(bad), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn sockets_are_for_schemes_that_sockets_have() {
+        for (pattern, expected) in [
+            ("https://api.example.com", false),
+            ("redis://cache:6379", false),
+            ("self", false),
+            ("tcp://db:5432", true),
+            ("udp://10.0.0.1:53", true),
+            ("*://*:*", true),
+        ] {
+            let list = Outbound::parse(&[pattern.to_owned()]).unwrap();
+            assert_eq!(list.opens_sockets(), expected, "{pattern}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What `wasi:sockets` may reach: the outbound list, read with the schemes `tcp` and `udp`.
 //!
 //! A socket knows addresses only. So an address is fine if the list names it (by address, network or `*` for public
-//! ones), or if a host that the list names resolves to it. Nothing is ever accepted from outside.
+//! ones), or if a host that the list names resolves to it and may. Nothing is ever accepted from outside.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,9 +14,10 @@ use wasmtime_wasi::{WasiCtxBuilder, sockets::SocketAddrUse};
 /// Host names that one check resolves at most.
 const NAMES: usize = 16;
 
-/// Opens the network as far as the list goes. With an empty list not even names are looked up.
+/// Opens the network as far as the list goes. Names are looked up only for functions that may have sockets at all: a
+/// look-up carries whatever the guest puts in the name to whoever serves that name.
 pub(crate) fn allow(wasi: &mut WasiCtxBuilder, outbound: &Arc<Outbound>) {
-    if outbound.is_empty() {
+    if !outbound.opens_sockets() {
         return;
     }
     let outbound = outbound.clone();
@@ -50,7 +51,8 @@ async fn reaches(outbound: &Outbound, scheme: &str, address: SocketAddr) -> bool
         return true;
     }
     for name in outbound.names(scheme, port).take(NAMES) {
-        if resolves_to(name, ip).await {
+        let verdict = outbound.check(scheme, name, port);
+        if outbound.check_address(verdict, scheme, ip, port) && resolves_to(name, ip).await {
             return true;
         }
     }
@@ -65,11 +67,19 @@ async fn resolves_to(name: &str, wanted: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use gust_types::outbound::Blocked;
+
     use super::*;
 
-    async fn check(patterns: &[&str], address: &str, purpose: SocketAddrUse) -> bool {
-        let patterns: Vec<String> = patterns.iter().map(|p| (*p).to_owned()).collect();
-        let outbound = Outbound::parse(&patterns).unwrap();
+    async fn check(
+        patterns: &[&str],
+        blocked: &[&str],
+        address: &str,
+        purpose: SocketAddrUse,
+    ) -> bool {
+        let owned = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+        let blocked = Blocked::parse(&owned(blocked)).unwrap();
+        let outbound = Outbound::parse(&owned(patterns)).unwrap().without(&blocked);
         is_allowed(&outbound, address.parse().unwrap(), purpose).await
     }
 
@@ -98,8 +108,24 @@ mod tests {
             (&["*://*:*"], "0.0.0.0:8080", TcpBind, false),
             (&["*://*:*"], "0.0.0.0:0", TcpListen, false),
         ] {
-            let found = check(patterns, address, purpose).await;
+            let found = check(patterns, &[], address, purpose).await;
             assert_eq!(found, allowed, "{patterns:?} {address} {purpose:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_operators_word_is_first() {
+        for (pattern, address) in [
+            ("tcp://127.0.0.1:80", "127.0.0.1:80"),
+            ("tcp://localhost:80", "127.0.0.1:80"),
+            ("tcp://127.0.0.1:80", "[::ffff:127.0.0.1]:80"),
+            ("*://*:*", "192.0.9.1:80"),
+        ] {
+            for (blocked, allowed) in [("10.0.0.0/8", true), ("0.0.0.0/0", false)] {
+                let purpose = SocketAddrUse::TcpConnect;
+                let found = check(&[pattern], &[blocked], address, purpose).await;
+                assert_eq!(found, allowed, "{pattern} {blocked} {address}");
+            }
         }
     }
 }

@@ -95,6 +95,12 @@ async fn resolve(route: &Route) -> Result<Vec<SocketAddr>, Error> {
             .map_err(|e| fault::of_lookup(&e))?
             .collect(),
     };
+    permitted(route, found)
+}
+
+/// Those of the addresses found that may be connected to. Whatever the name, the addresses decide: a name that is on the
+/// list may point into a network that is not.
+fn permitted(route: &Route, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Error> {
     if found.is_empty() {
         return Err(Error::DestinationNotFound);
     }
@@ -182,5 +188,41 @@ where
 {
     fn execute(&self, task: F) {
         gust_task::spawn("outbound stream", task);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gust_types::outbound::Outbound;
+
+    use super::*;
+    use crate::host::outbound::target::Origin;
+
+    /// A name whose answers change from look-up to look-up.
+    #[test]
+    fn a_name_that_points_inside_gets_nowhere() {
+        for pattern in ["http://a.example.com", "http://*.example.com", "*://*:*"] {
+            let list = Arc::new(Outbound::parse(&[pattern.to_owned()]).unwrap());
+            let origin = Origin {
+                https: false,
+                host: "a.example.com".to_owned(),
+                port: 80,
+            };
+            let verdict = list.check("http", &origin.host, 80);
+            let route = Route::new(list, verdict, origin);
+            let at = |ip: &str| SocketAddr::new(ip.parse().unwrap(), 80);
+            for inside in [
+                "127.0.0.1",
+                "10.0.0.1",
+                "169.254.169.254",
+                "::1",
+                "::ffff:10.0.0.1",
+            ] {
+                let error = permitted(&route, vec![at(inside)]).unwrap_err();
+                assert!(matches!(error, Error::DestinationIpProhibited), "{inside}");
+                let mixed = permitted(&route, vec![at(inside), at("192.0.9.1")]);
+                assert_eq!(mixed.unwrap(), [at("192.0.9.1")], "{pattern} {inside}");
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Calls inside the app, in process: to another function by its internal host name, or to the app's own routes.
 
-use gust_types::{FunctionName, call::Origin, outbound::Verdict};
+use gust_types::{FunctionName, call::Origin};
 use http_body_util::BodyExt as _;
 use wasmtime_wasi_http::{Error, WasiBody};
 
@@ -22,7 +22,8 @@ impl Sender {
         let name = peer(host).ok_or(Error::DestinationNotFound)?;
         let outbound = &self.bindings.outbound;
         let named = [".spin.internal", ".gust.internal"].iter().any(|suffix| {
-            outbound.check(SCHEME, &format!("{name}{suffix}"), PORT) == Verdict::Named
+            let verdict = outbound.check(SCHEME, &format!("{name}{suffix}"), PORT);
+            verdict.is_named()
         });
         if !named {
             return Err(Error::HttpRequestDenied);

@@ -12,7 +12,7 @@ use gust_runtime::{PeerContext, Peers, suite};
 use gust_types::{
     BoxFuture, Digest, FunctionKey, FunctionName, Reply,
     call::{CallId, Origin, Trace, full},
-    outbound::Outbound,
+    outbound::{Blocked, Outbound},
 };
 use http::{Request, Response, StatusCode};
 use http_body::Frame;
@@ -139,7 +139,13 @@ impl Peers for Echo {
 }
 
 fn sender(allowed: &[&str]) -> Sender {
-    let allowed: Vec<String> = allowed.iter().map(|p| (*p).to_owned()).collect();
+    sender_without(allowed, &[])
+}
+
+fn sender_without(allowed: &[&str], blocked: &[&str]) -> Sender {
+    let owned = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+    let blocked = Blocked::parse(&owned(blocked)).unwrap();
+    let outbound = Outbound::parse(&owned(allowed)).unwrap().without(&blocked);
     let artifact = Digest::of(b"");
     let key = FunctionKey {
         project: "default".parse().unwrap(),
@@ -147,7 +153,7 @@ fn sender(allowed: &[&str]) -> Sender {
         function: "caller".parse().unwrap(),
     };
     let mut bindings = suite::nothing();
-    bindings.outbound = Arc::new(Outbound::parse(&allowed).unwrap());
+    bindings.outbound = Arc::new(outbound);
     bindings.peers = Arc::new(Echo);
     Sender {
         revision: Arc::new(Revision {
@@ -255,6 +261,26 @@ async fn a_private_network_that_is_named_is_open() {
     let both = sender(&["http://*:*", "http://127.0.0.0/8:*"]);
     let found = fetch(&both, &format!("http://localhost:{port}/")).await;
     assert_eq!(found.unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn what_the_operator_blocks_is_closed() {
+    let (server, seen) = serve(None).await;
+    let port = server.port();
+    for (allowed, uri) in [
+        ("http://127.0.0.1:*", format!("http://127.0.0.1:{port}/")),
+        (
+            "http://127.0.0.1:*",
+            format!("http://[::ffff:127.0.0.1]:{port}/"),
+        ),
+        ("http://localhost:*", format!("http://localhost:{port}/")),
+        ("*://*:*", "http://192.0.9.1/".to_owned()),
+    ] {
+        let blocked = ["127.0.0.0/8", "::1", "192.0.9.0/24"];
+        let outcome = fetch(&sender_without(&[allowed], &blocked), &uri).await;
+        fails_with(outcome, Error::DestinationIpProhibited);
+    }
+    assert_eq!(seen.connections.load(Relaxed), 0);
 }
 
 #[tokio::test]
