@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use gust_types::{ByteSize, Limits, Span};
+use gust_types::{ByteSize, Limits, limits::ceiling};
 
 /// The control plane's settings; `gust-node` fills them from `node.toml`.
 #[derive(Debug, Clone)]
@@ -53,20 +53,20 @@ impl Default for Settings {
     }
 }
 
-/// Default ceilings: generous, but each finite.
+/// Default ceilings: all that can be done, but for memory, which one machine has only so much of.
 pub fn ceilings() -> Limits {
     Limits {
         memory: ByteSize::mib(1024),
-        cpu_time: Span::secs(900),
-        wall_time: Span::secs(3600),
-        concurrency: 100_000,
-        queue: 100_000,
-        queue_time: Span::secs(300),
+        cpu_time: ceiling::CPU_TIME,
+        wall_time: ceiling::WALL_TIME,
+        concurrency: ceiling::CONCURRENCY,
+        queue: ceiling::QUEUE,
+        queue_time: ceiling::QUEUE_TIME,
         rate: u32::MAX,
-        request_body: ByteSize::mib(1024),
-        response_body: ByteSize::mib(10 * 1024),
-        table_elements: 10_000_000,
-        core_instances: 1000,
-        log_bytes: ByteSize::mib(64),
+        request_body: ceiling::REQUEST_BODY,
+        response_body: ceiling::RESPONSE_BODY,
+        table_elements: ceiling::TABLE_ELEMENTS,
+        core_instances: ceiling::CORE_INSTANCES,
+        log_bytes: ceiling::LOG_BYTES,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use gust_types::{ByteSize, Span};
+use gust_types::{ByteSize, Span, limits::ceiling};
 use serde::{Deserialize, Serialize};
 
 /// The door's settings.
@@ -25,7 +25,8 @@ pub struct Settings {
     pub idle_time: Span,
     /// The longest pause in a request's body, and in a caller's reading of an answer. Default 30 s.
     pub body_time: Span,
-    /// The longest a call may take whatever its function's limits say. Default 15 min.
+    /// The longest a call may take whatever its function's limits say, its wait in the queue included. Default 15 min, the
+    /// most that a function's limit of wall time may be.
     pub call_time: Span,
     /// Requests at once in one HTTP/2 connection. Default 128.
     pub streams: u32,
@@ -54,7 +55,7 @@ impl Default for Settings {
             head_time: Span::secs(10),
             idle_time: Span::secs(75),
             body_time: Span::secs(30),
-            call_time: Span::secs(900),
+            call_time: ceiling::WALL_TIME,
             streams: 128,
             grace: Span::secs(30),
         }

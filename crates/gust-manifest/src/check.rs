@@ -1,6 +1,10 @@
 //! The rules of single values, apart from where they stand in a file.
 
-use gust_types::{Error, app::FileSpec};
+use gust_types::{
+    Error,
+    app::FileSpec,
+    limits::ceiling::{FILE_NAME, FILE_PATH},
+};
 
 use crate::limits::MAX_MANIFEST;
 
@@ -20,8 +24,13 @@ pub(crate) fn file_paths(files: &[FileSpec]) -> Result<(), Error> {
         let Some(rest) = path.strip_prefix('/') else {
             return fault("does not start with '/'");
         };
-        if path.len() > 4096 || path.contains(['\0', '\\']) {
-            return fault("is too long or has a NUL or a backslash");
+        if path.len() > FILE_PATH || rest.split('/').any(|part| part.len() > FILE_NAME) {
+            return fault(&format!(
+                "is longer than {FILE_PATH} bytes, or a part of it than {FILE_NAME}"
+            ));
+        }
+        if path.chars().any(|c| c.is_control() || c == '\\') {
+            return fault("has a control character or a backslash");
         }
         if rest.split('/').any(|part| matches!(part, "" | "." | "..")) {
             return fault("has an empty, '.' or '..' segment");

@@ -3,7 +3,7 @@
 use gust_types::{
     AppName, ByteSize, FunctionName, Limits, Span,
     app::{FunctionSpec, HealthSpec, RouteTarget, Source},
-    limits::Reuse,
+    limits::{Reuse, ceiling},
 };
 use toml::de::{DeTable, DeValue};
 
@@ -146,7 +146,7 @@ fn health(table: &Table<'_>, name: String) -> Option<HealthSpec> {
         DeValue::String(_) => (table.string("health")?, None),
         DeValue::Table(_) => {
             let health = table.table("health", &HEALTH, name)?;
-            let timeout = health.span("timeout", Span::millis(1), Span::secs(300));
+            let timeout = health.span("timeout", Span::millis(1), ceiling::HEALTH_TIMEOUT);
             (health.required_string("path")?, timeout)
         }
         other => {
@@ -163,47 +163,63 @@ fn health(table: &Table<'_>, name: String) -> Option<HealthSpec> {
 }
 
 fn read_limits(table: &Table<'_>) -> Limits {
-    let day = Span::secs(24 * 3600);
-    let default = Limits::default();
-    let count = |key: &str, low: u64, high: u64, default: u32| {
-        let found = table.integer(key, low, high);
+    let d = Limits::default();
+    let count = |key: &str, low: u64, high: u32, default: u32| {
+        let found = table.integer(key, low, high.into());
         found.and_then(|n| u32::try_from(n).ok()).unwrap_or(default)
     };
-    let time = |key: &str, low: Span, default: Span| table.span(key, low, day).unwrap_or(default);
+    let time = |key: &str, low: Span, high: Span, default: Span| {
+        table.span(key, low, high).unwrap_or(default)
+    };
     let size = |key: &str, low: ByteSize, high: ByteSize, default: ByteSize| {
         table.size(key, low, high).unwrap_or(default)
     };
-    let (zero, gib, tib) = (ByteSize(0), ByteSize::mib(1 << 10), ByteSize::mib(1 << 20));
+    let (none, least, page) = (ByteSize(0), Span::millis(1), ByteSize::kib(64));
     Limits {
-        memory: size(
-            "memory",
-            ByteSize::kib(64),
-            ByteSize::mib(4096),
-            default.memory,
+        memory: size("memory", page, ceiling::MEMORY, d.memory),
+        cpu_time: time("cpu_time", least, ceiling::CPU_TIME, d.cpu_time),
+        wall_time: time("wall_time", least, ceiling::WALL_TIME, d.wall_time),
+        concurrency: count("concurrency", 1, ceiling::CONCURRENCY, d.concurrency),
+        queue: count("queue", 0, ceiling::QUEUE, d.queue),
+        queue_time: time(
+            "queue_time",
+            Span::secs(0),
+            ceiling::QUEUE_TIME,
+            d.queue_time,
         ),
-        cpu_time: time("cpu_time", Span::millis(1), default.cpu_time),
-        wall_time: time("wall_time", Span::millis(1), default.wall_time),
-        concurrency: count("concurrency", 1, 1_000_000, default.concurrency),
-        queue: count("queue", 0, 1_000_000, default.queue),
-        queue_time: time("queue_time", Span::secs(0), default.queue_time),
-        rate: count("rate", 0, u32::MAX.into(), default.rate),
-        request_body: size("request_body", zero, tib, default.request_body),
-        response_body: size("response_body", zero, tib, default.response_body),
-        table_elements: count("table_elements", 1, 10_000_000, default.table_elements),
-        core_instances: count("core_instances", 1, 10_000, default.core_instances),
-        log_bytes: size("log_bytes", zero, gib, default.log_bytes),
+        rate: count("rate", 0, u32::MAX, d.rate),
+        request_body: size("request_body", none, ceiling::REQUEST_BODY, d.request_body),
+        response_body: size(
+            "response_body",
+            none,
+            ceiling::RESPONSE_BODY,
+            d.response_body,
+        ),
+        table_elements: count(
+            "table_elements",
+            1,
+            ceiling::TABLE_ELEMENTS,
+            d.table_elements,
+        ),
+        core_instances: count(
+            "core_instances",
+            1,
+            ceiling::CORE_INSTANCES,
+            d.core_instances,
+        ),
+        log_bytes: size("log_bytes", none, ceiling::LOG_BYTES, d.log_bytes),
     }
 }
 
 fn read_reuse(table: &Table<'_>) -> Reuse {
-    let count = |key: &str, high: u64| {
-        let found = table.integer(key, 1, high);
+    let count = |key: &str, high: u32| {
+        let found = table.integer(key, 1, high.into());
         found.and_then(|n| u32::try_from(n).ok())
     };
     Reuse {
-        calls: count("calls", 1_000_000_000),
-        concurrent: count("concurrent", 100_000),
-        idle: table.span("idle", Span::secs(0), Span::secs(24 * 3600)),
+        calls: count("calls", ceiling::REUSE_CALLS),
+        concurrent: count("concurrent", ceiling::REUSE_CONCURRENT),
+        idle: table.span("idle", Span::secs(0), ceiling::REUSE_IDLE),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use gust_types::{Error, Result};
+use gust_types::{Error, Result, limits::ceiling};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, component::Linker,
 };
@@ -111,10 +111,12 @@ fn slots(settings: &Settings) -> PoolingAllocationConfig {
         .max_memory_size(usize::try_from(settings.max_memory.0).unwrap_or(usize::MAX))
         .max_component_instance_size(16 << 20)
         .max_core_instance_size(16 << 20)
-        .max_core_instances_per_component(200)
+        .max_core_instances_per_component(ceiling::CORE_INSTANCES)
         .max_memories_per_component(32)
         .max_tables_per_component(64)
-        .table_elements(100_000)
+        // A toolchain that keeps references of the host gives a module a second table.
+        .max_tables_per_module(8)
+        .table_elements(ceiling::TABLE_ELEMENTS as usize)
         .linear_memory_keep_resident(MEMORY_RESIDENT)
         .table_keep_resident(TABLE_RESIDENT)
         .async_stack_keep_resident(STACK_RESIDENT)

@@ -4,6 +4,49 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ByteSize, Span};
 
+/// The most that any limit may be, in one place for whoever reads a manifest, checks a deploy, keeps the door or sizes
+/// the engine: what one of them accepts, the next one can do. An operator's own ceilings lie below these.
+pub mod ceiling {
+    use crate::{ByteSize, Span};
+
+    /// All that 32-bit Wasm can address.
+    pub const MEMORY: ByteSize = ByteSize::mib(4096);
+    /// As long as a call may take in all.
+    pub const CPU_TIME: Span = WALL_TIME;
+    /// The door keeps no call for longer: beyond this, work belongs behind a queue.
+    pub const WALL_TIME: Span = Span::secs(900);
+    /// More than the instances and connections of any node.
+    pub const CONCURRENCY: u32 = 100_000;
+    /// A caller that waits holds a connection and a head.
+    pub const QUEUE: u32 = 100_000;
+    /// Callers rarely have more patience.
+    pub const QUEUE_TIME: Span = Span::secs(300);
+    /// Streamed, so a matter of time and traffic.
+    pub const REQUEST_BODY: ByteSize = ByteSize::mib(1024);
+    /// The same.
+    pub const RESPONSE_BODY: ByteSize = ByteSize::mib(10 * 1024);
+    /// The engine reserves this much for each table of each instance. Language runtimes take some 20,000.
+    pub const TABLE_ELEMENTS: u32 = 100_000;
+    /// The engine's pool is made for this many. Guests of language runtimes are linked from some dozens.
+    pub const CORE_INSTANCES: u32 = 200;
+    /// Kept in memory on the way to the disk.
+    pub const LOG_BYTES: ByteSize = ByteSize::mib(64);
+
+    /// Calls that one instance serves in its life: by then what starting it took no longer counts.
+    pub const REUSE_CALLS: u32 = 1_000_000;
+    /// Calls that one instance serves at once. As many as a function may have in flight.
+    pub const REUSE_CONCURRENT: u32 = CONCURRENCY;
+    /// An idle instance is kept for a day.
+    pub const REUSE_IDLE: Span = Span::secs(86_400);
+    /// A deploy waits for its probe.
+    pub const HEALTH_TIMEOUT: Span = Span::secs(60);
+
+    /// Bytes of the path of a file that a guest sees or a route serves.
+    pub const FILE_PATH: usize = 1024;
+    /// Bytes of one part of it, as Linux has it.
+    pub const FILE_NAME: usize = 255;
+}
+
 /// The limits of a function. Every field has a default; the operator's ceilings are applied at deploy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use gust_types::{Error, Result, app::FileSpec};
+use gust_types::{
+    Error, Result,
+    app::FileSpec,
+    limits::ceiling::{FILE_NAME, FILE_PATH},
+};
 
 /// Files of one function or one route.
 const MAX_FILES: usize = 10_000;
-/// Bytes of one path.
-const MAX_PATH: usize = 1024;
 
 pub(super) fn check(files: &[FileSpec]) -> Result<()> {
     super::at_most("files", files.len(), MAX_FILES)?;
@@ -42,8 +44,8 @@ fn path(path: &str) -> Result<()> {
     let Some(rest) = path.strip_prefix('/') else {
         return fault("does not start with '/'");
     };
-    if path.len() > MAX_PATH {
-        return fault("is longer than 1024 bytes");
+    if path.len() > FILE_PATH {
+        return fault(&format!("is longer than {FILE_PATH} bytes"));
     }
     if path.chars().any(|c| c.is_control() || c == '\\') {
         return fault("has a character that no path has");
@@ -52,7 +54,9 @@ fn path(path: &str) -> Result<()> {
         match part {
             "" => return fault("has an empty part"),
             "." | ".." => return fault("has a '.' or '..' part"),
-            part if part.len() > 255 => return fault("has a part longer than 255 bytes"),
+            part if part.len() > FILE_NAME => {
+                return fault(&format!("has a part longer than {FILE_NAME} bytes"));
+            }
             _ => {}
         }
     }

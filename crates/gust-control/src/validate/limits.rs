@@ -1,9 +1,10 @@
 //! Limits against the operator's ceilings, and other numbers.
 
-use gust_types::{ByteSize, Error, Limits, Result, Span, app::HealthSpec, limits::Reuse};
-
-/// The longest probe.
-const MAX_PROBE: Span = Span(std::time::Duration::from_secs(60));
+use gust_types::{
+    ByteSize, Error, Limits, Result, Span,
+    app::HealthSpec,
+    limits::{Reuse, ceiling},
+};
 
 /// Each limit lets something through and stays under its ceiling.
 pub(super) fn check(limits: &Limits, ceilings: &Limits) -> Result<()> {
@@ -71,17 +72,22 @@ fn under<T: PartialOrd + std::fmt::Display>(name: &str, value: T, ceiling: T) ->
 }
 
 pub(super) fn check_reuse(reuse: &Reuse) -> Result<()> {
-    for (name, count) in [
-        ("reuse.calls", reuse.calls),
-        ("reuse.concurrent", reuse.concurrent),
+    for (name, count, most) in [
+        ("reuse.calls", reuse.calls, ceiling::REUSE_CALLS),
+        (
+            "reuse.concurrent",
+            reuse.concurrent,
+            ceiling::REUSE_CONCURRENT,
+        ),
     ] {
-        if count.is_some_and(|n| n == 0 || n > 1_000_000) {
-            return Err(Error::invalid(format!("must be 1 to 1000000: {name}")));
+        if count.is_some_and(|n| n == 0 || n > most) {
+            return Err(Error::invalid(format!("must be 1 to {most}: {name}")));
         }
     }
     match reuse.idle {
-        Some(idle) if idle > Span::secs(86_400) => Err(Error::invalid(format!(
-            "an idle instance is kept for a day at most: {idle}"
+        Some(idle) if idle > ceiling::REUSE_IDLE => Err(Error::invalid(format!(
+            "an idle instance is kept for {} at most: {idle}",
+            ceiling::REUSE_IDLE
         ))),
         _ => Ok(()),
     }
@@ -95,9 +101,10 @@ pub(super) fn check_health(health: &HealthSpec) -> Result<()> {
             health.path
         )));
     }
-    if health.timeout.0.is_zero() || health.timeout > MAX_PROBE {
+    if health.timeout.0.is_zero() || health.timeout > ceiling::HEALTH_TIMEOUT {
         return Err(Error::invalid(format!(
-            "health timeout must be above 0 and {MAX_PROBE} at most: {}",
+            "health timeout must be above 0 and {} at most: {}",
+            ceiling::HEALTH_TIMEOUT,
             health.timeout
         )));
     }

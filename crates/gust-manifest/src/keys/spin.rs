@@ -198,7 +198,7 @@ pub(crate) static SPIN_COMPONENT: Section = section(
         row(
             "allowed_outbound_hosts",
             "list of strings",
-            "Become `outbound`.",
+            "Become `outbound`, with its rules for private addresses.",
         ),
         row(
             "allowed_http_hosts",

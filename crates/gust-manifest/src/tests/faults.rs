@@ -159,15 +159,15 @@ fn one_line_says_what_is_wrong() {
         ),
         (
             "limits = { concurrency = 0 }",
-            "6:26: `concurrency` must be between 1 and 1000000: 0",
+            "6:26: `concurrency` must be between 1 and 100000: 0",
         ),
         (
             "limits = { queue = 99999999999999999999999999 }",
-            "6:20: `queue` must be between 0 and 1000000: 99999999999999999999999999",
+            "6:20: `queue` must be between 0 and 100000: 99999999999999999999999999",
         ),
         (
             "reuse = { calls = 0 }",
-            "6:19: `calls` must be between 1 and 1000000000: 0",
+            "6:19: `calls` must be between 1 and 1000000: 0",
         ),
         (
             "files = \"a\"",
