@@ -5,6 +5,7 @@ use wasmtime_wasi::I32Exit;
 use crate::{
     drive::Exit,
     live::{Entry, Live},
+    pipe::BrokenInput,
     work::Job,
 };
 
@@ -41,13 +42,19 @@ fn enter(live: &mut Live, job: Job) {
     }
 }
 
-/// Success completes the answer; anything else breaks it off.
+/// Success completes the answer; anything else breaks it off. A failure after broken input is the input's.
 fn exit(live: Live, result: wasmtime::Result<Result<(), ()>>) -> Exit {
     let result = match result {
         Ok(Ok(())) => Ok(()),
         Ok(Err(())) => Err(I32Exit(1).into()),
         Err(error) if matches!(error.downcast_ref(), Some(I32Exit(0))) => Ok(()),
         Err(error) => Err(error),
+    };
+    let pipes = live.store.data().scope.output.pipes();
+    let broken = pipes.and_then(|(input, _)| input.broken());
+    let result = match broken {
+        Some(broken) => result.map_err(|error| error.context(BrokenInput(broken))),
+        None => result,
     };
     if result.is_ok()
         && let Some((_, answer)) = live.store.data().scope.output.pipes()

@@ -7,7 +7,7 @@ use gust_types::{Blame, Error, Kind, Limits, Outcome, Span};
 use wasmtime::Trap;
 use wasmtime_wasi::I32Exit;
 
-use crate::{guest::Counts, stubs::Unprovided};
+use crate::{guest::Counts, pipe::BrokenInput, stubs::Unprovided};
 
 /// The longest note about a crash that goes to the log.
 const NOTE: usize = 16 * 1024;
@@ -45,7 +45,9 @@ impl Fault {
 
     /// The guest trapped, exited, or a host function failed beyond what its interface can say.
     pub(crate) fn from_guest(error: &wasmtime::Error, counts: Counts, limits: &Limits) -> Self {
-        let mut fault = if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        let mut fault = if let Some(broken) = error.downcast_ref::<BrokenInput>() {
+            Self::request(&broken.0)
+        } else if let Some(exit) = error.downcast_ref::<I32Exit>() {
             Self::new(
                 Outcome::Failed,
                 Kind::Failed,
@@ -77,6 +79,20 @@ impl Fault {
     /// A failure of the guest's own.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self::new(Outcome::Failed, Kind::Failed, message)
+    }
+
+    /// The request's body broke off. Kind and blame stay as they came: most often it is the caller's doing.
+    pub(crate) fn request(error: &Error) -> Self {
+        let outcome = match (error.kind, error.blame) {
+            (Kind::Exhausted, _) => Outcome::BodyLimit,
+            (_, Blame::Caller) => Outcome::Cancelled,
+            (_, Blame::Platform) => Outcome::Platform,
+            (_, Blame::Function) => Outcome::Failed,
+        };
+        let mut fault = Self::new(outcome, error.kind, error.message.clone());
+        fault.blame = error.blame;
+        fault.note = format!("the request's body did not arrive: {}", error.chain());
+        fault
     }
 
     pub(crate) fn memory(limits: &Limits) -> Self {

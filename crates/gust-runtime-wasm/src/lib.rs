@@ -21,6 +21,7 @@ mod drive;
 mod edition;
 mod engine;
 mod fault;
+mod fields;
 mod gather;
 mod guest;
 mod handle;

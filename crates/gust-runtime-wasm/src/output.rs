@@ -16,7 +16,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi_io::{
     poll::Pollable,
-    streams::{OutputStream, StreamResult},
+    streams::{OutputStream, StreamError, StreamResult},
 };
 
 use crate::pipe::{Answer, Input};
@@ -154,7 +154,11 @@ impl StdoutStream for Printer {
 }
 
 impl OutputStream for Printer {
+    /// Nobody else holds the guest to what it was permitted, and what it writes to an answer is kept until it is read.
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.len() > self.check_write()? {
+            return Err(StreamError::trap("wrote more than check-write permitted"));
+        }
         match &self.answer {
             Some(answer) => answer.write(bytes),
             None => self.output.write(self.stream, &bytes),
@@ -186,14 +190,14 @@ impl AsyncWrite for Printer {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let taken = &bytes[..bytes.len().min(CHUNK)];
-        match &self.answer {
-            Some(answer) => {
-                ready!(answer.poll_room(cx));
-                answer.write(Bytes::copy_from_slice(taken));
-            }
-            None => self.output.write(self.stream, taken),
-        }
+        let Some(answer) = &self.answer else {
+            let taken = &bytes[..bytes.len().min(CHUNK)];
+            self.output.write(self.stream, taken);
+            return Poll::Ready(Ok(taken.len()));
+        };
+        ready!(answer.poll_room(cx));
+        let taken = &bytes[..bytes.len().min(answer.room())];
+        answer.write(Bytes::copy_from_slice(taken));
         Poll::Ready(Ok(taken.len()))
     }
 

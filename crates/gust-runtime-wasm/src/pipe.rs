@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use gust_types::Body;
+use gust_types::{Body, Error};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
@@ -34,7 +34,13 @@ pub(crate) struct Input(Arc<Mutex<Source>>);
 struct Source {
     body: Option<Body>,
     buffer: Bytes,
+    /// Why the body broke off. A command that took the rest for the whole would answer as if all was well.
+    broken: Option<Arc<Error>>,
 }
+
+/// A command failed after its input had broken off: whoever sent the input is told why.
+#[derive(Debug)]
+pub(crate) struct BrokenInput(pub(crate) Arc<Error>);
 
 /// A command's standard output.
 #[derive(Clone, Default)]
@@ -64,8 +70,13 @@ impl Input {
     pub(crate) fn attach(&self, body: Body) {
         *self.0.lock() = Source {
             body: Some(body),
-            buffer: Bytes::new(),
+            ..Source::default()
         };
+    }
+
+    /// Why there is no more of the body, if that is not its end.
+    pub(crate) fn broken(&self) -> Option<Arc<Error>> {
+        self.0.lock().broken.clone()
     }
 
     /// Waits until there are bytes in the buffer, or until there will be no more.
@@ -77,19 +88,25 @@ impl Input {
         {
             match ready!(Pin::new(body).poll_frame(cx)) {
                 Some(Ok(frame)) => source.buffer = frame.into_data().unwrap_or_default(),
-                // A body that broke off ends here: stdin has no other way to say so.
-                Some(Err(_)) | None => source.body = None,
+                Some(Err(error)) => {
+                    source.body = None;
+                    source.broken = Some(Arc::new(error));
+                }
+                None => source.body = None,
             }
         }
         Poll::Ready(())
     }
 
     /// Takes up to `most` bytes. `None` at the end.
-    fn take(&self, most: usize) -> Option<Bytes> {
+    fn take(&self, most: usize) -> Result<Option<Bytes>, BrokenInput> {
         let mut source = self.0.lock();
         let most = most.min(source.buffer.len());
         let taken = source.buffer.split_to(most);
-        (!taken.is_empty() || source.body.is_some()).then_some(taken)
+        match &source.broken {
+            Some(error) if taken.is_empty() => Err(BrokenInput(error.clone())),
+            _ => Ok((!taken.is_empty() || source.body.is_some()).then_some(taken)),
+        }
     }
 }
 
@@ -112,7 +129,10 @@ impl StdinStream for Input {
 impl InputStream for Input {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
         let _ = self.poll_fill(&mut Context::from_waker(Waker::noop()));
-        self.take(size).ok_or(StreamError::Closed)
+        match self.take(size) {
+            Ok(taken) => taken.ok_or(StreamError::Closed),
+            Err(broken) => Err(StreamError::LastOperationFailed(broken.into())),
+        }
     }
 }
 
@@ -130,12 +150,25 @@ impl AsyncRead for Input {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         ready!(self.poll_fill(cx));
-        if let Some(bytes) = self.take(buffer.remaining()) {
-            buffer.put_slice(&bytes);
-        }
-        Poll::Ready(Ok(()))
+        Poll::Ready(match self.take(buffer.remaining()) {
+            Ok(taken) => {
+                buffer.put_slice(&taken.unwrap_or_default());
+                Ok(())
+            }
+            Err(broken) => Err(io::Error::other(broken)),
+        })
     }
 }
+
+// === impl BrokenInput ===
+
+impl std::fmt::Display for BrokenInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for BrokenInput {}
 
 // === impl Answer ===
 

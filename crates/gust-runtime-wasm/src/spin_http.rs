@@ -1,7 +1,6 @@
 //! `fermyon:spin/inbound-http`: request and response by value, as Spin 1 has them.
 
-use gust_types::Kind;
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use wasmtime::component::{Component, ComponentExportIndex, ComponentType, Lift, Lower};
 use wasmtime_wasi_http::WasiBody;
@@ -9,6 +8,7 @@ use wasmtime_wasi_http::WasiBody;
 use crate::{
     drive::Exit,
     fault::Fault,
+    fields::{self, Unfit},
     live::{Entry, Live},
     work::Job,
 };
@@ -79,7 +79,11 @@ async fn serve(live: &mut Live, job: Job) -> wasmtime::Result<()> {
         seat,
     } = job;
     live.store.data_mut().enter(context);
-    let request = match take(request).await {
+    let Some(method) = method(request.method()) else {
+        seat.put(Ok(no_such_method(request.method())));
+        return Ok(());
+    };
+    let request = match take(method, request).await {
         Ok(request) => request,
         Err(fault) => {
             seat.put(Err(fault));
@@ -92,16 +96,12 @@ async fn serve(live: &mut Live, job: Job) -> wasmtime::Result<()> {
 }
 
 /// The whole request. Its body is limited in size by whoever made the call.
-async fn take(request: http::Request<gust_types::Body>) -> Result<SpinRequest, Fault> {
+async fn take(
+    method: SpinMethod,
+    request: http::Request<gust_types::Body>,
+) -> Result<SpinRequest, Fault> {
     let (parts, body) = request.into_parts();
-    let method = method(&parts.method)?;
-    let body = body.collect().await.map_err(|error| {
-        let mut fault = Fault::failed("the request's body did not arrive");
-        if error.kind == Kind::Exhausted {
-            fault.outcome = gust_types::Outcome::BodyLimit;
-        }
-        fault
-    })?;
+    let body = body.collect().await.map_err(|e| Fault::request(&e))?;
     let body = Vec::from(body.to_bytes());
     let headers = parts.headers.iter().map(|(name, value)| {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -119,8 +119,9 @@ async fn take(request: http::Request<gust_types::Body>) -> Result<SpinRequest, F
     })
 }
 
-fn method(method: &Method) -> Result<SpinMethod, Fault> {
-    Ok(match *method {
+/// `None` for the methods that Spin 1 has no word for.
+fn method(method: &Method) -> Option<SpinMethod> {
+    Some(match *method {
         Method::GET => SpinMethod::Get,
         Method::POST => SpinMethod::Post,
         Method::PUT => SpinMethod::Put,
@@ -128,26 +129,42 @@ fn method(method: &Method) -> Result<SpinMethod, Fault> {
         Method::PATCH => SpinMethod::Patch,
         Method::HEAD => SpinMethod::Head,
         Method::OPTIONS => SpinMethod::Options,
-        ref other => {
-            return Err(Fault::failed(format!(
-                "the function's interface has no such method: {other}"
-            )));
-        }
+        _ => return None,
     })
+}
+
+/// Answered in the function's place, which cannot be asked: the caller may use another method, nobody has failed.
+fn no_such_method(method: &Method) -> http::Response<WasiBody> {
+    const ALLOW: HeaderValue =
+        HeaderValue::from_static("GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS");
+    const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+    let text = format!("the function's interface has no such method: {method}\n");
+    let mut reply = http::Response::new(whole(text));
+    *reply.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    reply.headers_mut().insert(header::ALLOW, ALLOW);
+    reply.headers_mut().insert(header::CONTENT_TYPE, TEXT);
+    reply
+}
+
+fn whole(bytes: impl Into<bytes::Bytes>) -> WasiBody {
+    let body = http_body_util::Full::new(bytes.into());
+    body.map_err(|never| match never {}).boxed_unsync()
 }
 
 fn give(response: SpinResponse) -> Result<http::Response<WasiBody>, Fault> {
     let bad = |what: &str| Fault::failed(format!("the function answered with {what}"));
-    let body = http_body_util::Full::new(response.body.unwrap_or_default().into());
-    let mut reply = http::Response::new(body.map_err(|never| match never {}).boxed_unsync());
+    let mut reply = http::Response::new(whole(response.body.unwrap_or_default()));
     *reply.status_mut() =
         StatusCode::from_u16(response.status).map_err(|_| bad("an invalid status"))?;
-    for (name, value) in response.headers.unwrap_or_default() {
-        let name = HeaderName::try_from(name).map_err(|_| bad("an invalid header name"))?;
-        let value = HeaderValue::try_from(value).map_err(|_| bad("an invalid header value"))?;
-        if !wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS.contains(&name) {
-            reply.headers_mut().append(name, value);
-        }
+    let mut headers =
+        fields::map(response.headers.unwrap_or_default()).map_err(|unfit| match unfit {
+            Unfit::Name => bad("an invalid header name"),
+            Unfit::Value => bad("an invalid header value"),
+            Unfit::TooLarge => bad("larger headers than a response may have"),
+        })?;
+    for name in wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS {
+        headers.remove(name);
     }
+    *reply.headers_mut() = headers;
     Ok(reply)
 }

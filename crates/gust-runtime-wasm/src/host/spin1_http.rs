@@ -1,7 +1,7 @@
 //! `fermyon:spin/http` of Spin 1: whole requests and responses, in memory.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, Method};
 use http_body_util::{BodyExt as _, Empty, Full, Limited};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
@@ -13,6 +13,7 @@ use super::{
         http_types::{self, HttpError, Method as SpinMethod, Request, Response},
     },
 };
+use crate::fields;
 
 /// The largest response body that is collected for a guest.
 const BODY: usize = 16 << 20;
@@ -50,11 +51,7 @@ fn wanted(request: Request) -> Result<http::Request<WasiBody>, HttpError> {
     let mut wanted = http::Request::new(body(request.body));
     *wanted.method_mut() = method(request.method);
     *wanted.uri_mut() = uri(&request.uri, &request.params)?;
-    for (name, value) in request.headers {
-        let name = HeaderName::try_from(name).map_err(|_| HttpError::RequestError)?;
-        let value = HeaderValue::try_from(value).map_err(|_| HttpError::RequestError)?;
-        wanted.headers_mut().append(name, value);
-    }
+    *wanted.headers_mut() = fields::map(request.headers).map_err(|_| HttpError::RequestError)?;
     Ok(wanted)
 }
 
@@ -131,6 +128,20 @@ fn of(error: &Error) -> HttpError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_headers_than_fit_are_the_guests_error() {
+        let request = Request {
+            method: SpinMethod::Get,
+            uri: "http://x.y/".to_owned(),
+            headers: (0..40_000)
+                .map(|n| (format!("x{n}"), String::new()))
+                .collect(),
+            params: Vec::new(),
+            body: None,
+        };
+        assert_eq!(wanted(request).unwrap_err(), HttpError::RequestError);
+    }
 
     #[test]
     fn parameters_join_the_query() {

@@ -1,4 +1,5 @@
-//! Shows a program, run once a call: prints arguments and environment, then its input; `EXIT_CODE` is how it ends.
+//! Shows a program, run once a call: prints arguments and environment, then its input; `EXIT_CODE` is how it ends. It fails
+//! when its input does.
 
 use std::io::{self, Read};
 use std::process::ExitCode;
@@ -11,6 +12,7 @@ fn main() -> ExitCode {
     let mut input = String::new();
     if let Err(e) = io::stdin().read_to_string(&mut input) {
         eprintln!("stdin: {e}");
+        return ExitCode::FAILURE;
     }
     println!("stdin: {input}");
     let code = std::env::var("EXIT_CODE")

@@ -28,6 +28,18 @@ impl Guest for Spin1 {
             },
             ["fetch"] => fetch(&path),
             ["trap"] => core::arch::wasm32::unreachable(),
+            ["headers", n] => {
+                let many = n.parse().unwrap_or(0);
+                return Response {
+                    status: 200,
+                    headers: Some(
+                        (0..many)
+                            .map(|n| (format!("x-{n}"), n.to_string()))
+                            .collect(),
+                    ),
+                    body: None,
+                };
+            }
             ["no-body"] => {
                 return Response {
                     status: 204,
