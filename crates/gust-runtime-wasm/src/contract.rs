@@ -4,7 +4,7 @@ use gust_types::{Error, Result};
 use serde::{Deserialize, Serialize};
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 
-use crate::{Lane, edition};
+use crate::{Lane, edition, lane};
 
 /// How a component is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,12 +159,14 @@ fn exports(bytes: &[u8]) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// A component that is valid without the async parts of the component model runs in the lane without them.
+/// A component that is valid without the async parts of the component model runs in the lane without them, if that
+/// lane has what it imports.
 fn lane(bytes: &[u8]) -> Result<Lane> {
     let all = WasmFeatures::all();
     if Validator::new_with_features(all.difference(WasmFeatures::CM_ASYNC))
         .validate_all(bytes)
         .is_ok()
+        && !lane::needs_p3(bytes)
     {
         return Ok(Lane::P2);
     }
