@@ -35,6 +35,10 @@ use crate::{
     watch::Stale,
 };
 
+/// What a guest may hand over in one call of the host, or in one answer of a Spin 1 function, in bytes. They are copied
+/// at a stretch, which nothing interrupts, at some gigabytes a second.
+const HANDED_OVER: usize = 32 << 20;
+
 /// A mapped and linked revision.
 pub(crate) struct Resident {
     pub(crate) revision: Arc<Revision>,
@@ -125,6 +129,7 @@ impl Resident {
         );
         let mut store = Store::new(&self.engine.engine, guest);
         store.limiter(|guest| &mut guest.scope.limiter);
+        store.set_hostcall_fuel(HANDED_OVER);
         store.epoch_deadline_async_yield_and_update(1);
         store.set_epoch_deadline(1);
         let limits = &self.revision.spec.limits;
