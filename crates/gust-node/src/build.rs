@@ -33,17 +33,15 @@ pub(crate) struct Rooms {
 impl Rooms {
     /// Opens the data folder and builds every room on it.
     pub(crate) async fn build(settings: Settings) -> Result<(Self, Gateway)> {
+        let wasm = settings.wasm()?;
         let folder = DataFolder::open(&settings.data)?;
         let mut telemetry = gust_telemetry::Guard::open(settings.otlp.as_ref())?;
         let artifacts = ArtifactFolder::open(folder.path("artifacts"))?;
         let logs = GuestLogs::open(folder.path("logs"), Default::default())?;
         let backends = Arc::new(LocalBackends::open(folder.path("data"))?);
         let ledger = LocalLedger::open(folder.path("ledger"), Default::default())?;
-        let runtime = WasmRuntime::open(
-            folder.path("prepared"),
-            Arc::new(artifacts.clone()),
-            settings.wasm(),
-        )?;
+        let runtime =
+            WasmRuntime::open(folder.path("prepared"), Arc::new(artifacts.clone()), wasm)?;
         let metrics = PathMetrics::new(telemetry.traces());
         telemetry.observe(&metrics)?;
         let registry = Arc::new(registry(metrics.clone(), &backends, &logs));

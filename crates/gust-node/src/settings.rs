@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use gust_types::{ByteSize, Span};
+use gust_types::{ByteSize, Span, outbound::Blocked};
 use serde::{Deserialize, Serialize};
 
 /// The settings of one node. Order of precedence: defaults, `node.toml`, environment, flags.
@@ -33,13 +33,14 @@ pub struct Settings {
     pub max_resident: u32,
     /// How long the code of a function that nobody calls stays mapped. Default 10 min.
     pub resident_idle: Span,
-    /// Bytes of one uploaded artifact. Default 256 MiB.
+    /// Bytes of one uploaded artifact; components are 128 MiB at most in any case. Default 256 MiB.
     pub max_artifact: ByteSize,
     /// How long calls in flight may go on after a stop. Default 30 s.
     pub grace: Span,
     /// Prices of the bill; absent means the documented defaults.
     pub prices: Option<PathBuf>,
-    /// Destinations functions may never reach, whatever they ask for; CIDR blocks. Default none.
+    /// Networks that functions never reach, whatever their lists say: CIDR blocks or single addresses, compared with the
+    /// address a name resolves to. Default none.
     pub block_networks: Vec<String>,
     /// Log level of the node's own words: error, warn, info, debug or trace. Default `info`.
     pub log: String,
@@ -111,13 +112,19 @@ impl Settings {
 
     // What each room is told. A setting that is not here keeps the room's own default.
 
-    pub(crate) fn wasm(&self) -> gust_runtime_wasm::Settings {
-        gust_runtime_wasm::Settings {
+    pub(crate) fn wasm(&self) -> gust_types::Result<gust_runtime_wasm::Settings> {
+        let block_networks = Blocked::parse(&self.block_networks).map_err(|mut error| {
+            error.message = format!("bad setting block_networks: {}", error.message);
+            error
+        })?;
+        let defaults = gust_runtime_wasm::Settings::default();
+        Ok(gust_runtime_wasm::Settings {
             max_instances: self.max_instances,
             max_memory: self.max_instance_memory,
-            max_component: self.max_artifact,
-            ..Default::default()
-        }
+            max_component: ByteSize(self.max_artifact.0.min(defaults.max_component.0)),
+            block_networks,
+            ..defaults
+        })
     }
 
     pub(crate) fn dispatch(&self, files: PathBuf) -> gust_dispatch::Settings {
@@ -158,5 +165,38 @@ impl Settings {
             ceilings,
             ..Default::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_to_block_are_read_at_the_start() {
+        let with = |network: &str| Settings {
+            block_networks: vec![network.to_owned()],
+            ..Settings::default()
+        };
+        let wasm = with("10.0.0.0/8").wasm().unwrap();
+        assert!(wasm.block_networks.contains([10, 1, 2, 3].into()));
+        let error = with("10.0.0/8").wasm().unwrap_err();
+        assert!(
+            error.message.contains("block_networks"),
+            "{}",
+            error.message
+        );
+        assert!(error.message.contains("10.0.0/8"), "{}", error.message);
+    }
+
+    #[test]
+    fn what_cannot_be_uploaded_is_not_compiled() {
+        let settings = Settings {
+            max_artifact: ByteSize::mib(1),
+            ..Settings::default()
+        };
+        assert_eq!(settings.wasm().unwrap().max_component, ByteSize::mib(1));
+        let component = Settings::default().wasm().unwrap().max_component;
+        assert_eq!(component, ByteSize::mib(128));
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     contract::{self, Form},
     edition,
     engine::{Engines, LaneEngine},
+    instances,
     shelf::{Findings, Record, Shelf},
     stubs,
 };
@@ -81,6 +82,7 @@ impl Compiler {
             missing,
             initial_memory: initial_memory.unwrap_or(0).saturating_mul(WASM_PAGE),
             initial_table: initial_table.unwrap_or(0),
+            core_instances: instances::count(bytes),
         };
         self.shelf.put(artifact, &code, findings)
     }

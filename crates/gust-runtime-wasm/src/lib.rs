@@ -28,6 +28,7 @@ mod handle;
 mod host;
 mod http02;
 mod http03;
+mod instances;
 mod lane;
 mod live;
 mod meter;

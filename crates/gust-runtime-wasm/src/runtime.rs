@@ -1,13 +1,17 @@
 //! The runtime as the seam sees it: prepare, load.
 
-use std::{collections::HashMap, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, fs, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use gust_runtime::{Artifacts, Bindings, Loaded, Preparation, Progress, Runtime};
+use gust_runtime::{
+    Artifacts, Bindings, Loaded, Preparation, Progress, Runtime, artifact::storage,
+};
 use gust_task::clock;
-use gust_types::{BoxFuture, ByteSize, Digest, Error, Limits, Result, Revision};
+use gust_types::{
+    BoxFuture, ByteSize, Digest, Error, Limits, Result, Revision, outbound::Outbound,
+};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     Settings,
@@ -23,6 +27,11 @@ use crate::{
 /// Runs WebAssembly. Cheap to clone.
 #[derive(Clone)]
 pub struct WasmRuntime(Arc<Inner>);
+
+/// Components above this are compiled alone. Compiling takes memory many times a component's size.
+const LARGE: ByteSize = ByteSize::mib(16);
+/// A compilation that takes this long is worth a word to the operator.
+const LONG: Duration = Duration::from_secs(60);
 
 struct Inner {
     settings: Settings,
@@ -100,38 +109,45 @@ impl Inner {
         if let Some(record) = blocking(move || Ok(shelf.find(&digest, thorough))).await? {
             return Ok((record, true));
         }
+        let path = self.artifacts.path(artifact)?;
+        let size = self.size(path.clone()).await?;
         progress.report("waiting for the compiler", 0, 0);
-        let _job = self
-            .jobs
-            .acquire()
-            .await
-            .map_err(|_| Error::unavailable("the node is stopping"))?;
+        let _job = self.job(size).await?;
         progress.report("reading", 0, 0);
-        let bytes = self.read(artifact).await?;
-        let size = bytes.len() as u64;
+        let bytes = blocking(move || fs::read(&path).map_err(|e| storage(&path, "read", e)));
+        let bytes = bytes.await?;
         progress.report("compiling", 0, size);
         let compiler = self.compiler.clone();
-        let record = blocking(move || compiler.compile(&digest, &bytes)).await?;
+        let compiling = blocking(move || compiler.compile(&digest, &bytes));
+        let record = patiently(artifact, size, compiling).await?;
         progress.report("compiling", size, size);
         Ok((record, false))
     }
 
-    async fn read(&self, artifact: &Digest) -> Result<Vec<u8>> {
-        let path = self.artifacts.path(artifact)?;
+    /// The length of an artifact that may be compiled.
+    async fn size(&self, path: PathBuf) -> Result<u64> {
         let limit = self.settings.max_component;
-        blocking(move || {
-            let fault = |e| gust_runtime::artifact::storage(&path, "read", e);
-            let size = fs::metadata(&path).map_err(fault)?.len();
-            if size > limit.0 {
-                return Err(Error::invalid(format!(
-                    "the component is larger than {limit}: {}",
-                    ByteSize(size)
-                ))
-                .hint("the operator sets this limit: max_component"));
-            }
-            fs::read(&path).map_err(fault)
+        let size = blocking(move || match fs::metadata(&path) {
+            Ok(found) => Ok(found.len()),
+            Err(e) => Err(storage(&path, "read", e)),
         })
-        .await
+        .await?;
+        if size <= limit.0 {
+            return Ok(size);
+        }
+        let text = format!("the component is larger than {limit}: {}", ByteSize(size));
+        Err(Error::invalid(text).hint("leave out what the function does not need"))
+    }
+
+    /// A place to compile in. A large component takes all of them: memory, not time, is what two of these lack.
+    async fn job(&self, size: u64) -> Result<SemaphorePermit<'_>> {
+        let places = if size > LARGE.0 {
+            self.settings.compile_jobs.max(1)
+        } else {
+            1
+        };
+        let job = self.jobs.acquire_many(places).await;
+        job.map_err(|_| Error::unavailable("the node is stopping"))
     }
 
     /// Maps and links.
@@ -208,7 +224,10 @@ impl Runtime for WasmRuntime {
         })
     }
 
-    async fn load(&self, revision: Arc<Revision>, bindings: Bindings) -> Result<Loaded> {
+    async fn load(&self, revision: Arc<Revision>, mut bindings: Bindings) -> Result<Loaded> {
+        // One list for all that a function can connect with, so that none of it can forget the operator's part.
+        let outbound = Outbound::clone(&bindings.outbound);
+        bindings.outbound = Arc::new(outbound.without(&self.0.settings.block_networks));
         let mapped = self.0.load(revision, Arc::new(bindings)).await?;
         let home = Arc::downgrade(&self.0);
         let renew = move |stale: Arc<Resident>| -> BoxFuture<'static, Result<Arc<Resident>>> {
@@ -256,7 +275,32 @@ fn fits(record: &Record, limits: &Limits, settings: &Settings) -> Result<()> {
         ))
         .hint("raise the function's limits.table_elements"));
     }
+    if record.core_instances > u64::from(limits.core_instances) {
+        return Err(Error::invalid(format!(
+            "the component is made of more core instances than its limit of {}: {}",
+            limits.core_instances, record.core_instances
+        ))
+        .hint("raise the function's limits.core_instances"));
+    }
     Ok(())
+}
+
+/// Waits for a compilation, which nothing can stop, and says so in the node's log when it takes long.
+async fn patiently<T>(
+    artifact: &Digest,
+    size: u64,
+    compiling: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let begun = clock::now();
+    let mut compiling = pin!(compiling);
+    if let Ok(compiled) = tokio::time::timeout(LONG, &mut compiling).await {
+        return compiled;
+    }
+    tracing::warn!(%artifact, size = %ByteSize(size), "a component is still being compiled after a minute");
+    let compiled = compiling.await;
+    let seconds = begun.elapsed().as_secs();
+    tracing::warn!(%artifact, seconds, "compiling a component took long");
+    compiled
 }
 
 async fn blocking<T: Send + 'static>(

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Lane, contract::Contract, engine::Engines, stubs::Missing};
 
 /// Raised when records change their meaning.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The folder.
 pub(crate) struct Shelf {
@@ -55,6 +55,8 @@ pub(crate) struct Record {
     pub(crate) initial_memory: u64,
     /// The elements of its largest table from the start.
     pub(crate) initial_table: u64,
+    /// The core instances that it makes of itself.
+    pub(crate) core_instances: u64,
     /// Length of the prepared file.
     pub(crate) size: u64,
     checksum: u32,
@@ -77,6 +79,7 @@ pub(crate) struct Findings {
     pub(crate) missing: Vec<Missing>,
     pub(crate) initial_memory: u64,
     pub(crate) initial_table: u64,
+    pub(crate) core_instances: u64,
 }
 
 // === impl Shelf ===
@@ -207,6 +210,7 @@ impl Shelf {
             missing: findings.missing,
             initial_memory: findings.initial_memory,
             initial_table: findings.initial_table,
+            core_instances: findings.core_instances,
             size: code.len() as u64,
             checksum: crc32fast::hash(code),
             identity: Identity::of(&found),
