@@ -3,11 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use gust_runtime::{Bindings, PeerContext, Peers};
-use gust_types::{Body, BoxFuture, FunctionName, Reply, Revision, call::full, outbound::Outbound};
+use gust_runtime_wasm::Settings;
+use gust_types::{
+    Body, BoxFuture, FunctionName, Reply, Revision,
+    call::full,
+    outbound::{Blocked, Outbound},
+};
 
 use crate::{
     fakes::serve,
-    kit::{Function, get, shared, within},
+    kit::{Bench, Function, get, shared, small, within},
 };
 
 const GUESTS: [&str; 5] = ["host-wasi", "host-p3", "host-spin2", "host-spin3", "spin1"];
@@ -91,6 +96,33 @@ async fn a_name_in_a_private_network_is_denied_to_a_wildcard() {
             "{name}: {answer}"
         );
     }
+}
+
+/// Whatever the function's own list says, by address or by name, of a request or of a socket.
+#[tokio::test]
+async fn what_the_operator_blocks_is_out_of_reach() {
+    let server = serve().await;
+    let bench = Bench::new(Settings {
+        block_networks: Blocked::parse(&["127.0.0.0/8".to_owned(), "::1".to_owned()]).unwrap(),
+        ..small()
+    });
+    let outbound = Outbound::parse(&["*://127.0.0.1:*".to_owned(), "*://localhost:*".to_owned()]);
+    let outbound = Arc::new(outbound.unwrap());
+    let change = |bindings: &mut Bindings| bindings.outbound = outbound;
+    let function = bench.load_with(bench.revision("host-wasi"), change).await;
+    let port = server.port();
+    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
+        let path = format!("/fetch?url=http://{host}:{port}/");
+        let answer = function.ask(&path).await;
+        assert_eq!(
+            answer["error"], "DestinationIpProhibited",
+            "{host}: {answer}"
+        );
+    }
+    let answer = function
+        .ask(&format!("/connect?addr=127.0.0.1:{port}"))
+        .await;
+    assert_eq!(answer["error"], "PermissionDenied", "{answer}");
 }
 
 #[tokio::test]

@@ -170,6 +170,17 @@ async fn many_go_at_once() {
     assert_eq!(answered.finished.used.host.kv, 3);
 }
 
+/// The proposal's shape of `get-many`, where the guest above has Spin's.
+#[tokio::test]
+async fn many_go_at_once_in_the_proposals_shape() {
+    let function = load("host-batch").await;
+    let answered = function.get("/kv/default/k").await;
+    assert_eq!(answered.json(), json!([["k", "one of many"], null]));
+    assert_eq!(answered.finished.used.host.kv, 4);
+    let denied = function.ask("/kv/other/k").await;
+    assert_eq!(denied["error"], "access-denied");
+}
+
 #[tokio::test]
 async fn long_lists_come_in_pages() {
     let store = MemoryKv::default();

@@ -89,6 +89,12 @@ impl Bench {
         revision(self.put(name), name)
     }
 
+    /// A revision of a component that is written down in the test.
+    pub(crate) fn written(&self, text: &str, name: &str) -> Revision {
+        let bytes = wat::parse_str(text).unwrap();
+        revision(self.artifacts.put(&bytes).unwrap(), name)
+    }
+
     pub(crate) async fn prepare(&self, revision: &Revision) -> Result<Preparation> {
         self.runtime.prepare(revision, &Quiet).await
     }
@@ -227,6 +233,26 @@ pub(crate) fn post(path: &str, body: impl Into<Bytes>) -> Call {
 
 pub(crate) fn post_body(path: &str, body: Body) -> Call {
     suite::request(request("POST", path).body(body).unwrap())
+}
+
+/// A body that breaks off with this error after its first bytes.
+pub(crate) fn broken(error: gust_types::Error) -> Body {
+    let first = Bytes::from_static(b"the first half of ");
+    let frames = [Ok(http_body::Frame::data(first)), Err(error)];
+    http_body_util::StreamBody::new(futures::stream::iter(frames)).boxed_unsync()
+}
+
+/// A command that is a core module with a function `run` (0 is well), imported functions given.
+pub(crate) fn written_command(imports: &str, module: &str, with: &str) -> String {
+    format!(
+        r#"(component
+            {imports}
+            (core module $m {module})
+            (core instance $i (instantiate $m {with}))
+            (func $run (result (result)) (canon lift (core func $i "run")))
+            (instance $exported (export "run" (func $run)))
+            (export "wasi:cli/run@0.2.0" (instance $exported)))"#
+    )
 }
 
 fn request(method: &str, path: &str) -> http::request::Builder {

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use gust_runtime::{Finished, logs::Stream, suite::done};
 use gust_task::clock;
-use gust_types::{ByteSize, Error, Kind, Outcome, Revision, Span};
+use gust_types::{ByteSize, Error, Kind, Outcome, Revision, Span, limits::ceiling};
 use http_body_util::BodyExt as _;
 
-use crate::kit::{Function, begin, get, shared, spawn, within};
+use crate::{
+    fakes::give,
+    kit::{Function, begin, get, post, shared, spawn, within, written_command},
+};
 
 const BOTH: [&str; 2] = ["faults-p2", "faults-p3"];
 
@@ -101,6 +104,81 @@ async fn components_that_start_too_large_are_refused_at_deploy() {
     revision.spec.limits.memory = ByteSize(8 << 30);
     let error = shared().prepare(&revision).await.unwrap_err();
     assert!(error.message.contains("above the node's"));
+}
+
+#[tokio::test]
+async fn a_component_of_too_many_instances_is_refused_at_deploy() {
+    let more =
+        |n: usize| "(core module $n) ".to_owned() + &"(core instance (instantiate $n)) ".repeat(n);
+    let run = r#"(func (export "run") (result i32) (i32.const 0))"#;
+    let hundred = shared().written(&written_command(&more(99), run, ""), "hundred");
+    assert_eq!(shared().load(hundred).await.get("/").await.status, 200);
+    let mut one_more = shared().written(&written_command(&more(100), run, ""), "one-more");
+    let error = shared().prepare(&one_more).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Invalid);
+    assert!(
+        error.message.ends_with("its limit of 100: 101"),
+        "{}",
+        error.message
+    );
+    one_more.spec.limits.core_instances = ceiling::CORE_INSTANCES;
+    shared().prepare(&one_more).await.unwrap();
+    assert_eq!(shared().load(one_more).await.get("/").await.status, 200);
+    let text = written_command(&more(ceiling::CORE_INSTANCES as usize), run, "");
+    let error = shared().prepare(&shared().written(&text, "too-many")).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind, Kind::Invalid, "{}", error.chain());
+}
+
+/// The limit holds for all tables together, and up to it there is room for each.
+#[tokio::test]
+async fn tables_grow_to_their_limit_and_no_further() {
+    for limit in [1000, ceiling::TABLE_ELEMENTS] {
+        let module = format!(
+            r#"(table $a 1 funcref) (table $b 1 funcref)
+            (func (export "run") (result i32)
+                (i32.ne (table.grow $a (ref.null func) (i32.const {})) (i32.const 1))
+                (i32.ne (table.grow $a (ref.null func) (i32.const 1)) (i32.const -1))
+                (i32.ne (table.grow $b (ref.null func) (i32.const 1)) (i32.const -1))
+                i32.or
+                i32.or)"#,
+            limit - 2
+        );
+        let mut revision = shared().written(&written_command("", &module, ""), "tables");
+        revision.spec.limits.table_elements = limit;
+        let answered = shared().load(revision).await.get("/").await;
+        assert_eq!(answered.finished.outcome, Outcome::Ok, "{limit}");
+    }
+}
+
+/// What one call of the host may move at a stretch.
+#[tokio::test]
+async fn what_is_handed_over_in_one_call_is_bounded() {
+    for (name, most) in [("host-wasi", false), ("host-p3", true)] {
+        let function = limited(name, |_| {}).await;
+        assert_eq!(function.get("/random/262144").await.status, 200, "{name}");
+        // WASI 0.3 lets the host give less than was asked for.
+        if most {
+            let answered = function.get("/random/1000000").await;
+            assert!(answered.text().contains("262144"), "{name}");
+        } else {
+            let failed = function.fail(get("/random/1000000")).await;
+            check(name, failed, Kind::Failed, Outcome::Failed);
+        }
+    }
+    let bench = shared();
+    let mut revision = bench.revision("host-wasi");
+    revision.spec.limits.memory = ByteSize::mib(512);
+    let function = bench.load_with(revision, give).await;
+    let put = |mib: usize| {
+        let mut call = post("/kv/default/k", vec![b'x'; mib << 20]);
+        *call.request.method_mut() = http::Method::PUT;
+        call
+    };
+    // Too large for a value, which the interface says; then too large to be looked at.
+    assert_eq!(function.send(put(16)).await.status, 200);
+    let failed = function.fail(put(40)).await;
+    check("host-wasi", failed, Kind::Failed, Outcome::Failed);
 }
 
 #[tokio::test]
