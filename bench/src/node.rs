@@ -11,7 +11,7 @@ pub(crate) fn start(gust: &Path, data: &Path, config: &str) -> Result<Node> {
         data: Some(data.into()),
         config: config.to_owned(),
         gust: Some(gust.into()),
-        env: Vec::new(),
+        ..NodeOptions::default()
     })
 }
 

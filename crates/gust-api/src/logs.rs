@@ -6,9 +6,15 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::schema;
 
+/// The most that one answer has of what is kept.
+pub const MAX_KEPT: u32 = 10_000;
+
 /// One piece of a guest's output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LogEntry {
+    /// Counts up over all entries of the node, also over its restarts; see `after`.
+    #[serde(default)]
+    pub n: u64,
     /// When, Unix microseconds.
     pub time_us: u64,
     /// The project.
@@ -74,6 +80,9 @@ pub struct LogQuery {
     /// From this moment on, Unix microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since_us: Option<u64>,
+    /// Of what is kept, only what came after the entry of this number: whoever lost a connection goes on without a gap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
     /// The newest so many of what is kept. Default 1,000, at most 10,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,

@@ -9,6 +9,12 @@ use crate::schema;
 /// The media type of a [`Problem`].
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
+/// What the node says to a request without a token. The command line knows these two by their words: it can tell where
+/// it looked for the token, which the node cannot.
+pub const TOKEN_NEEDED: &str = "the node's token is needed";
+/// What the node says to a request with a token that is not its own.
+pub const TOKEN_REFUSED: &str = "the token is not this node's";
+
 /// What went wrong, whose fault it is, and what to do next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {

@@ -73,6 +73,9 @@ pub struct Totals {
 pub struct UsageRow {
     /// Start of the stretch, Unix microseconds.
     pub start_us: u64,
+    /// The project.
+    #[schema(value_type = schema::Name)]
+    pub project: ProjectName,
     /// The app; absent in a sum over apps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<schema::Name>)]
@@ -121,7 +124,7 @@ pub struct UsageQuery {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupBy {
-    /// The whole project.
+    /// Each project.
     Project,
     /// Each app.
     App,
@@ -148,14 +151,15 @@ pub enum Period {
 /// The answer to a [`UsageQuery`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct UsageReport {
-    /// The project.
-    #[schema(value_type = schema::Name)]
-    pub project: ProjectName,
+    /// The project; absent when it was asked over all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Name>)]
+    pub project: Option<ProjectName>,
     /// From, Unix microseconds.
     pub from_us: u64,
     /// Up to and without, Unix microseconds.
     pub until_us: u64,
-    /// By time, app and function.
+    /// By time, project, app and function.
     pub rows: Vec<UsageRow>,
     /// The sum of the rows.
     pub total: Totals,
@@ -197,34 +201,44 @@ pub struct BillQuery {
     /// The month (UTC), as `YYYY-MM`. Default: the current one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub month: Option<String>,
+    /// One line per what. Default `function`. Amounts are summed, never rounded again: the total is the same for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(inline)]
+    pub by: Option<GroupBy>,
 }
 
 /// What a month costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Bill {
-    /// The project.
-    #[schema(value_type = schema::Name)]
-    pub project: ProjectName,
+    /// The project; absent when the bill is over all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Name>)]
+    pub project: Option<ProjectName>,
     /// The month (UTC), as `YYYY-MM`.
     pub month: String,
     /// The currency of all amounts, such as `USD`.
     pub currency: String,
-    /// One per function that was called.
+    /// One per function, app or project that was called.
     pub lines: Vec<BillLine>,
     /// The sum of all lines.
     #[schema(value_type = schema::Amount)]
     pub total: String,
 }
 
-/// What one function costs.
+/// What one function, app or project costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BillLine {
-    /// The app.
+    /// The project.
     #[schema(value_type = schema::Name)]
-    pub app: AppName,
-    /// The function.
-    #[schema(value_type = schema::Name)]
-    pub function: FunctionName,
+    pub project: ProjectName,
+    /// The app; absent in a sum over apps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Name>)]
+    pub app: Option<AppName>,
+    /// The function; absent in a sum over functions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Name>)]
+    pub function: Option<FunctionName>,
     /// What it took.
     pub usage: Totals,
     /// What that costs, item by item.
@@ -235,7 +249,7 @@ pub struct BillLine {
 }
 
 /// What usage costs, item by item.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Cost {
     /// Settled calls.
     #[schema(value_type = schema::Amount)]

@@ -126,7 +126,8 @@ async fn run(job: &Job, bars: &Bars) -> Result<()> {
     let what = format!("build {}: {}", job.function, job.command);
     let fault = |message: String| {
         let hint = format!("in {}: {}", job.workdir.display(), job.command);
-        Error::new(Kind::Failed, Blame::Caller, message).hint(hint)
+        // What its author wrote does not build: no function was called, let alone failed.
+        Error::invalid(message).hint(hint)
     };
     let started = gust_task::clock::now();
     let bar = bars.spinner(&what);
@@ -138,19 +139,25 @@ async fn run(job: &Job, bars: &Bars) -> Result<()> {
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|e| fault(format!("cannot run the build of `{}`", job.function)).because(e))?;
+        .map_err(|e| {
+            fault(format!(
+                "cannot run the build command of `{}`",
+                job.function
+            ))
+            .because(e)
+        })?;
     let kept = follow(&mut child, &bar).await;
     let status = child
         .wait()
         .await
-        .map_err(|e| fault(format!("lost the build of `{}`", job.function)).because(e))?;
+        .map_err(|e| fault(format!("lost the build command of `{}`", job.function)).because(e))?;
     bar.finish_and_clear();
     if !status.success() {
         for line in kept {
             output::say(&line);
         }
         return Err(fault(format!(
-            "the build of `{}` failed: {status}",
+            "the build command of `{}` failed: {status}",
             job.function
         )));
     }
@@ -261,7 +268,11 @@ mod tests {
 
         let fails = app("[function.a]\nsource = \"a\"\nbuild = { command = \"exit 3\" }\n");
         let error = build(&fails, dir.path(), None).await.unwrap_err();
-        assert_eq!(error.message, "the build of `a` failed: exit status: 3");
+        assert_eq!(
+            error.message,
+            "the build command of `a` failed: exit status: 3"
+        );
+        assert_eq!((error.kind, error.blame), (Kind::Invalid, Blame::Caller));
         let makes_nothing =
             app("[function.a]\nsource = \"gone\"\nbuild = { command = \"true\" }\n");
         let error = build(&makes_nothing, dir.path(), None).await.unwrap_err();

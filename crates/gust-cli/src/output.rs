@@ -84,18 +84,18 @@ pub(crate) fn stderr_is_terminal() -> bool {
 /// Columns of text. The first row is the heading.
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
-    right: &'static [usize],
+    right: Vec<usize>,
 }
 
 // === impl Table ===
 
 impl Table {
     /// A table with this heading; the columns of `right` hold numbers.
-    pub(crate) fn new(heading: &[&str], right: &'static [usize]) -> Self {
+    pub(crate) fn new(heading: &[&str], right: &[usize]) -> Self {
         let heading = heading.iter().map(|h| (*h).to_owned()).collect();
         Self {
             rows: vec![heading],
-            right,
+            right: right.to_vec(),
         }
     }
 
@@ -153,6 +153,42 @@ fn csv_cell(cell: &str) -> String {
         return format!("\"{}\"", cell.replace('"', "\"\""));
     }
     cell.to_owned()
+}
+
+/// The names of everything in a document, in its order; what is in documents within it stands beside the rest.
+pub(crate) fn names(document: &impl Serialize) -> Result<Vec<String>> {
+    Ok(leaves(document)?
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect())
+}
+
+/// The values under these names, exact.
+pub(crate) fn values(document: &impl Serialize) -> Result<Vec<String>> {
+    Ok(leaves(document)?
+        .into_iter()
+        .map(|(_, value)| value)
+        .collect())
+}
+
+fn leaves(document: &impl Serialize) -> Result<Vec<(String, String)>> {
+    let value = serde_json::to_value(document)
+        .map_err(|e| Error::internal("cannot write json").because(e))?;
+    let mut found = Vec::new();
+    gather("", value, &mut found);
+    Ok(found)
+}
+
+fn gather(name: &str, value: serde_json::Value, found: &mut Vec<(String, String)>) {
+    let text = match value {
+        serde_json::Value::Object(fields) => {
+            return fields.into_iter().for_each(|(n, v)| gather(&n, v, found));
+        }
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    };
+    found.push((name.to_owned(), text));
 }
 
 /// A count of bytes for people.
@@ -231,6 +267,16 @@ mod tests {
         ] {
             assert_eq!(micros(us), text);
         }
+    }
+
+    #[test]
+    fn documents_within_documents_are_laid_flat() {
+        let document = serde_json::json!({"b": 1, "a": {"x": "你", "y": null}, "c": u64::MAX});
+        assert_eq!(names(&document).unwrap(), ["b", "x", "y", "c"]);
+        assert_eq!(
+            values(&document).unwrap(),
+            ["1", "你", "", "18446744073709551615"]
+        );
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use gust_api::Client;
+use gust_api::{
+    Client,
+    problem::{TOKEN_NEEDED, TOKEN_REFUSED},
+};
 use gust_types::{Blame, Error, Kind, ProjectName, Result};
 
 /// Which node, and on whose behalf.
@@ -46,20 +49,35 @@ impl Remote {
         Client::new(&self.node, token)
     }
 
-    /// Says which token was meant when the node refused.
+    /// Says where the token came from, or was looked for, when the node refused. It knows more than the node's own hint,
+    /// which is for programs that speak HTTP.
     pub(crate) fn explain(&self, error: Error) -> Error {
-        if error.kind != Kind::Denied || error.hint.is_some() || self.token.is_some() {
-            return error;
+        match self.token_hint(&error.message, &data_folder()) {
+            Some(hint) => error.hint(hint),
+            None => error,
         }
-        let hint = match is_loopback(&self.node) {
-            true => format!(
-                "no token was found in {}; set GUST_DATA to the node's data folder, or GUST_TOKEN",
-                data_folder().display()
+    }
+
+    fn token_hint(&self, message: &str, data: &Path) -> Option<String> {
+        let given = self.token.is_some();
+        let data = data.display();
+        let hint = match (message, is_loopback(&self.node)) {
+            (TOKEN_REFUSED, _) if given => {
+                "GUST_TOKEN or --token has another token; the node's is in the file `token` in its data folder"
+                    .to_owned()
+            }
+            (TOKEN_REFUSED, _) => format!(
+                "the token in {data} is of another node; set GUST_DATA to the data folder that `gust serve` named at its start, or GUST_TOKEN"
             ),
-            false => "set GUST_TOKEN to the node's token (the file `token` in its data folder)"
-                .to_owned(),
+            (TOKEN_NEEDED, true) => format!(
+                "no token was found in {data}; set GUST_DATA to the data folder that `gust serve` named at its start, or GUST_TOKEN"
+            ),
+            (TOKEN_NEEDED, false) => {
+                "set GUST_TOKEN to the node's token (the file `token` in its data folder)".to_owned()
+            }
+            _ => return None,
         };
-        error.hint(hint)
+        Some(hint)
     }
 }
 
@@ -139,6 +157,55 @@ mod tests {
             (vec![], "gust-data"),
         ] {
             assert_eq!(chosen(&vars), Path::new(expected), "{vars:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_where_the_token_is() {
+        let local = "http://127.0.0.1:8081";
+        let far = "http://10.0.0.1:8081";
+        for (message, node, token, said) in [
+            (
+                TOKEN_NEEDED,
+                local,
+                None,
+                Some("no token was found in /d; set GUST_DATA"),
+            ),
+            (TOKEN_NEEDED, far, None, Some("set GUST_TOKEN")),
+            (
+                TOKEN_REFUSED,
+                local,
+                None,
+                Some("the token in /d is of another node; set GUST_DATA"),
+            ),
+            (
+                TOKEN_REFUSED,
+                local,
+                Some("x"),
+                Some("GUST_TOKEN or --token has another token"),
+            ),
+            (
+                TOKEN_REFUSED,
+                far,
+                Some("x"),
+                Some("GUST_TOKEN or --token has another token"),
+            ),
+            ("the project is always there: default", local, None, None),
+        ] {
+            let remote = Remote {
+                node: node.to_owned(),
+                token: token.map(str::to_owned),
+                project: ProjectName::default_project(),
+            };
+            let hint = remote.token_hint(message, Path::new("/d"));
+            let begins = hint.as_deref().map(|h| h.starts_with(said.unwrap_or("?")));
+            assert_eq!(begins, said.map(|_| true), "{message}, {node}: {hint:?}");
+            // As a node says it, with a hint of its own.
+            let explained = remote.explain(Error::denied(message).hint("of the node"));
+            assert_eq!(
+                explained.hint.as_deref() == Some("of the node"),
+                said.is_none()
+            );
         }
     }
 

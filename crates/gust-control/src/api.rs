@@ -110,8 +110,11 @@ fn described() -> OpenApiRouter<Control> {
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::remove))
         .routes(routes!(money::usage))
+        .routes(routes!(money::usage_of_all))
         .routes(routes!(money::records))
+        .routes(routes!(money::records_of_all))
         .routes(routes!(money::bill))
+        .routes(routes!(money::bill_of_all))
         .routes(routes!(
             money::budget,
             money::set_budget,

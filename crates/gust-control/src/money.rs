@@ -1,5 +1,7 @@
 //! Usage, bills and budgets: the ledger's answers in the words of the API.
 
+mod lines;
+
 use gust_api::usage as wire;
 use gust_meter::{
     Bill, Budget, GroupBy, Money, Month, Period, RecordQuery, Totals, UsageQuery, bill::Cost,
@@ -15,13 +17,13 @@ const MAX_ROWS: usize = 50_000;
 const MAX_RECORDS: u32 = 10_000;
 
 impl Control {
-    /// What a project's calls took, summed as asked.
+    /// What calls took, summed as asked; without a project those of all projects.
     pub async fn usage(
         &self,
-        project: &ProjectName,
+        project: Option<ProjectName>,
         query: wire::UsageQuery,
     ) -> Result<wire::UsageReport> {
-        self.must_have(project).await?;
+        self.must_have_if(project.as_ref()).await?;
         let now_us = clock::unix_micros();
         let from_us = query
             .from_us
@@ -35,7 +37,7 @@ impl Control {
             .parts
             .ledger
             .usage(UsageQuery {
-                project: Some(project.clone()),
+                project: project.clone(),
                 app: query.app,
                 function: query.function,
                 from_us,
@@ -49,12 +51,13 @@ impl Control {
         rows.iter().for_each(|row| total.add(&row.totals));
         let rows = rows.into_iter().map(|row| wire::UsageRow {
             start_us: row.start_us,
+            project: row.project,
             app: row.app,
             function: row.function,
             totals: totals(&row.totals),
         });
         Ok(wire::UsageReport {
-            project: project.clone(),
+            project,
             from_us,
             until_us,
             rows: rows.collect(),
@@ -62,19 +65,19 @@ impl Control {
         })
     }
 
-    /// What single calls took, newest first.
+    /// What single calls took, newest first; without a project those of all projects.
     pub async fn records(
         &self,
-        project: &ProjectName,
+        project: Option<ProjectName>,
         query: wire::RecordQuery,
     ) -> Result<wire::Records> {
-        self.must_have(project).await?;
+        self.must_have_if(project.as_ref()).await?;
         let records = self
             .0
             .parts
             .ledger
             .records(RecordQuery {
-                project: Some(project.clone()),
+                project,
                 app: query.app,
                 function: query.function,
                 since_us: 0,
@@ -84,35 +87,46 @@ impl Control {
         Ok(wire::Records { records })
     }
 
-    /// What a month costs.
-    pub async fn bill(&self, project: &ProjectName, query: wire::BillQuery) -> Result<wire::Bill> {
-        self.must_have(project).await?;
+    /// What a month costs; without a project for all projects together.
+    pub async fn bill(
+        &self,
+        project: Option<ProjectName>,
+        query: wire::BillQuery,
+    ) -> Result<wire::Bill> {
+        self.must_have_if(project.as_ref()).await?;
         let month: Month = match &query.month {
             Some(text) => text.parse()?,
             None => Month::of(clock::unix_micros()),
         };
-        let query = UsageQuery {
-            project: Some(project.clone()),
+        let asked = UsageQuery {
+            project: project.clone(),
             ..UsageQuery::month(month)
         };
-        let rows = self.0.parts.ledger.usage(query).await?;
+        let rows = self.0.parts.ledger.usage(asked).await?;
         let bill = Bill::of(rows, &self.0.parts.prices);
-        let lines = bill.lines.into_iter().filter_map(|line| {
-            Some(wire::BillLine {
-                app: line.app?,
-                function: line.function?,
-                usage: totals(&line.usage),
-                cost: cost(&line.cost),
-                total: line.total.to_string(),
-            })
+        let lines = lines::summed(bill.lines, query.by.unwrap_or_default());
+        let lines = lines.into_iter().map(|line| wire::BillLine {
+            project: line.project,
+            app: line.app,
+            function: line.function,
+            usage: totals(&line.usage),
+            cost: cost(&line.cost),
+            total: line.total.to_string(),
         });
         Ok(wire::Bill {
-            project: project.clone(),
+            project,
             month: month.to_string(),
             currency: bill.currency,
             lines: lines.collect(),
             total: bill.total.to_string(),
         })
+    }
+
+    async fn must_have_if(&self, project: Option<&ProjectName>) -> Result<()> {
+        match project {
+            Some(project) => self.must_have(project).await,
+            None => Ok(()),
+        }
     }
 
     /// A project's budget and how much of it is used.

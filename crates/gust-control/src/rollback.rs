@@ -87,13 +87,23 @@ fn choose<'a>(
                 .hint("see what is kept with: gust show")
         });
     }
-    // A rollback stands where the deployment stands that it went back to.
-    let stands_at = serving.rolled_back_to.unwrap_or(serving.number);
-    history
-        .iter()
-        .filter(|d| d.number < stands_at && d.change == Change::Deploy)
-        .max_by_key(|d| d.number)
+    served_before(stands_at(serving), history)
         .ok_or_else(|| Error::conflict("there is no earlier deployment to go back to"))
+}
+
+/// A rollback stands where the deployment stands that it went back to.
+fn stands_at(deployment: &KeptDeployment) -> u64 {
+    deployment.rolled_back_to.unwrap_or(deployment.number)
+}
+
+/// What served when the deployment of this number came: that may have been a rollback, which a bad deploy followed.
+/// When nothing that old is kept, a rollback still is what it went back to.
+fn served_before(number: u64, history: &[KeptDeployment]) -> Option<&KeptDeployment> {
+    let then = history.iter().filter(|d| d.number < number);
+    then.max_by_key(|d| d.number).or_else(|| {
+        let older = history.iter().filter(|d| stands_at(d) < number);
+        older.max_by_key(|d| (stands_at(d), d.number))
+    })
 }
 
 /// A value that the old deployment requires may have been removed since.
@@ -136,7 +146,7 @@ fn again(target: &KeptDeployment) -> Result<NewDeployment> {
         app: target.app.clone(),
         created_us: gust_task::clock::unix_micros(),
         change: Change::Rollback,
-        rolled_back_to: Some(target.rolled_back_to.unwrap_or(target.number)),
+        rolled_back_to: Some(stands_at(target)),
         head: target.head.clone(),
         sealed: target.sealed.clone(),
         revisions: target.revisions.clone(),
@@ -191,5 +201,46 @@ mod tests {
             assert_eq!(found, expected, "serving {}, to {to:?}", serving + 1);
         }
         assert!(choose(&history[0], &history[..1], None).is_err());
+    }
+
+    #[test]
+    fn a_deploy_that_was_rolled_back_from_is_not_returned_to() {
+        // Deploy 1 is good, 2 is bad, a rollback to 1 made 3, deploy 4 is bad again, 5 too.
+        let history = [
+            kept(1, None),
+            kept(2, None),
+            kept(3, Some(1)),
+            kept(4, None),
+            kept(5, None),
+            kept(6, Some(4)),
+            kept(7, Some(1)),
+        ];
+        for (serving, expected) in [
+            (2, Some(1)),
+            (4, Some(3)),
+            (5, Some(4)),
+            (6, Some(3)),
+            (7, None),
+        ] {
+            let found = choose(&history[serving - 1], &history[..serving], None).ok();
+            assert_eq!(found.map(|d| d.number), expected, "serving {serving}");
+        }
+        assert_eq!(again(&history[2]).unwrap().rolled_back_to, Some(1));
+    }
+
+    #[test]
+    fn a_rollback_is_gone_back_to_when_its_original_is_not_kept() {
+        // Deploys 1, 2 and 3 were gone back to by turns until they were too old to be kept.
+        let history = [
+            kept(12, Some(1)),
+            kept(13, Some(2)),
+            kept(14, Some(3)),
+            kept(15, Some(3)),
+        ];
+        let found = choose(&history[3], &history, None).unwrap();
+        assert_eq!(found.number, 13, "deploy 2 served before deploy 3");
+        let found = choose(&history[1], &history, None).unwrap();
+        assert_eq!(found.number, 12);
+        assert!(choose(&history[0], &history, None).is_err());
     }
 }

@@ -102,6 +102,9 @@ impl Rooms {
             tracing::warn!(left, "calls were cut off at the end of the grace time");
         }
         let flushed = self.ledger.flush().await;
+        if let Err(error) = self.logs.flush().await {
+            tracing::warn!(%error, "the last lines of guests may be missing from their logs");
+        }
         let telemetry = self.telemetry;
         let _ =
             tokio::task::spawn_blocking(move || telemetry.shutdown(Duration::from_secs(5))).await;

@@ -97,6 +97,8 @@ pub struct Filter {
     pub call: Option<CallId>,
     /// Not before this Unix microsecond.
     pub since_us: u64,
+    /// Of what is kept, only lines with a higher number: where somebody who read before goes on. What comes is new anyway.
+    pub after: u64,
 }
 
 /// What the log did and could not do.
@@ -312,10 +314,11 @@ impl Filter {
             function: None,
             call: None,
             since_us: 0,
+            after: 0,
         }
     }
 
-    /// Whether a line is meant.
+    /// Whether a line is meant, wherever the reading begins ([`Filter::after`]).
     pub fn matches(&self, line: &Line) -> bool {
         self.project == line.key.project
             && self.app.as_ref().is_none_or(|app| *app == line.key.app)

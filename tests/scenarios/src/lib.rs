@@ -4,10 +4,12 @@
 pub mod app;
 pub mod client;
 pub mod node;
+pub mod up;
 
 pub use app::App;
 pub use client::{Answer, Client};
 pub use node::{Node, NodeOptions};
+pub use up::Up;
 
 use std::path::{Path, PathBuf};
 

@@ -19,6 +19,8 @@ use crate::App;
 pub struct NodeOptions {
     /// Data folder; absent means a temporary one that goes with the node.
     pub data: Option<PathBuf>,
+    /// Its control address; absent means a free port.
+    pub control: Option<SocketAddr>,
     /// Text of its node.toml.
     pub config: String,
     /// The binary; absent means [`crate::gust_binary`].
@@ -73,6 +75,9 @@ impl Node {
         std::fs::write(config.path(), &options.config)?;
         let gust = options.gust.unwrap_or_else(crate::gust_binary);
         let log = data.join("node.log");
+        let control = options
+            .control
+            .map_or_else(|| "127.0.0.1:0".to_owned(), |c| c.to_string());
         let started = gust_task::clock::now();
         let mut child = Command::new(&gust)
             .args([
@@ -80,7 +85,7 @@ impl Node {
                 "--listen",
                 "127.0.0.1:0",
                 "--control",
-                "127.0.0.1:0",
+                &control,
                 "--config",
             ])
             .arg(config.path())

@@ -9,20 +9,27 @@ use crate::usage::{
 };
 
 impl Client {
-    /// What a project's calls took, summed.
-    pub async fn usage(&self, project: &ProjectName, query: &UsageQuery) -> Result<UsageReport> {
-        self.get(&format!("/projects/{project}/usage"), query).await
+    /// What calls took, summed; without a project those of all projects.
+    pub async fn usage(
+        &self,
+        project: Option<&ProjectName>,
+        query: &UsageQuery,
+    ) -> Result<UsageReport> {
+        self.get(&of(project, "usage"), query).await
     }
 
-    /// What single calls took, newest first.
-    pub async fn records(&self, project: &ProjectName, query: &RecordQuery) -> Result<Records> {
-        self.get(&format!("/projects/{project}/records"), query)
-            .await
+    /// What single calls took, newest first; without a project those of all projects.
+    pub async fn records(
+        &self,
+        project: Option<&ProjectName>,
+        query: &RecordQuery,
+    ) -> Result<Records> {
+        self.get(&of(project, "records"), query).await
     }
 
-    /// What a month costs.
-    pub async fn bill(&self, project: &ProjectName, query: &BillQuery) -> Result<Bill> {
-        self.get(&format!("/projects/{project}/bill"), query).await
+    /// What a month costs; without a project for all projects together.
+    pub async fn bill(&self, project: Option<&ProjectName>, query: &BillQuery) -> Result<Bill> {
+        self.get(&of(project, "bill"), query).await
     }
 
     /// A project's budget and how much of it is used.
@@ -39,5 +46,12 @@ impl Client {
     /// Lifts a project's budget.
     pub async fn clear_budget(&self, project: &ProjectName) -> Result<()> {
         self.delete(&format!("/projects/{project}/budget")).await
+    }
+}
+
+fn of(project: Option<&ProjectName>, what: &str) -> String {
+    match project {
+        Some(project) => format!("/projects/{project}/{what}"),
+        None => format!("/{what}"),
     }
 }

@@ -253,6 +253,7 @@ mod tests {
     fn queries_are_escaped_and_absent_fields_left_out() {
         let query = crate::usage::BillQuery {
             month: Some("2026-01&x=ü".into()),
+            ..Default::default()
         };
         assert_eq!(
             with_query("/b", &query).unwrap(),

@@ -1,9 +1,10 @@
 //! `gust bill`: what a month costs.
 
-use gust_api::usage::{Bill, BillLine, BillQuery, Cost};
+use gust_api::usage::{Bill, BillQuery, Cost, Totals};
 use gust_types::{Error, Result};
 
 use crate::{
+    groups::Groups,
     output::{self, Table},
     remote::Remote,
 };
@@ -13,6 +14,8 @@ pub(crate) struct Args {
     /// The month (UTC) [default: the current one]
     #[arg(long, value_name = "YYYY-MM", num_args = 0..=1, default_missing_value = "")]
     month: Option<String>,
+    #[command(flatten)]
+    groups: Groups,
     /// Print one JSON document
     #[arg(long, conflicts_with = "csv")]
     json: bool,
@@ -26,22 +29,24 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args) -> Result<u8> {
     let query = BillQuery {
         month: month(args.month.as_deref())?,
+        by: Some(args.groups.by()),
     };
     let bill = args
         .remote
         .client()?
-        .bill(&args.remote.project, &query)
+        .bill(args.groups.project(&args.remote), &query)
         .await
         .map_err(|e| args.remote.explain(e))?;
     match (args.json, args.csv) {
         (true, _) => output::json(&bill)?,
-        (_, true) => output::csv(&csv(&bill))?,
+        (_, true) => output::csv(&csv(&bill)?)?,
         _ => {
-            output::say(&format!(
-                "{} in {}, {}",
-                bill.project, bill.month, bill.currency
-            ));
-            table(&bill).print()?;
+            let whose = match &bill.project {
+                Some(project) => project.as_str(),
+                None => "all projects",
+            };
+            output::say(&format!("{whose} in {}, {}", bill.month, bill.currency));
+            table(&bill, args.groups).print()?;
         }
     }
     Ok(crate::OK)
@@ -65,91 +70,91 @@ fn month(given: Option<&str>) -> Result<Option<String>> {
     Ok(Some(text.to_owned()))
 }
 
-fn table(bill: &Bill) -> Table {
-    let heading = [
-        "APP",
-        "FUNCTION",
-        "CALLS",
-        "CALLS COST",
-        "MEMORY",
-        "CPU",
-        "TRANSFER IN",
-        "TRANSFER OUT",
-        "KV",
-        "SQL",
-        "HTTP",
-        "TOTAL",
-    ];
-    let mut table = Table::new(&heading, &[2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+const HEADING: [&str; 10] = [
+    "CALLS",
+    "CALLS COST",
+    "MEMORY",
+    "CPU",
+    "TRANSFER IN",
+    "TRANSFER OUT",
+    "KV",
+    "SQL",
+    "HTTP",
+    "TOTAL",
+];
+
+fn table(bill: &Bill, groups: Groups) -> Table {
+    let mut heading = groups.heading();
+    let names = heading.len();
+    heading.extend(HEADING);
+    let right: Vec<usize> = (names..heading.len()).collect();
+    let mut table = Table::new(&heading, &right);
     for line in &bill.lines {
-        let mut row = vec![
-            line.app.to_string(),
-            line.function.to_string(),
-            line.usage.calls.to_string(),
-        ];
-        row.extend(items(&line.cost).map(|(_, amount)| amount.clone()));
+        let mut row = groups.cells(&line.project, line.app.as_ref(), line.function.as_ref());
+        row.push(line.usage.calls.to_string());
+        row.extend(items(&line.cost).map(Clone::clone));
         row.push(line.total.clone());
         table.row(row);
     }
-    let mut total = vec![String::new(); heading.len()];
-    total[0] = "total".to_owned();
-    total[heading.len() - 1] = format!("{} {}", bill.total, bill.currency);
+    let mut total = groups.total();
+    let calls: u64 = bill.lines.iter().map(|line| line.usage.calls).sum();
+    total.push(calls.to_string());
+    total.resize(heading.len() - 1, String::new());
+    total.push(format!("{} {}", bill.total, bill.currency));
     table.row(total);
     table
 }
 
-fn items(cost: &Cost) -> [(&'static str, &String); 8] {
+/// In the order of the heading.
+fn items(cost: &Cost) -> [&String; 8] {
     [
-        ("calls", &cost.calls),
-        ("memory", &cost.memory),
-        ("cpu", &cost.cpu),
-        ("bytes_in", &cost.bytes_in),
-        ("bytes_out", &cost.bytes_out),
-        ("kv", &cost.kv),
-        ("sql", &cost.sql),
-        ("http_out", &cost.http_out),
+        &cost.calls,
+        &cost.memory,
+        &cost.cpu,
+        &cost.bytes_in,
+        &cost.bytes_out,
+        &cost.kv,
+        &cost.sql,
+        &cost.http_out,
     ]
 }
 
-fn csv(bill: &Bill) -> Vec<Vec<String>> {
-    let heading = [
-        "month",
-        "currency",
-        "project",
-        "app",
-        "function",
-        "calls",
-        "cost_calls",
-        "cost_memory",
-        "cost_cpu",
-        "cost_bytes_in",
-        "cost_bytes_out",
-        "cost_kv",
-        "cost_sql",
-        "cost_http_out",
-        "total",
-    ];
-    let mut rows = vec![heading.map(str::to_owned).to_vec()];
-    rows.extend(bill.lines.iter().map(|line| csv_row(bill, line)));
-    rows
-}
-
-fn csv_row(bill: &Bill, line: &BillLine) -> Vec<String> {
-    let mut row = vec![
-        bill.month.clone(),
-        bill.currency.clone(),
-        bill.project.to_string(),
-        line.app.to_string(),
-        line.function.to_string(),
-        line.usage.calls.to_string(),
-    ];
-    row.extend(items(&line.cost).map(|(_, amount)| amount.clone()));
-    row.push(line.total.clone());
-    row
+/// What was used and what that costs, item by item, under the names of the API.
+fn csv(bill: &Bill) -> Result<Vec<Vec<String>>> {
+    let mut heading = ["month", "currency", "project", "app", "function"]
+        .map(str::to_owned)
+        .to_vec();
+    heading.extend(output::names(&Totals::default())?);
+    let costs = output::names(&Cost::default())?;
+    heading.extend(costs.into_iter().map(|name| format!("cost_{name}")));
+    heading.push("total".to_owned());
+    let mut rows = vec![heading];
+    for line in &bill.lines {
+        let mut row = vec![
+            bill.month.clone(),
+            bill.currency.clone(),
+            line.project.to_string(),
+            line.app
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            line.function
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        ];
+        row.extend(output::values(&line.usage)?);
+        row.extend(output::values(&line.cost)?);
+        row.push(line.total.clone());
+        rows.push(row);
+    }
+    Ok(rows)
 }
 
 #[cfg(test)]
 mod tests {
+    use gust_api::usage::BillLine;
+
     use super::*;
 
     #[test]
@@ -169,39 +174,56 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_bill_has_a_line_for_each_function_and_a_total() {
+    fn line(app: &str, calls: u64) -> BillLine {
         let amount = || "0.1".to_owned();
-        let bill = Bill {
+        BillLine {
             project: "default".parse().unwrap(),
+            app: Some(app.parse().unwrap()),
+            function: None,
+            usage: Totals {
+                calls,
+                cpu_us: 7,
+                ..Default::default()
+            },
+            cost: Cost {
+                calls: amount(),
+                memory: amount(),
+                cpu: amount(),
+                bytes_in: amount(),
+                bytes_out: amount(),
+                kv: amount(),
+                sql: amount(),
+                http_out: "0.000000001".to_owned(),
+            },
+            total: "0.700000001".to_owned(),
+        }
+    }
+
+    #[test]
+    fn csv_has_what_was_used_and_what_it_costs() {
+        let bill = Bill {
+            project: None,
             month: "2026-11".to_owned(),
             currency: "USD".to_owned(),
-            lines: vec![BillLine {
-                app: "shop".parse().unwrap(),
-                function: "cart".parse().unwrap(),
-                usage: gust_api::usage::Totals {
-                    calls: 12,
-                    ..Default::default()
-                },
-                cost: Cost {
-                    calls: amount(),
-                    memory: amount(),
-                    cpu: amount(),
-                    bytes_in: amount(),
-                    bytes_out: amount(),
-                    kv: amount(),
-                    sql: amount(),
-                    http_out: amount(),
-                },
-                total: "0.8".to_owned(),
-            }],
-            total: "0.8".to_owned(),
+            lines: vec![line("shop", 12), line("blog", 3)],
+            total: "1.400000002".to_owned(),
         };
-        let rows = csv(&bill);
-        assert_eq!(rows[0].len(), rows[1].len());
-        assert_eq!(
-            rows[1].join(","),
-            "2026-11,USD,default,shop,cart,12,0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.8"
-        );
+        let rows = csv(&bill).unwrap();
+        assert!(rows.iter().all(|row| row.len() == rows[0].len()));
+        let at = |name: &str| rows[0].iter().position(|h| h == name).unwrap();
+        for (name, value) in [
+            ("month", "2026-11"),
+            ("currency", "USD"),
+            ("project", "default"),
+            ("app", "shop"),
+            ("function", ""),
+            ("calls", "12"),
+            ("cpu_us", "7"),
+            ("cost_calls", "0.1"),
+            ("cost_http_out", "0.000000001"),
+            ("total", "0.700000001"),
+        ] {
+            assert_eq!(rows[1][at(name)], value, "{name}");
+        }
     }
 }

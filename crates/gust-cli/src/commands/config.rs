@@ -124,12 +124,20 @@ fn table(explained: &[Explained]) -> Table {
             From::Default => "default".to_owned(),
             From::File => "file".to_owned(),
             From::Environment => format!("environment, GUST_{}", setting.key.to_uppercase()),
-            From::Flag => format!("flag, --{}", setting.key),
+            From::Flag => format!("flag, {}", flag_of(&setting.key)),
         };
         let value = setting.value.clone().unwrap_or_else(|| "-".to_owned());
         table.row(vec![setting.key.clone(), value, from]);
     }
     table
+}
+
+/// What was typed: one setting has two flags.
+fn flag_of(key: &str) -> String {
+    match key {
+        "tls" => "--tls-cert and --tls-key".to_owned(),
+        key => format!("--{key}"),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gust_api::logs::{LogEntry, LogItem, LogQuery, Stream};
+use gust_api::logs::{LogEntry, LogItem, LogQuery, MAX_KEPT, Stream};
 use gust_types::{Error, Kind, Result, call::CallId};
 
 use crate::{
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
     /// The newest so many
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_KEPT)))]
     limit: u32,
     /// Print one JSON document; with --follow, one for each line
     #[arg(long)]
@@ -44,7 +44,10 @@ struct Printer {
     follow: bool,
     /// Kept until the end when the whole is one document.
     items: Vec<LogItem>,
-    last_us: Option<u64>,
+    /// The node has answered once.
+    begun: bool,
+    /// The number of the last entry. Not its time: entries of one write share that.
+    last: Option<u64>,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<u8> {
@@ -58,6 +61,7 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
             .as_deref()
             .map(|text| time::parse(text, gust_task::clock::unix_micros()))
             .transpose()?,
+        after: None,
         limit: Some(args.limit),
         follow: args.follow,
     };
@@ -65,21 +69,22 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
         json: args.json,
         follow: args.follow,
         items: Vec::new(),
-        last_us: None,
+        begun: false,
+        last: None,
     };
     let read = async {
         loop {
             let ended = once(args, &client, &target, &query, &mut printer).await;
             match ended {
                 Ok(()) if !args.follow => return printer.finish(),
-                Err(error) if !args.follow || printer.last_us.is_none() || !lost(&error) => {
+                Err(error) if !args.follow || !printer.begun || !lost(&error) => {
                     return Err(args.remote.explain(error));
                 }
                 _ => {}
             }
             // What was written meanwhile is wanted whole, however little was asked of the past.
-            query.limit = None;
-            query.since_us = printer.last_us.map(|us| us + 1).or(query.since_us);
+            query.limit = Some(MAX_KEPT);
+            query.after = printer.last;
             tokio::time::sleep(AGAIN).await;
         }
     };
@@ -101,9 +106,7 @@ async fn once(
         .logs(&args.remote.project, &target.app, query)
         .await?;
     // Following has begun, even if nothing has been written yet.
-    printer
-        .last_us
-        .get_or_insert_with(gust_task::clock::unix_micros);
+    printer.begun = true;
     while let Some(item) = lines.next().await? {
         printer.print(item)?;
     }
@@ -120,7 +123,7 @@ fn lost(error: &Error) -> bool {
 impl Printer {
     fn print(&mut self, item: LogItem) -> Result<()> {
         if let LogItem::Entry(entry) = &item {
-            self.last_us = self.last_us.max(Some(entry.time_us));
+            self.last = self.last.max(Some(entry.n));
         }
         match (self.json, self.follow, &item) {
             (true, true, item) => {
@@ -174,6 +177,7 @@ mod tests {
     #[test]
     fn entries_are_lines() {
         let entry = LogEntry {
+            n: 1,
             time_us: 1_795_427_099_123_456,
             project: "default".parse().unwrap(),
             app: "shop".parse().unwrap(),

@@ -3,7 +3,7 @@
 use gust_node::{Node, Settings};
 use gust_types::Result;
 
-use crate::{commands::config::NodeArgs, output, signals};
+use crate::{commands::config::NodeArgs, output, remote, signals};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -15,7 +15,16 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
     let (mut settings, _) = args.node.resolve()?;
     let _log = start_log(&mut settings)?;
     let stop = signals::stop_on_signals()?;
+    let data = std::path::absolute(&settings.data).unwrap_or_else(|_| settings.data.clone());
     let node = Node::start(settings).await?;
+    // Other commands find the node's token there; they look in the usual place only, unless told.
+    output::say(&match data == remote::data_folder() {
+        true => format!("Data in {}", data.display()),
+        false => format!(
+            "Data in {0}; for other commands on this machine: export GUST_DATA={0}",
+            data.display()
+        ),
+    });
     output::line(&format!(
         "Serving {}://{}",
         node.scheme(),

@@ -17,7 +17,7 @@ use toml::Value;
 use crate::{
     builder,
     commands::{deploy, serve},
-    output,
+    here, output,
     progress::Bars,
     signals,
     variables::{self, Assignment},
@@ -69,10 +69,14 @@ struct Data {
 
 pub(crate) async fn run(args: Args) -> Result<u8> {
     let stop = signals::stop_on_signals()?;
+    // Before anything is read: an edit during the first build or deploy is an edit, too.
+    let early = args.watch.then(|| watcher(&args)).transpose()?;
     let loaded = tokio::select! {
         loaded = builder::prepare(&args.dir, args.profile.as_deref(), args.build || args.watch) => loaded?,
         () = stop.stopped() => return Ok(crate::INTERRUPTED),
     };
+    let watcher = early.map(|mut early| Watcher::after(&mut early, &loaded));
+    let watcher = watcher.transpose()?;
     let data = data(&args, &loaded)?;
     let mut settings = settings(&args, &data.path)?;
     let _log = serve::start_log(&mut settings)?;
@@ -94,17 +98,19 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
         ));
     }
     output::line(&format!("Serving {base}"))?;
-    if args.watch {
+    if let Some(watcher) = watcher {
         let watching = stop.child();
         gust_task::spawn("watch", async move {
-            if let Err(error) = watch(&args, deployer, loaded, &watching).await {
-                output::error(&error);
-                output::warn("files are not watched any more");
-            }
+            watch(&args, deployer, watcher, &watching).await;
         });
     }
     node.run(stop).await?;
     Ok(crate::OK)
+}
+
+/// Watches what the manifest names as it is now, built or not.
+fn watcher(args: &Args) -> Result<Watcher> {
+    Watcher::new(&here::load(&args.dir, args.profile.as_deref(), false)?)
 }
 
 /// The route as it is reached here: any host name will do, so the address itself is the handiest.
@@ -149,12 +155,11 @@ async fn swap_in(args: &Args, deployer: &Deployer, loaded: &Loaded) -> Result<De
 }
 
 /// Builds and deploys again whenever something changes. What fails is told, and the old code goes on serving.
-async fn watch(args: &Args, deployer: Deployer, first: Loaded, stop: &Stop) -> Result<()> {
-    let mut watcher = Watcher::new(&first)?;
+async fn watch(args: &Args, deployer: Deployer, mut watcher: Watcher, stop: &Stop) {
     loop {
         let change = tokio::select! {
             change = watcher.changed() => change,
-            () = stop.stopped() => return Ok(()),
+            () = stop.stopped() => return,
         };
         let again = async {
             let build = change == Change::Source;
@@ -166,7 +171,7 @@ async fn watch(args: &Args, deployer: Deployer, first: Loaded, stop: &Stop) -> R
         };
         let done = tokio::select! {
             done = again => done,
-            () = stop.stopped() => return Ok(()),
+            () = stop.stopped() => return,
         };
         match done {
             Ok((next, deployed)) => {

@@ -1,10 +1,11 @@
 //! `gust usage`: what calls took, summed or one by one.
 
 use clap::ValueEnum;
-use gust_api::usage::{GroupBy, Period, RecordQuery, Records, Totals, UsageQuery, UsageReport};
+use gust_api::usage::{Period, RecordQuery, Records, Totals, UsageQuery, UsageReport};
 use gust_types::Result;
 
 use crate::{
+    groups::Groups,
     here::Target,
     output::{self, Table},
     remote::Remote,
@@ -15,9 +16,8 @@ use crate::{
 pub(crate) struct Args {
     /// Of this APP or APP/FUNCTION only
     target: Option<Target>,
-    /// One row for each
-    #[arg(long, value_enum, default_value_t = By::Function)]
-    by: By,
+    #[command(flatten)]
+    groups: Groups,
     /// One row for each stretch of time
     #[arg(long, value_enum, default_value_t = Every::Whole)]
     period: Every,
@@ -43,14 +43,6 @@ pub(crate) struct Args {
     remote: Remote,
 }
 
-/// The words of `--by`.
-#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
-enum By {
-    Project,
-    App,
-    Function,
-}
-
 /// The words of `--period`.
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 enum Every {
@@ -58,16 +50,6 @@ enum Every {
     Hour,
     Month,
     Whole,
-}
-
-impl From<By> for GroupBy {
-    fn from(by: By) -> Self {
-        match by {
-            By::Project => Self::Project,
-            By::App => Self::App,
-            By::Function => Self::Function,
-        }
-    }
 }
 
 impl From<Every> for Period {
@@ -101,24 +83,24 @@ async fn sums(args: &Args) -> Result<()> {
         until_us: moment(&args.until)?,
         app: args.target.as_ref().map(|t| t.app.clone()),
         function: args.target.as_ref().and_then(|t| t.function.clone()),
-        by: Some(args.by.into()),
+        by: Some(args.groups.by()),
         period: Some(args.period.into()),
     };
     let report = args
         .remote
         .client()?
-        .usage(&args.remote.project, &query)
+        .usage(args.groups.project(&args.remote), &query)
         .await?;
     match (args.json, args.csv) {
         (true, _) => output::json(&report),
-        (_, true) => output::csv(&csv(&report)),
+        (_, true) => output::csv(&csv(&report)?),
         _ => {
             output::say(&format!(
                 "from {} to {} (UTC)",
                 time::seconds(report.from_us),
                 time::seconds(report.until_us)
             ));
-            table(&report, args.period != Every::Whole).print()
+            table(&report, args.groups, args.period != Every::Whole).print()
         }
     }
 }
@@ -132,26 +114,16 @@ async fn records(args: &Args) -> Result<()> {
     let records = args
         .remote
         .client()?
-        .records(&args.remote.project, &query)
+        .records(args.groups.project(&args.remote), &query)
         .await?;
     match (args.json, args.csv) {
         (true, _) => output::json(&records),
-        (_, csv) => {
-            let rows = record_rows(&records, !csv);
-            if csv {
-                return output::csv(&rows);
-            }
-            let heading: Vec<&str> = RECORD_HEADING.to_vec();
-            let mut table = Table::new(&heading, &[4, 5, 6]);
-            rows.into_iter().skip(1).for_each(|row| table.row(row));
-            table.print()
-        }
+        (_, true) => output::csv(&record_csv(&records)?),
+        _ => record_table(&records).print(),
     }
 }
 
-const HEADING: [&str; 10] = [
-    "APP",
-    "FUNCTION",
+const HEADING: [&str; 8] = [
     "CALLS",
     "FAILED",
     "CPU",
@@ -162,40 +134,28 @@ const HEADING: [&str; 10] = [
     "COLD",
 ];
 
-fn table(report: &UsageReport, with_time: bool) -> Table {
-    let mut heading = HEADING.to_vec();
+fn table(report: &UsageReport, groups: Groups, with_time: bool) -> Table {
+    let mut heading = groups.heading();
     if with_time {
         heading.insert(0, "FROM (UTC)");
     }
-    let right: &'static [usize] = match with_time {
-        true => &[3, 4, 5, 6, 7, 8, 9, 10],
-        false => &[2, 3, 4, 5, 6, 7, 8, 9],
-    };
-    let mut table = Table::new(&heading, right);
-    let mut add = |start: String, app: String, function: String, totals: &Totals| {
-        let mut row = vec![app, function];
-        row.extend(cells(totals));
+    let names = heading.len();
+    heading.extend(HEADING);
+    let right: Vec<usize> = (names..heading.len()).collect();
+    let mut table = Table::new(&heading, &right);
+    let mut add = |start: String, mut row: Vec<String>, totals: &Totals| {
         if with_time {
             row.insert(0, start);
         }
+        row.extend(cells(totals));
         table.row(row);
     };
     for row in &report.rows {
-        let name = |name: Option<String>| name.unwrap_or_else(|| "*".to_owned());
-        add(
-            time::seconds(row.start_us),
-            name(row.app.as_ref().map(ToString::to_string)),
-            name(row.function.as_ref().map(ToString::to_string)),
-            &row.totals,
-        );
+        let names = groups.cells(&row.project, row.app.as_ref(), row.function.as_ref());
+        add(time::seconds(row.start_us), names, &row.totals);
     }
     if report.rows.len() != 1 {
-        add(
-            String::new(),
-            "total".to_owned(),
-            String::new(),
-            &report.total,
-        );
+        add(String::new(), groups.total(), &report.total);
     }
     table
 }
@@ -214,25 +174,16 @@ fn cells(totals: &Totals) -> [String; 8] {
 }
 
 /// Every number of a report, exact, under the names of the API.
-fn csv(report: &UsageReport) -> Vec<Vec<String>> {
-    let text = |value: &serde_json::Value| match value {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let numbers = |totals: &Totals| match serde_json::to_value(totals) {
-        Ok(serde_json::Value::Object(fields)) => fields,
-        _ => serde_json::Map::new(),
-    };
-    let mut heading = vec![
-        "start_us".to_owned(),
-        "app".to_owned(),
-        "function".to_owned(),
-    ];
-    heading.extend(numbers(&Totals::default()).keys().cloned());
+fn csv(report: &UsageReport) -> Result<Vec<Vec<String>>> {
+    let mut heading = ["start_us", "project", "app", "function"]
+        .map(str::to_owned)
+        .to_vec();
+    heading.extend(output::names(&Totals::default())?);
     let mut rows = vec![heading];
     for row in &report.rows {
         let mut cells = vec![
             row.start_us.to_string(),
+            row.project.to_string(),
             row.app
                 .as_ref()
                 .map(ToString::to_string)
@@ -242,14 +193,15 @@ fn csv(report: &UsageReport) -> Vec<Vec<String>> {
                 .map(ToString::to_string)
                 .unwrap_or_default(),
         ];
-        cells.extend(numbers(&row.totals).values().map(text));
+        cells.extend(output::values(&row.totals)?);
         rows.push(cells);
     }
-    rows
+    Ok(rows)
 }
 
-const RECORD_HEADING: [&str; 10] = [
+const RECORD_HEADING: [&str; 11] = [
     "WHEN (UTC)",
+    "PROJECT",
     "APP",
     "FUNCTION",
     "OUTCOME",
@@ -261,31 +213,60 @@ const RECORD_HEADING: [&str; 10] = [
     "CALL",
 ];
 
-fn record_rows(records: &Records, for_people: bool) -> Vec<Vec<String>> {
-    let mut rows = vec![RECORD_HEADING.map(str::to_lowercase).to_vec()];
+fn record_table(records: &Records) -> Table {
+    let mut table = Table::new(&RECORD_HEADING, &[5, 6, 7]);
     for record in &records.records {
-        let us = |us: u64| match for_people {
-            true => output::micros(us),
-            false => us.to_string(),
-        };
-        let start = format!("{:?}", record.start).to_lowercase();
-        rows.push(vec![
+        table.row(vec![
             time::millis(record.start_us),
+            record.function.project.to_string(),
             record.function.app.to_string(),
             record.function.function.to_string(),
             record.outcome.as_str().to_owned(),
             record.status.to_string(),
-            us(record.wall_us),
-            us(record.cpu_us),
-            start,
-            match for_people {
-                true => output::bytes(record.memory_peak),
-                false => record.memory_peak.to_string(),
-            },
+            output::micros(record.wall_us),
+            output::micros(record.cpu_us),
+            format!("{:?}", record.start).to_lowercase(),
+            output::bytes(record.memory_peak),
             record.call.to_string(),
         ]);
     }
-    rows
+    table
+}
+
+/// Everything that a record has, under the names of the API. Spelled out, since the heading is there without a record too.
+const RECORD_FIELDS: [&str; 24] = [
+    "call",
+    "project",
+    "app",
+    "function",
+    "revision",
+    "trigger",
+    "start_us",
+    "wall_us",
+    "cpu_us",
+    "memory_peak",
+    "memory_mb_ms",
+    "bytes_in",
+    "bytes_out",
+    "kv",
+    "sql",
+    "http_out",
+    "start",
+    "outcome",
+    "status",
+    "queue_us",
+    "map_us",
+    "link_us",
+    "instantiate_us",
+    "first_byte_us",
+];
+
+fn record_csv(records: &Records) -> Result<Vec<Vec<String>>> {
+    let mut rows = vec![RECORD_FIELDS.map(str::to_owned).to_vec()];
+    for record in &records.records {
+        rows.push(output::values(record)?);
+    }
+    Ok(rows)
 }
 
 #[cfg(test)]
@@ -302,23 +283,48 @@ mod tests {
             ..Totals::default()
         };
         let report = UsageReport {
-            project: "default".parse().unwrap(),
+            project: None,
             from_us: 0,
             until_us: 1,
             rows: vec![UsageRow {
                 start_us: 5,
+                project: "default".parse().unwrap(),
                 app: Some("shop".parse().unwrap()),
                 function: None,
                 totals,
             }],
             total: totals,
         };
-        let rows = csv(&report);
+        let rows = csv(&report).unwrap();
         let at = |name: &str| rows[0].iter().position(|h| h == name).unwrap();
         assert_eq!(rows[1][at("calls")], "3");
         assert_eq!(rows[1][at("cpu_us")], "9");
+        assert_eq!(rows[1][at("project")], "default");
         assert_eq!(rows[1][at("app")], "shop");
         assert_eq!(rows[1][at("function")], "");
         assert_eq!(rows[0].len(), rows[1].len());
+    }
+
+    #[test]
+    fn csv_of_records_leaves_nothing_out() {
+        let record: gust_types::Usage = serde_json::from_value(serde_json::json!({
+            "call": "0000000000000000000000000000000a",
+            "function": {"project": "default", "app": "shop", "function": "cart"},
+            "revision": 3, "trigger": "http", "start_us": 4, "wall_us": 5, "cpu_us": 6,
+            "memory_peak": 7, "memory_mb_ms": 8, "bytes_in": 9, "bytes_out": 10,
+            "host": {"kv": 11, "sql": 12, "http_out": 13},
+            "start": "cold", "outcome": "ok", "status": 200,
+            "phases": {"queue_us": 14, "map_us": 15, "link_us": 16, "instantiate_us": 17, "first_byte_us": u32::MAX},
+        }))
+        .unwrap();
+        assert_eq!(output::names(&record).unwrap(), RECORD_FIELDS);
+        let rows = record_csv(&Records {
+            records: vec![record],
+        });
+        assert_eq!(
+            rows.unwrap()[1].join(","),
+            "0000000000000000000000000000000a,default,shop,cart,3,http,4,5,6,7,8,9,10,11,12,13,cold,ok,200,14,15,16,17,4294967295"
+        );
+        assert_eq!(record_csv(&Records::default()).unwrap().len(), 1);
     }
 }

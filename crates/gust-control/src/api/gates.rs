@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures::FutureExt as _;
+use gust_api::problem::{TOKEN_NEEDED, TOKEN_REFUSED};
 use gust_types::{Blame, Error, Kind};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
@@ -97,10 +98,15 @@ fn authorize(control: &Control, request: &Request) -> Result<(), ApiError> {
             .is_some_and(|peer| peer.0.ip().to_canonical().is_loopback()),
         _ => false,
     };
-    if open || bearer(request.headers()).is_some_and(|token| control.0.tokens.allow(token)) {
+    let token = bearer(request.headers());
+    if open || token.is_some_and(|token| control.0.tokens.allow(token)) {
         return Ok(());
     }
-    let error = Error::denied("the node's token is needed")
+    let message = match token {
+        Some(_) => TOKEN_REFUSED,
+        None => TOKEN_NEEDED,
+    };
+    let error = Error::denied(message)
         .hint("send it as a bearer token; the node wrote it to the file token in its data folder");
     Err(ApiError::with(error, StatusCode::UNAUTHORIZED))
 }

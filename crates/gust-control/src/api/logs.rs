@@ -37,6 +37,7 @@ pub(crate) async fn logs(
         function: query.function,
         call: query.call,
         since_us: query.since_us.unwrap_or(0),
+        after: query.after.unwrap_or(0),
     };
     let limit = (query.limit.unwrap_or(USUAL) as usize).min(MAX_READ);
     let logs = &control.0.parts.logs;
@@ -85,6 +86,7 @@ async fn write(kept: Vec<Line>, follow: Option<Follow>, to: &mpsc::Sender<Bytes>
 
 fn entry(line: &Line) -> LogEntry {
     LogEntry {
+        n: line.n,
         time_us: line.time_us,
         project: line.key.project.clone(),
         app: line.key.app.clone(),

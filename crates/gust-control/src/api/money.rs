@@ -23,7 +23,19 @@ pub(crate) async fn usage(
     Path(project): Path<ProjectName>,
     Query(query): Query<UsageQuery>,
 ) -> ApiResult<Answer<UsageReport>> {
-    Ok(ok(control.usage(&project, query).await?))
+    Ok(ok(control.usage(Some(project), query).await?))
+}
+
+/// What the calls of all projects took, summed.
+#[utoipa::path(
+    get, path = "/v1/usage", tag = "money", operation_id = "usage_of_all", params(UsageQuery),
+    responses((status = 200, description = "Rows and their sum.", body = UsageReport))
+)]
+pub(crate) async fn usage_of_all(
+    State(control): State<Control>,
+    Query(query): Query<UsageQuery>,
+) -> ApiResult<Answer<UsageReport>> {
+    Ok(ok(control.usage(None, query).await?))
 }
 
 /// What single calls took, newest first.
@@ -36,10 +48,22 @@ pub(crate) async fn records(
     Path(project): Path<ProjectName>,
     Query(query): Query<RecordQuery>,
 ) -> ApiResult<Answer<Records>> {
-    Ok(ok(control.records(&project, query).await?))
+    Ok(ok(control.records(Some(project), query).await?))
 }
 
-/// What a month costs, by function.
+/// What single calls of all projects took, newest first.
+#[utoipa::path(
+    get, path = "/v1/records", tag = "money", operation_id = "usage_records_of_all", params(RecordQuery),
+    responses((status = 200, description = "Newest first.", body = Records))
+)]
+pub(crate) async fn records_of_all(
+    State(control): State<Control>,
+    Query(query): Query<RecordQuery>,
+) -> ApiResult<Answer<Records>> {
+    Ok(ok(control.records(None, query).await?))
+}
+
+/// What a month costs, by function, app or as a whole.
 #[utoipa::path(
     get, path = "/v1/projects/{project}/bill", tag = "money", operation_id = "bill", params(("project" = String, Path), BillQuery),
     responses((status = 200, description = "Lines and their sum.", body = Bill))
@@ -49,7 +73,19 @@ pub(crate) async fn bill(
     Path(project): Path<ProjectName>,
     Query(query): Query<BillQuery>,
 ) -> ApiResult<Answer<Bill>> {
-    Ok(ok(control.bill(&project, query).await?))
+    Ok(ok(control.bill(Some(project), query).await?))
+}
+
+/// What a month costs, for all projects together.
+#[utoipa::path(
+    get, path = "/v1/bill", tag = "money", operation_id = "bill_of_all", params(BillQuery),
+    responses((status = 200, description = "Lines and their sum.", body = Bill))
+)]
+pub(crate) async fn bill_of_all(
+    State(control): State<Control>,
+    Query(query): Query<BillQuery>,
+) -> ApiResult<Answer<Bill>> {
+    Ok(ok(control.bill(None, query).await?))
 }
 
 /// The project's budget and how much of it is used.

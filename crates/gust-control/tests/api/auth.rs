@@ -1,6 +1,9 @@
 //! Who is let in.
 
-use gust_api::Client;
+use gust_api::{
+    Client,
+    problem::{TOKEN_NEEDED, TOKEN_REFUSED},
+};
 use gust_types::{Blame, Kind};
 
 use crate::harness::node;
@@ -45,7 +48,10 @@ async fn without_the_token_nothing_below_v1_is_reached() {
     let stranger = Client::new(&format!("http://{}", node.address), None).unwrap();
     let error = stranger.status().await.unwrap_err();
     assert_eq!((error.kind, error.blame), (Kind::Denied, Blame::Caller));
+    assert_eq!(error.message, TOKEN_NEEDED);
     assert!(error.hint.unwrap().contains("token"));
+    let wrong = Client::new(&format!("http://{}", node.address), Some("wrong".into())).unwrap();
+    assert_eq!(wrong.status().await.unwrap_err().message, TOKEN_REFUSED);
 }
 
 #[tokio::test]

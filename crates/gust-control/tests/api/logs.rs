@@ -43,6 +43,18 @@ async fn logs_are_read_and_followed_across_deploys() {
     assert_eq!(text(lines.next().await.unwrap()), "second");
     assert_eq!(lines.next().await.unwrap(), None, "without follow it ends");
 
+    let mut first = node.client.logs(&project(), &shop, &query).await.unwrap();
+    let Some(LogItem::Entry(first)) = first.next().await.unwrap() else {
+        panic!("an entry");
+    };
+    let rest = LogQuery {
+        after: Some(first.n),
+        ..Default::default()
+    };
+    let mut lines = node.client.logs(&project(), &shop, &rest).await.unwrap();
+    assert_eq!(text(lines.next().await.unwrap()), "second");
+    assert_eq!(lines.next().await.unwrap(), None);
+
     let of_call = LogQuery {
         call: Some(CallId(8)),
         ..Default::default()

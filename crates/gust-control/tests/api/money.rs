@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use gust_api::deploy::{DeployRequest, Event};
 use gust_api::usage::{BillQuery, Budget, GroupBy, RecordQuery, Standing, UsageQuery};
 use gust_types::{Kind, ProjectName};
 
-use crate::harness::{app, app_name, eventually, node, project};
+use crate::harness::{app, app_name, eventually, function_name, node, project};
 
 fn budget(monthly: &str) -> Budget {
     Budget {
@@ -25,7 +26,7 @@ async fn calls_are_on_the_bill() {
     eventually("five records", async || {
         let records = node
             .client
-            .records(&project(), &RecordQuery::default())
+            .records(Some(&project()), &RecordQuery::default())
             .await
             .unwrap();
         records.records.len() == 5
@@ -33,7 +34,7 @@ async fn calls_are_on_the_bill() {
     .await;
     let usage = node
         .client
-        .usage(&project(), &UsageQuery::default())
+        .usage(Some(&project()), &UsageQuery::default())
         .await
         .unwrap();
     assert_eq!(
@@ -48,7 +49,7 @@ async fn calls_are_on_the_bill() {
     };
     assert!(
         node.client
-            .usage(&project(), &query)
+            .usage(Some(&project()), &query)
             .await
             .unwrap()
             .rows
@@ -56,7 +57,7 @@ async fn calls_are_on_the_bill() {
     );
     let bill = node
         .client
-        .bill(&project(), &BillQuery::default())
+        .bill(Some(&project()), &BillQuery::default())
         .await
         .unwrap();
     assert_eq!(bill.currency, "USD");
@@ -66,20 +67,131 @@ async fn calls_are_on_the_bill() {
     );
     let bad = BillQuery {
         month: Some("last".into()),
+        ..Default::default()
     };
     assert_eq!(
-        node.client.bill(&project(), &bad).await.unwrap_err().kind,
+        node.client
+            .bill(Some(&project()), &bad)
+            .await
+            .unwrap_err()
+            .kind,
         Kind::Invalid
     );
     let stranger = ProjectName::new("nobody").unwrap();
     assert_eq!(
         node.client
-            .bill(&stranger, &BillQuery::default())
+            .bill(Some(&stranger), &BillQuery::default())
             .await
             .unwrap_err()
             .kind,
         Kind::NotFound
     );
+}
+
+#[tokio::test]
+async fn usage_and_bills_are_told_apart_as_asked_and_over_all_projects() {
+    let node = node().await;
+    let other = ProjectName::new("other").unwrap();
+    node.client.create_project(&other).await.unwrap();
+    node.upload("one").await;
+    node.deploy(app("shop", "one")).await.unwrap();
+    node.deploy(app("blog", "one")).await.unwrap();
+    let request = DeployRequest {
+        app: app("shop", "one"),
+        variables: Default::default(),
+    };
+    node.client
+        .deploy(&other, &request, &mut |_: &Event| {})
+        .await
+        .unwrap();
+    for (project, app, calls) in [
+        (project(), "shop", 3),
+        (project(), "blog", 2),
+        (other, "shop", 4),
+    ] {
+        for _ in 0..calls {
+            let request = http::Request::get("/")
+                .body(gust_types::call::empty())
+                .unwrap();
+            let (app, main) = (app_name(app), function_name("main"));
+            let invoked = node.client.invoke(&project, &app, &main, request).await;
+            let body = invoked.unwrap().response.into_body();
+            http_body_util::BodyExt::collect(body).await.unwrap();
+        }
+    }
+    eventually("nine calls are settled", async || {
+        let usage = node
+            .client
+            .usage(None, &UsageQuery::default())
+            .await
+            .unwrap();
+        usage.total.calls == 9
+    })
+    .await;
+    let mut totals = Vec::new();
+    for (by, lines) in [
+        (GroupBy::Project, vec!["default 5", "other 4"]),
+        (
+            GroupBy::App,
+            vec!["default/blog 2", "default/shop 3", "other/shop 4"],
+        ),
+        (
+            GroupBy::Function,
+            vec![
+                "default/blog/main 2",
+                "default/shop/main 3",
+                "other/shop/main 4",
+            ],
+        ),
+    ] {
+        let query = BillQuery {
+            by: Some(by),
+            ..Default::default()
+        };
+        let bill = node.client.bill(None, &query).await.unwrap();
+        let found: Vec<String> = bill
+            .lines
+            .iter()
+            .map(|l| {
+                let app = l.app.as_ref().map(|a| format!("/{a}")).unwrap_or_default();
+                let function = l
+                    .function
+                    .as_ref()
+                    .map(|f| format!("/{f}"))
+                    .unwrap_or_default();
+                format!("{}{app}{function} {}", l.project, l.usage.calls)
+            })
+            .collect();
+        assert_eq!(
+            (bill.project, found),
+            (None, lines.iter().map(ToString::to_string).collect())
+        );
+        totals.push(bill.total);
+    }
+    assert!(totals.iter().all(|t| *t == totals[0]), "{totals:?}");
+    let query = UsageQuery {
+        by: Some(GroupBy::Project),
+        ..Default::default()
+    };
+    let usage = node.client.usage(None, &query).await.unwrap();
+    let rows: Vec<_> = usage
+        .rows
+        .iter()
+        .map(|r| (r.project.as_str(), r.totals.calls))
+        .collect();
+    assert_eq!(rows, [("default", 5), ("other", 4)]);
+    let records = node
+        .client
+        .records(None, &RecordQuery::default())
+        .await
+        .unwrap();
+    assert_eq!(records.records.len(), 9);
+    let bill = node
+        .client
+        .bill(Some(&project()), &BillQuery::default())
+        .await
+        .unwrap();
+    assert_eq!((bill.project, bill.lines.len()), (Some(project()), 2));
 }
 
 #[tokio::test]

@@ -14,6 +14,9 @@ use super::{Filter, Line, files};
 /// How much is read at once.
 const BLOCK: u64 = 64 * 1024;
 
+/// A line bears the time it was begun; it may stand this far behind lines that were begun after it.
+const LATE_US: u64 = 600_000_000;
+
 /// The newest `limit` lines that match and were written before line number `before`, oldest of them first.
 pub(super) fn newest(
     root: &Path,
@@ -101,7 +104,8 @@ fn of_function(
             if line.n >= before {
                 continue;
             }
-            if line.time_us < filter.since_us || found.len() == limit {
+            let too_old = line.time_us.saturating_add(LATE_US) < filter.since_us;
+            if too_old || line.n <= filter.after || found.len() == limit {
                 return Ok(found);
             }
             if filter.matches(&line) {

@@ -112,6 +112,32 @@ async fn a_new_process_goes_on_where_the_old_one_ended() {
     assert_eq!(texts(&lines), ["before", "after"]);
 }
 
+/// Lines of one write share their time, and a line that was long under way stands after younger ones.
+#[tokio::test]
+async fn reading_goes_on_after_a_line_and_finds_what_is_late() {
+    let folder = TempDir::new().unwrap();
+    let logs = open(&folder, Settings::default());
+    say(&logs, "f", 1, "begun ");
+    let since_us = clock::unix_micros() + 1;
+    std::thread::sleep(Duration::from_millis(2));
+    say(&logs, "f", 2, "a\nb\nc\n");
+    say(&logs, "f", 1, "and ended\n");
+    let all = logs.read(of("f"), 10).await.unwrap();
+    assert_eq!(texts(&all), ["a", "b", "c", "begun and ended"]);
+    assert_eq!(all[0].time_us, all[2].time_us);
+    let rest = Filter {
+        after: all[0].n,
+        ..of("f")
+    };
+    let rest = logs.read(rest, 10).await.unwrap();
+    assert_eq!(texts(&rest), ["b", "c", "begun and ended"]);
+    let since = Filter {
+        since_us,
+        ..of("f")
+    };
+    assert_eq!(texts(&logs.read(since, 10).await.unwrap()), ["a", "b", "c"]);
+}
+
 #[tokio::test]
 async fn a_function_that_prints_without_end_fills_two_files_and_no_more() {
     let folder = TempDir::new().unwrap();

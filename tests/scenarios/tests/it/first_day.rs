@@ -1,4 +1,4 @@
-//! A newcomer's first day: deploy, call, read the log, see the bill, roll back, remove.
+//! A newcomer's first day: deploy, call, read the log, see the bill, remove.
 
 use anyhow::Result;
 use gust_scenarios::{App, Client, Node};

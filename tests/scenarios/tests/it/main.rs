@@ -10,4 +10,5 @@ mod limits;
 mod neighbours;
 mod overload;
 mod restart;
+mod second_day;
 mod up;

@@ -1,65 +1,13 @@
 //! `gust up`: one app in the foreground, no node and no token; a folder with a spin.toml as it is.
 
-use std::{
-    io::{BufRead, BufReader},
-    net::SocketAddr,
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
-
-use anyhow::{Context, Result};
-use gust_scenarios::{App, Client, guest, gust_binary};
-
-struct Up(Child, SocketAddr);
-
-impl Up {
-    fn start(folder: &Path, args: &[&str]) -> Result<Self> {
-        let mut child = Command::new(gust_binary())
-            .args(["up", "--listen", "127.0.0.1:0"])
-            .args(args)
-            .current_dir(folder)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()?;
-        let mut lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
-        while let Some(Ok(line)) = lines.next() {
-            if let Some(url) = line.strip_prefix("Serving http://") {
-                let addr = url.trim().trim_end_matches('/').parse()?;
-                std::thread::spawn(move || lines.for_each(drop));
-                return Ok(Self(child, addr));
-            }
-        }
-        anyhow::bail!("gust up ended: {}", child.wait()?)
-    }
-
-    /// SIGTERM; it must end well within five seconds.
-    fn stop(mut self) -> Result<()> {
-        let pid = rustix::process::Pid::from_raw(self.0.id() as i32).context("no pid")?;
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
-        for _ in 0..500 {
-            if let Some(status) = self.0.try_wait()? {
-                assert!(status.success(), "{status}");
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        anyhow::bail!("gust up did not end within five seconds of SIGTERM")
-    }
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use anyhow::Result;
+use gust_scenarios::{App, Client, Up, guest};
 
 #[tokio::test]
 async fn a_gust_app_serves_on_any_host() -> Result<()> {
     let app = App::new("dev")?.function("web", "echo-p2", "route = \"/...\"")?;
     let up = Up::start(&app.write()?, &[])?;
-    let mut client = Client::connect(up.1, "localhost").await?;
+    let mut client = Client::connect(up.addr, "localhost").await?;
     assert_eq!(client.get("/info").await?.status, 200);
     assert_eq!(
         client.get_from("what.ever.example", "/info").await?.status,
@@ -109,7 +57,7 @@ key_value_stores = ["default"]
 "#,
     )?;
     let up = Up::start(folder.path(), &[])?;
-    let mut client = Client::connect(up.1, "localhost").await?;
+    let mut client = Client::connect(up.addr, "localhost").await?;
     assert_eq!(client.get("/hello/x").await?.status, 200);
     assert!(!client.get("/old/x").await?.status.is_server_error());
     let fixed = client.get("/fixed").await?;

@@ -23,6 +23,31 @@ fn flags_become_settings() {
     assert_eq!(of("data"), From::Flag);
 }
 
+/// A setting that a flag has given is shown with a flag that exists.
+#[test]
+fn flags_are_named_as_they_are_typed() {
+    use clap::Args as _;
+    let all = NodeArgs {
+        config: None,
+        data: Some("d".into()),
+        listen: Some("127.0.0.1:0".to_owned()),
+        control: Some("off".to_owned()),
+        domain: Some("x.test".to_owned()),
+        tls_cert: Some("c.pem".into()),
+        tls_key: Some("k.pem".into()),
+    };
+    let command = NodeArgs::augment_args(clap::Command::new("serve"));
+    let known: Vec<&str> = command
+        .get_arguments()
+        .filter_map(|a| a.get_long())
+        .collect();
+    for key in all.flags().keys() {
+        for flag in flag_of(key).split(" and ") {
+            assert!(known.contains(&flag.trim_start_matches("--")), "{flag}");
+        }
+    }
+}
+
 #[test]
 fn a_bad_flag_names_itself() {
     let args = NodeArgs {
