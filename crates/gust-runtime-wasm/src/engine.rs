@@ -92,17 +92,16 @@ fn config(lane: Lane, pool: Option<&Settings>) -> Config {
         .parallel_compilation(true)
         .memory_init_cow(true);
     if let Some(settings) = pool {
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(slots(settings)));
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(slots(lane, settings)));
     }
     config
 }
 
-fn slots(settings: &Settings) -> PoolingAllocationConfig {
+fn slots(lane: Lane, settings: &Settings) -> PoolingAllocationConfig {
     let instances = settings.max_instances;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        // A call of a 0.3 guest that blocks in a host function of 0.2 holds a stack; several may do so in one instance.
-        .total_stacks(instances.saturating_mul(settings.reuse_concurrent.clamp(2, 16)))
+        .total_stacks(stacks(lane, instances, mappings()))
         // Only counted, not reserved. A guest of a language runtime is linked from dozens of modules.
         .total_core_instances(instances.saturating_mul(64))
         .total_memories(instances.saturating_mul(2))
@@ -122,4 +121,43 @@ fn slots(settings: &Settings) -> PoolingAllocationConfig {
         .async_stack_keep_resident(STACK_RESIDENT)
         .pagemap_scan(Enabled::Auto);
     pool
+}
+
+/// Stacks that guests may hold at once. Every stack has a guard page, so it is two of the mappings that the kernel allows
+/// a process; mapped code, memories and threads need the rest.
+fn stacks(lane: Lane, instances: u32, mappings: u32) -> u32 {
+    match lane {
+        // One call at a time, and it runs on one stack.
+        Lane::P2 => instances,
+        // A call of a 0.3 guest that blocks in a host function of 0.2 holds a stack; several may do so in one instance.
+        Lane::P3 => instances
+            .saturating_mul(4)
+            .min((mappings / 8).max(instances)),
+    }
+}
+
+/// How many mappings the kernel allows a process.
+fn mappings() -> u32 {
+    /// What Linux allows when nobody asks for more.
+    const USUAL: u32 = 65_530;
+    let text = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
+    text.trim().parse().unwrap_or(USUAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stacks_leave_most_mappings_to_others() {
+        for (instances, mappings, p2, p3) in [
+            (1000, 65_530, 1000, 4000),
+            (5000, 65_530, 5000, 8191),
+            (10_000, 65_530, 10_000, 10_000),
+            (10_000, 1_000_000, 10_000, 40_000),
+        ] {
+            assert_eq!(stacks(Lane::P2, instances, mappings), p2);
+            assert_eq!(stacks(Lane::P3, instances, mappings), p3);
+        }
+    }
 }
