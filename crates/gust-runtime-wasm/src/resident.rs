@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// What a guest may hand over in one call of the host, or in one answer of a Spin 1 function, in bytes. They are copied
-/// at a stretch, which nothing interrupts, at some gigabytes a second.
+/// at a stretch, which nothing interrupts.
 const HANDED_OVER: usize = 32 << 20;
 
 /// A mapped and linked revision.

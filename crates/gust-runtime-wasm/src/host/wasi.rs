@@ -9,9 +9,9 @@ use wasmtime_wasi::{FsPerms, WasiCtx};
 use super::sockets;
 use crate::output::Output;
 
-/// Random bytes that one call may ask for. Making them holds the thread: this many take about a millisecond. Browsers
-/// give a quarter of it at once (65,536), so JavaScript never asks for more; libc and Rust's standard library ask for
-/// 256 bytes or less at a time; a wasip1 program asks for its whole buffer.
+/// Random bytes that one call may ask for: making them holds the thread, and nothing interrupts it. Four times what
+/// browsers give at once (65,536), which JavaScript goes by; libc and Rust's standard library ask for 256 bytes or less
+/// at a time; a wasip1 program asks for its whole buffer.
 const RANDOM: u64 = 256 * 1024;
 
 /// WASI's context for a fresh copy, with nothing inherited from this process. On the path of every instantiation.
