@@ -183,7 +183,7 @@ async fn every_admitted_call_is_settled_once_shared() {
 
 #[tokio::test]
 async fn a_panic_in_the_runtime_is_settled_too() {
-    let runtime = super::kit::runtime(2).with("f", |_| async { panic!("a fault of ours") });
+    let runtime = runtime(2).with("f", |_| async { panic!("a fault of ours") });
     let world = World::new(runtime);
     world.deploy(&App::new("app").function("f"));
     for _ in 0..5 {
@@ -196,8 +196,7 @@ async fn a_panic_in_the_runtime_is_settled_too() {
 
 #[tokio::test]
 async fn a_drain_waits_for_calls_and_says_what_is_left() {
-    let world =
-        World::new(super::kit::runtime(5).with("f", super::kit::slow(Duration::from_millis(100))));
+    let world = World::new(runtime(5).with("f", slow(Duration::from_millis(100))));
     world.deploy(&App::new("app").function("f"));
     let call = Arc::new(world.spawn("http://app.test/f"));
     world
