@@ -41,6 +41,8 @@ pub fn run(args: &[String]) -> Result<()> {
         );
     }
     tools::need(PROGRAMS)?;
+    tools::need_python_environments()?;
+    tools::need_components(&[("cargo-fmt", "rustfmt"), ("cargo-clippy", "clippy")])?;
     tools::need_targets(TARGETS)?;
     if wants("unit") || wants("scenario") {
         guests::run(guests::GuestArgs::default())?;

@@ -101,6 +101,40 @@ pub fn need(programs: &[(&str, &str)]) -> Result<()> {
     step(&format!("install {}", packages.join(" ")), "apt-get", &args)
 }
 
+/// Makes sure that Python can make the environments that guests are built in: Debian has that in a package of its own.
+pub fn need_python_environments() -> Result<()> {
+    let able = || {
+        Command::new("python3")
+            .args(["-c", "import ensurepip, venv"])
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    if able() {
+        return Ok(());
+    }
+    need(&[("python3-venv", "python3-venv")])?;
+    if able() {
+        return Ok(());
+    }
+    bail!("python3 cannot make environments even with the package python3-venv")
+}
+
+/// Makes sure that rustup has what checks form and lints.
+pub fn need_components(components: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<&str> = components
+        .iter()
+        .filter(|(program, _)| !has(program))
+        .map(|(_, component)| *component)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut args = vec!["component", "add"];
+    args.extend(&missing);
+    step(&format!("add {}", missing.join(" and ")), "rustup", &args)
+}
+
 /// Makes sure that rustup has these targets.
 pub fn need_targets(targets: &[&str]) -> Result<()> {
     let have = Command::new("rustup")
