@@ -97,7 +97,7 @@ fn guest(n: usize) -> &'static str {
 
 /// What the usage records say of the cold calls.
 fn phases(node: &Node) -> Result<Value> {
-    let text = node.gust(&["usage", "--records", "--limit", "20000", "--json"])?;
+    let text = node.gust(&["usage", "--records", "--limit", "10000", "--json"])?;
     let records: Value = serde_json::from_str(&text)?;
     let records = records
         .as_array()

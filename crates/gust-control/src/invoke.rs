@@ -36,6 +36,7 @@ impl Control {
             Error::not_found(format!("no such function: {key}")).hint("list the apps with: gust ls")
         })?;
         let host = dispatcher.host(&key.project, &key.app);
+        let request = request(&query, &host, outer, body)?;
         let call = Call {
             id: ids::call_id(),
             function: entry.key().clone(),
@@ -45,25 +46,28 @@ impl Control {
                 hops: 0,
             },
             deadline: clock::now() + entry.limits().wall_time.0 + entry.limits().queue_time.0,
-            trace: trace(outer),
-            request: request(&query, &host, outer, body)?,
+            trace: traced(request.headers())
+                .or_else(|| traced(outer))
+                .unwrap_or_else(untraced),
+            request,
         };
         let id = call.id;
         wrap(id, dispatcher.invoke(call).await?)
     }
 }
 
-/// The trace that the caller names, else a new one.
-fn trace(outer: &HeaderMap) -> Trace {
-    let named = outer
-        .get("traceparent")
-        .and_then(|v| v.to_str().ok())
-        .and_then(Trace::parse);
-    named.unwrap_or_else(|| Trace {
+/// The trace that these headers name: those of the function's request before those of the API's own.
+fn traced(headers: &HeaderMap) -> Option<Trace> {
+    Trace::parse(headers.get("traceparent")?.to_str().ok()?)
+}
+
+/// A new trace.
+fn untraced() -> Trace {
+    Trace {
         trace_id: ids::call_id().0,
         parent: 0,
         sampled: false,
-    })
+    }
 }
 
 /// The request as the function gets to see it.
