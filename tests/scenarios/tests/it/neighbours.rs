@@ -1,12 +1,18 @@
 //! A spinning, a memory-eating and a sleeping guest beside a well-behaved one.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use gust_scenarios::{App, Client, Node};
-use tokio::sync::Notify;
 
-const BAD: &str = "cpu_time = \"500ms\"\nwall_time = \"2s\"\nmemory = \"64MiB\"\nconcurrency = 4\n";
+const BAD: &str =
+    "cpu_time = \"200ms\"\nwall_time = \"600ms\"\nmemory = \"64MiB\"\nconcurrency = 4\n";
 
 async fn p99(client: &mut Client, calls: usize) -> Result<Duration> {
     let mut took = Vec::with_capacity(calls);
@@ -35,7 +41,7 @@ async fn bad_neighbours_do_not_stop_a_good_one() -> Result<()> {
     p99(&mut good, 50).await?;
     let alone = p99(&mut good, 500).await?;
 
-    let over = Arc::new(Notify::new());
+    let over = Arc::new(AtomicBool::new(false));
     let mut bad = Vec::new();
     for (function, path) in [
         ("spin", "/spin"),
@@ -45,23 +51,33 @@ async fn bad_neighbours_do_not_stop_a_good_one() -> Result<()> {
         let host = format!("{function}.bad.gust.localhost");
         let mut client = Client::connect(node.functions, &host).await?;
         let over = over.clone();
-        bad.push(gust_task::spawn("bad neighbour", async move {
+        let calls = gust_task::spawn("bad neighbour", async move {
             let mut failed = 0u32;
-            loop {
-                tokio::select! {
-                    () = over.notified() => return failed,
-                    answer = client.get(path) => match answer {
-                        Ok(answer) if answer.status.is_server_error() => failed += 1,
-                        _ => return failed,
-                    }
-                }
+            while !over.load(Relaxed) {
+                let answer = client.get(path).await?;
+                anyhow::ensure!(answer.status.is_server_error(), "{path}: {}", answer.status);
+                failed += 1;
             }
-        }));
+            anyhow::Ok(failed)
+        });
+        bad.push((function, calls));
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     let beside = p99(&mut good, 500).await?;
-    over.notify_waiters();
-    println!("p99 of the good neighbour: {alone:?} alone, {beside:?} beside three bad ones");
+    over.store(true, Relaxed);
+    let mut failed = 0;
+    for (function, calls) in bad {
+        let calls = calls.await?.context("cut off")??;
+        ensure!(calls > 0, "{function} was never stopped");
+        failed += calls;
+    }
+    let records = node.gust(&["usage", "--records", "--limit", "10000", "--json"])?;
+    for outcome in ["cpu_limit", "memory_limit", "wall_limit"] {
+        ensure!(records.contains(outcome), "{outcome} is not on the bill");
+    }
+    println!(
+        "p99 of the good neighbour: {alone:?} alone, {beside:?} beside three bad ones ({failed} stopped)"
+    );
     assert!(
         beside < Duration::from_millis(250),
         "the good neighbour's p99 went from {alone:?} to {beside:?}"
