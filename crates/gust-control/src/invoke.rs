@@ -46,19 +46,15 @@ impl Control {
                 hops: 0,
             },
             deadline: clock::now() + entry.limits().wall_time.0 + entry.limits().queue_time.0,
-            trace: traced(request.headers())
-                .or_else(|| traced(outer))
+            // What the function's request says goes before what the API's own says.
+            trace: Trace::of(request.headers())
+                .or_else(|| Trace::of(outer))
                 .unwrap_or_else(untraced),
             request,
         };
         let id = call.id;
         wrap(id, dispatcher.invoke(call).await?)
     }
-}
-
-/// The trace that these headers name: those of the function's request before those of the API's own.
-fn traced(headers: &HeaderMap) -> Option<Trace> {
-    Trace::parse(headers.get("traceparent")?.to_str().ok()?)
 }
 
 /// A new trace.

@@ -11,7 +11,7 @@ use gust_runtime::{PeerContext, Peers, artifact::storage};
 use gust_task::ids;
 use gust_types::{
     Body, BoxFuture, Call, Error, FunctionKey, FunctionName, Reply, Result, Revision,
-    call::{Origin, Trigger, full},
+    call::{Origin, Trace, Trigger, full},
 };
 use http::{Request, header, request};
 use http_body::Frame;
@@ -115,7 +115,7 @@ fn inner(entry: &FunctionEntry, hops: u8, context: PeerContext, request: Request
         },
         deadline: context.deadline,
         // A guest that keeps spans of its own has said which of them this call belongs to.
-        trace: headers::traced(request.headers()).unwrap_or(context.trace),
+        trace: Trace::of(request.headers()).unwrap_or(context.trace),
         request,
     }
 }

@@ -3,7 +3,7 @@
 //! It accepts connections, refuses what is malformed, too large or too slow, gives each request an id, a deadline and
 //! its place in a trace, and asks dispatch what answers. Fixed responses and files are served here, without an
 //! instance. It never queues, never starts an instance and never bills. A function's answer gets no header added but
-//! `date` and what frames it. Start with [`Gateway::run`], then `serve.rs`, which walks a request's way through the
+//! `date`, `x-request-id` and what frames it. Start with [`Gateway::run`], then `serve.rs`, which walks a request's way through the
 //! door; `accept.rs` says what is refused.
 #![warn(missing_docs)]
 

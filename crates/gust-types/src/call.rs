@@ -128,6 +128,11 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// The trace that a request's `traceparent` names, if it has a valid one.
+    pub fn of(headers: &http::HeaderMap) -> Option<Self> {
+        Self::parse(headers.get("traceparent")?.to_str().ok()?)
+    }
+
     /// Reads a `traceparent` header of version 00.
     pub fn parse(header: &str) -> Option<Self> {
         let mut parts = header.trim().split('-');

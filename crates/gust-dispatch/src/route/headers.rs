@@ -63,11 +63,6 @@ pub(crate) fn trace(trace: &Trace, headers: &mut HeaderMap) {
     }
 }
 
-/// The trace that a request names.
-pub(crate) fn traced(headers: &HeaderMap) -> Option<Trace> {
-    Trace::parse(headers.get("traceparent")?.to_str().ok()?)
-}
-
 /// Removes a `Host` that only exists inside, which nobody outside may claim to have reached.
 pub(crate) fn strip_host(headers: &mut HeaderMap) {
     let inside = |value: &HeaderValue| value.to_str().is_ok_and(host::is_internal);
