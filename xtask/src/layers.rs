@@ -36,6 +36,7 @@ const ROOMS: &[(&str, Room)] = &[
     ("gust-dispatch", Engine),
     ("gust-gateway", Door),
     ("gust-control", Door),
+    ("gust-events", Door),
     ("gust-node", Assembly),
     ("gust-cli", Program),
     ("gust-bench", Program),

@@ -1,0 +1,1 @@
+//! An event: a CloudEvent 1.0.
