@@ -1,20 +1,16 @@
 //! Key-value stores on fjall: reads go straight to it, writes through one committing thread.
 //!
 //! - `keys.rs`: how a project's stores share one tree without ever meeting.
-//! - `engine.rs`: fjall opened, read, and opened again after a fault of the disk.
 //! - `group.rs`: what a group of requests comes to: pure but for reads.
-//! - `commit.rs`: the thread that collects, commits, syncs and answers.
 //! - `sweep.rs`: removes what has expired.
 
-mod commit;
-mod engine;
-mod group;
-mod keys;
+pub(crate) mod group;
+pub(crate) mod keys;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,10 +20,10 @@ use gust_task::clock;
 use gust_types::{ByteSize, Label, ProjectName, Result, Span};
 use serde::{Deserialize, Serialize};
 
-use self::{commit::Committer, engine::Engine, keys::StoreKey, sweep::Sweeper};
-use crate::disk::Disk;
+use self::{keys::StoreKey, sweep::Sweeper};
+use crate::store::{Committer, Engine};
 
-pub use self::commit::Stats;
+pub use crate::store::commit::Stats;
 
 /// How key-value stores behave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,22 +76,22 @@ impl Settings {
 pub(crate) struct Stores {
     engine: Arc<Engine>,
     committer: Arc<Committer>,
-    // Order matters: the sweeper writes through the committer, so it ends first.
-    _sweeper: Sweeper,
+    sweeper: Sweeper,
     limits: KvLimits,
 }
 
 impl Stores {
-    pub(crate) fn open(folder: &Path, disk: Disk, settings: Settings) -> Result<Self> {
-        let limits = settings.limits();
-        let engine = Arc::new(Engine::open(folder, disk, &settings)?);
-        let committer = Arc::new(Committer::start(engine.clone(), &settings)?);
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        committer: Arc<Committer>,
+        settings: &Settings,
+    ) -> Result<Self> {
         let sweeper = Sweeper::start(engine.clone(), committer.clone(), settings.sweep.0)?;
         Ok(Self {
             engine,
             committer,
-            _sweeper: sweeper,
-            limits,
+            sweeper,
+            limits: settings.limits(),
         })
     }
 
@@ -108,16 +104,9 @@ impl Stores {
         }
     }
 
-    pub(crate) fn stats(&self) -> Stats {
-        self.committer.stats()
-    }
-}
-
-impl Drop for Stores {
-    fn drop(&mut self) {
-        self._sweeper.stop();
-        self.committer.stop();
-        self.engine.close();
+    /// The sweeper writes through the committer, so it ends first.
+    pub(crate) fn stop(&self) {
+        self.sweeper.stop();
     }
 }
 
@@ -202,9 +191,6 @@ impl Listing {
         Some((stream::iter(items), self))
     }
 }
-
-/// How long a caller waits for room in the queue, or for the engine to be back after a fault.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Bytes of an engine's slice as a caller's.
 fn bytes(slice: &[u8]) -> Bytes {

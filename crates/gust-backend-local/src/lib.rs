@@ -1,24 +1,32 @@
 //! Everything kept in one folder on this machine: key-value stores (fjall), SQL databases (SQLite), the ledger.
 //!
 //! Writes of many callers become few syncs: one thread commits for all of them. It never answers a write that is not on
-//! the disk, and it never knows what a guest is. Start with [`LocalBackends`], then `kv/commit.rs` (the group commit),
-//! `sql/pool.rs` and `ledger.rs`.
+//! the disk, and it never knows what a guest is. Start with [`LocalBackends`], then `store/commit.rs` (the group commit),
+//! `queue/group.rs`, `sql/pool.rs` and `ledger.rs`.
 #![warn(missing_docs)]
 
 mod disk;
 pub mod kv;
 pub mod ledger;
+pub mod queue;
 #[cfg(test)]
 mod small_disk;
 pub mod sql;
+mod store;
 
 pub use ledger::LocalLedger;
 
 use std::{path::Path, sync::Arc};
 
-use gust_backend::{Backends, kv::Kv, sql::Sql};
+use gust_backend::{
+    Backends,
+    kv::Kv,
+    queue::{Queue, QueueSettings},
+    sql::Sql,
+};
 use gust_types::{ByteSize, Label, ProjectName, Result};
 use serde::{Deserialize, Serialize};
+use store::{Committer, Engine};
 
 /// How the local backends behave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,7 +53,10 @@ impl Default for Settings {
 /// The backends of one data folder. One process at a time holds a folder; dropping this lets it go.
 pub struct LocalBackends {
     kv: kv::Stores,
+    queues: queue::Queues,
     sql: sql::Databases,
+    committer: Arc<Committer>,
+    engine: Arc<Engine>,
 }
 
 impl LocalBackends {
@@ -58,15 +69,21 @@ impl LocalBackends {
     pub fn open_with(folder: impl AsRef<Path>, settings: Settings) -> Result<Self> {
         let folder = folder.as_ref();
         let disk = disk::Disk::new(folder, settings.disk_reserve)?;
+        let cache = settings.kv.cache.bytes();
+        let engine = Arc::new(Engine::open(&folder.join("kv"), disk.clone(), cache)?);
+        let committer = Arc::new(Committer::start(engine.clone(), settings.kv.queue)?);
         Ok(Self {
-            sql: sql::Databases::new(&folder.join("sql"), disk.clone(), &settings.sql),
-            kv: kv::Stores::open(&folder.join("kv"), disk, settings.kv)?,
+            sql: sql::Databases::new(&folder.join("sql"), disk, &settings.sql),
+            kv: kv::Stores::new(engine.clone(), committer.clone(), &settings.kv)?,
+            queues: queue::Queues::new(engine.clone(), committer.clone()),
+            committer,
+            engine,
         })
     }
 
-    /// What the key-value stores have done since they were opened.
+    /// What the key-value stores and queues have done since they were opened.
     pub fn kv_stats(&self) -> kv::Stats {
-        self.kv.stats()
+        self.committer.stats()
     }
 }
 
@@ -77,5 +94,23 @@ impl Backends for LocalBackends {
 
     fn sql(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Sql>> {
         Ok(Arc::new(self.sql.database(project, name)))
+    }
+
+    fn queue(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+        settings: &QueueSettings,
+    ) -> Result<Arc<dyn Queue>> {
+        Ok(Arc::new(self.queues.queue(project, name, settings)))
+    }
+}
+
+impl Drop for LocalBackends {
+    fn drop(&mut self) {
+        self.kv.stop();
+        self.queues.stop();
+        self.committer.stop();
+        self.engine.close();
     }
 }

@@ -1,12 +1,13 @@
-//! Where things are kept: the seams for key-value stores and SQL databases.
+//! Where things are kept: the seams for key-value stores, SQL databases and queues.
 //!
 //! A backend never knows what a guest is; a runtime never knows which engine is behind. Each seam comes with a public
-//! suite (`kv::suite`, `sql::suite`) that every implementation passes. The key-value store in memory is here
-//! ([`kv::memory`]); SQL in memory is SQLite's own and lives with it in `gust-backend-local`.
+//! suite (`kv::suite`, `sql::suite`, `queue::suite`) that every implementation passes. The key-value store and the queue in
+//! memory are here ([`kv::memory`], [`queue::memory`]); SQL in memory is SQLite's own and lives with it in `gust-backend-local`.
 //! Start with [`kv::Kv`].
 #![warn(missing_docs)]
 
 pub mod kv;
+pub mod queue;
 pub mod sql;
 
 use std::sync::Arc;
@@ -21,4 +22,11 @@ pub trait Backends: Send + Sync {
     fn kv(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn kv::Kv>>;
     /// The database behind this name.
     fn sql(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn sql::Sql>>;
+    /// The queue behind this name, which behaves like this from now on.
+    fn queue(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+        settings: &queue::QueueSettings,
+    ) -> Result<Arc<dyn queue::Queue>>;
 }

@@ -10,13 +10,11 @@ use fjall::Slice;
 use gust_backend::kv::{Condition, PutOptions, Version, Write, check};
 use gust_types::Result;
 
-use super::{
-    engine::Open,
-    keys::{self, StoreKey, Stored},
-};
+use super::keys::{self, StoreKey, Stored};
+use crate::store::engine::Open;
 
 /// A group under evaluation.
-pub(super) struct Group<'a> {
+pub(crate) struct Group<'a> {
     open: &'a Open,
     now_us: u64,
     /// What each data key will hold; `None` when it is removed.
@@ -29,9 +27,9 @@ pub(super) struct Group<'a> {
 
 /// What to hand to the engine. Cloning it is cheap.
 #[derive(Clone)]
-pub(super) struct Plan {
-    pub(super) puts: Vec<(Slice, Slice)>,
-    pub(super) removals: Vec<Slice>,
+pub(crate) struct Plan {
+    pub(crate) puts: Vec<(Slice, Slice)>,
+    pub(crate) removals: Vec<Slice>,
 }
 
 /// The changes of one request, until it is known to hold.
@@ -41,7 +39,7 @@ struct Draft {
 }
 
 impl<'a> Group<'a> {
-    pub(super) fn new(open: &'a Open, now_us: u64) -> Self {
+    pub(crate) fn new(open: &'a Open, now_us: u64) -> Self {
         Self {
             open,
             now_us,
@@ -52,7 +50,7 @@ impl<'a> Group<'a> {
     }
 
     /// One batch: all of it or nothing.
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         store: &StoreKey,
         batch: Vec<Write>,
@@ -67,7 +65,7 @@ impl<'a> Group<'a> {
     }
 
     /// Adds to a number.
-    pub(super) fn increment(&mut self, store: &StoreKey, key: String, delta: i64) -> Result<i64> {
+    pub(crate) fn increment(&mut self, store: &StoreKey, key: String, delta: i64) -> Result<i64> {
         let there = self.live(&store.data(&key))?;
         let value = there.as_ref().map(Stored::as_slice);
         let sum = check::sum(&key, value, delta)?;
@@ -85,7 +83,7 @@ impl<'a> Group<'a> {
     }
 
     /// Removes a value whose time is up, unless it was given another meanwhile. Answers whether it was removed.
-    pub(super) fn sweep(&mut self, expires_us: u64, data: Vec<u8>) -> Result<bool> {
+    pub(crate) fn sweep(&mut self, expires_us: u64, data: Vec<u8>) -> Result<bool> {
         let found = self.found(&data)?;
         let is_due = found.is_some_and(|s| s.expires_us == expires_us && !s.is_live(self.now_us));
         self.swept.insert(keys::expiry(expires_us, &data));
@@ -95,8 +93,8 @@ impl<'a> Group<'a> {
         Ok(is_due)
     }
 
-    /// Everything to write, with this commit's number.
-    pub(super) fn plan(mut self, commit: u64) -> Plan {
+    /// Everything to write, with this commit's number if there is anything, here or elsewhere.
+    pub(crate) fn plan(mut self, commit: u64, elsewhere: bool) -> Plan {
         let mut plan = Plan {
             puts: Vec::with_capacity(self.changes.len() + self.versions.len() + 1),
             removals: Vec::new(),
@@ -121,7 +119,7 @@ impl<'a> Group<'a> {
             plan.puts
                 .push((store.version().into(), version.to_be_bytes().into()));
         }
-        if !plan.puts.is_empty() || !plan.removals.is_empty() {
+        if elsewhere || !plan.puts.is_empty() || !plan.removals.is_empty() {
             plan.puts
                 .push((keys::COMMIT.into(), commit.to_be_bytes().into()));
         }

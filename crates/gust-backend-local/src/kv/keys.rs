@@ -16,17 +16,17 @@ const DATA: u8 = b'd';
 const VERSION: u8 = b'v';
 const EXPIRY: u8 = b'e';
 /// Key of the last commit's number.
-pub(super) const COMMIT: &[u8] = b"c";
+pub(crate) const COMMIT: &[u8] = b"c";
 
 const FORMAT: u8 = 1;
 const HEADER: usize = 17;
 
 /// A store's place in the tree.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct StoreKey(std::sync::Arc<[u8]>);
+pub(crate) struct StoreKey(std::sync::Arc<[u8]>);
 
 impl StoreKey {
-    pub(super) fn new(project: &ProjectName, name: &Label) -> Self {
+    pub(crate) fn new(project: &ProjectName, name: &Label) -> Self {
         let mut key = vec![DATA];
         for part in [project.as_str(), name.as_str()] {
             key.extend_from_slice(part.as_bytes());
@@ -36,7 +36,7 @@ impl StoreKey {
     }
 
     /// The key of a value; with `""`, the start of all of them.
-    pub(super) fn data(&self, key: &str) -> Vec<u8> {
+    pub(crate) fn data(&self, key: &str) -> Vec<u8> {
         let mut data = Vec::with_capacity(self.0.len() + key.len());
         data.extend_from_slice(&self.0);
         data.extend_from_slice(key.as_bytes());
@@ -44,14 +44,14 @@ impl StoreKey {
     }
 
     /// The key of the version counter.
-    pub(super) fn version(&self) -> Vec<u8> {
+    pub(crate) fn version(&self) -> Vec<u8> {
         let mut key = self.0.to_vec();
         key[0] = VERSION;
         key
     }
 
     /// The caller's key in a data key of this store.
-    pub(super) fn own(&self, data: &[u8]) -> Result<String> {
+    pub(crate) fn own(&self, data: &[u8]) -> Result<String> {
         data.strip_prefix(&self.0[..])
             .and_then(|key| String::from_utf8(key.to_vec()).ok())
             .ok_or_else(|| Error::internal("a stored key is not one of its store's"))
@@ -59,7 +59,7 @@ impl StoreKey {
 }
 
 /// The index entry of a value that expires.
-pub(super) fn expiry(expires_us: u64, data: &[u8]) -> Vec<u8> {
+pub(crate) fn expiry(expires_us: u64, data: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(9 + data.len());
     key.push(EXPIRY);
     key.extend_from_slice(&expires_us.to_be_bytes());
@@ -68,22 +68,22 @@ pub(super) fn expiry(expires_us: u64, data: &[u8]) -> Vec<u8> {
 }
 
 /// Expiry and data key of an index entry.
-pub(super) fn parse_expiry(key: &[u8]) -> Option<(u64, &[u8])> {
+pub(crate) fn parse_expiry(key: &[u8]) -> Option<(u64, &[u8])> {
     let (expires, data) = key.strip_prefix(&[EXPIRY])?.split_first_chunk::<8>()?;
     Some((u64::from_be_bytes(*expires), data))
 }
 
 /// The range of index entries that are due.
-pub(super) fn due(now_us: u64) -> std::ops::RangeInclusive<Vec<u8>> {
+pub(crate) fn due(now_us: u64) -> std::ops::RangeInclusive<Vec<u8>> {
     expiry(0, &[])..=expiry(now_us, &[])
 }
 
 /// A value as it is stored.
 #[derive(Debug, Clone)]
-pub(super) struct Stored {
-    pub(super) version: u64,
+pub(crate) struct Stored {
+    pub(crate) version: u64,
     /// 0 when it stays.
-    pub(super) expires_us: u64,
+    pub(crate) expires_us: u64,
     bytes: Bytes,
 }
 
@@ -96,7 +96,7 @@ enum Bytes {
 }
 
 impl Stored {
-    pub(super) fn new(version: u64, expires_us: Option<u64>, value: bytes::Bytes) -> Self {
+    pub(crate) fn new(version: u64, expires_us: Option<u64>, value: bytes::Bytes) -> Self {
         Self {
             version,
             // 0 is for values that stay, so a time of 0 becomes the next one, as long past.
@@ -105,7 +105,7 @@ impl Stored {
         }
     }
 
-    pub(super) fn decode(slice: Slice) -> Result<Self> {
+    pub(crate) fn decode(slice: Slice) -> Result<Self> {
         let fault = || Error::internal("a stored value is damaged");
         let (header, _) = slice.split_first_chunk::<HEADER>().ok_or_else(fault)?;
         if header[0] != FORMAT {
@@ -123,7 +123,7 @@ impl Stored {
         })
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let value = self.as_slice();
         let mut stored = Vec::with_capacity(HEADER + value.len());
         stored.push(FORMAT);
@@ -133,21 +133,21 @@ impl Stored {
         stored
     }
 
-    pub(super) fn as_slice(&self) -> &[u8] {
+    pub(crate) fn as_slice(&self) -> &[u8] {
         match &self.bytes {
             Bytes::Read(slice) => &slice[HEADER..],
             Bytes::New(bytes) => bytes,
         }
     }
 
-    pub(super) fn value(&self) -> bytes::Bytes {
+    pub(crate) fn value(&self) -> bytes::Bytes {
         match &self.bytes {
             Bytes::Read(slice) => super::bytes(&slice[HEADER..]),
             Bytes::New(bytes) => bytes.clone(),
         }
     }
 
-    pub(super) fn is_live(&self, now_us: u64) -> bool {
+    pub(crate) fn is_live(&self, now_us: u64) -> bool {
         self.expires_us == 0 || self.expires_us > now_us
     }
 }

@@ -13,7 +13,7 @@ use gust_task::clock;
 use gust_types::{Error, Result};
 use parking_lot::Mutex;
 
-use super::{commit::Committer, engine::Engine};
+use crate::store::{Committer, Engine};
 
 /// Values removed in one commit.
 const AT_ONCE: usize = 1000;

@@ -7,18 +7,20 @@ use std::{
     time::Duration,
 };
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Slice};
 use gust_backend::kv::ListOptions;
 use gust_task::clock;
 use gust_types::{Error, Result};
 use parking_lot::RwLock;
 
-use super::{
-    PATIENCE, Settings,
-    group::Plan,
-    keys::{self, StoreKey, Stored},
+use super::PATIENCE;
+use crate::{
+    disk::{self, Disk},
+    kv::{
+        group::Plan,
+        keys::{self, StoreKey, Stored},
+    },
 };
-use crate::disk::{self, Disk};
 
 /// Bytes that a tree's memory holds before they go to a file.
 const MEMTABLE: u64 = 16 << 20;
@@ -29,10 +31,10 @@ const PAGE: usize = 512;
 const PAGE_BYTES: usize = 64 << 10;
 
 /// The engine of a data folder.
-pub(super) struct Engine {
+pub(crate) struct Engine {
     folder: PathBuf,
     cache: u64,
-    pub(super) disk: Disk,
+    pub(crate) disk: Disk,
     slot: RwLock<Slot>,
 }
 
@@ -43,25 +45,36 @@ enum Slot {
     Closed,
 }
 
-/// fjall and its one tree.
-pub(super) struct Open {
+/// fjall and its two trees.
+pub(crate) struct Open {
     database: Database,
     tree: Keyspace,
+    queues: Keyspace,
+}
+
+/// What one commit writes.
+#[derive(Clone)]
+pub(crate) struct Batch {
+    /// Into the key-value stores.
+    pub(crate) plan: Plan,
+    /// Into the queues: keys with their new values, or `None` for those that go.
+    pub(crate) queues: Vec<(Slice, Option<Slice>)>,
+    /// Whether it has to be on the disk; otherwise it survives the process but not a power cut.
+    pub(crate) durable: bool,
 }
 
 /// A page of a list.
-pub(super) struct Page {
-    pub(super) keys: Vec<String>,
+pub(crate) struct Page {
+    pub(crate) keys: Vec<String>,
     /// The key after which to go on; `None` at the end.
-    pub(super) next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 // === impl Engine ===
 
 impl Engine {
-    pub(super) fn open(folder: &Path, disk: Disk, settings: &Settings) -> Result<Self> {
+    pub(crate) fn open(folder: &Path, disk: Disk, cache: u64) -> Result<Self> {
         disk::make_folder(folder)?;
-        let cache = settings.cache.bytes();
         let open = Open::new(folder, cache)?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -72,7 +85,7 @@ impl Engine {
     }
 
     /// The open engine; waits a little while it is being opened again. Do not keep it over an await.
-    pub(super) async fn get(&self) -> Result<Arc<Open>> {
+    pub(crate) async fn get(&self) -> Result<Arc<Open>> {
         let start = clock::now();
         while start.elapsed() < PATIENCE {
             if let Some(open) = self.try_get()? {
@@ -84,7 +97,7 @@ impl Engine {
     }
 
     /// The open engine; `None` while it is being opened again.
-    pub(super) fn try_get(&self) -> Result<Option<Arc<Open>>> {
+    pub(crate) fn try_get(&self) -> Result<Option<Arc<Open>>> {
         match &*self.slot.read() {
             Slot::Open(open) => Ok(Some(open.clone())),
             Slot::Away => Ok(None),
@@ -93,7 +106,7 @@ impl Engine {
     }
 
     /// Closes and opens again. Only the committing thread calls this.
-    pub(super) fn reopen(&self) -> Result<Arc<Open>> {
+    pub(crate) fn reopen(&self) -> Result<Arc<Open>> {
         let before = {
             let mut slot = self.slot.write();
             if matches!(*slot, Slot::Closed) {
@@ -108,7 +121,7 @@ impl Engine {
     }
 
     /// Lets the folder go.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         let before = std::mem::replace(&mut *self.slot.write(), Slot::Closed);
         if let Slot::Open(open) = &before {
             // Everything acknowledged is on the disk already; this is for a clean journal only.
@@ -156,24 +169,48 @@ impl Open {
             .manual_journal_persist(true)
             .open()
             .map_err(|e| fault("open", e))?;
-        let tree = database
-            .keyspace("kv", || {
+        let keyspace = |name| {
+            let options = || {
                 KeyspaceCreateOptions::default()
                     .max_memtable_size(MEMTABLE)
                     .manual_journal_persist(true)
-            })
-            .map_err(|e| fault("open", e))?;
-        Ok(Self { database, tree })
+            };
+            database
+                .keyspace(name, options)
+                .map_err(|e| fault("open", e))
+        };
+        Ok(Self {
+            tree: keyspace("kv")?,
+            queues: keyspace("queue")?,
+            database,
+        })
+    }
+
+    /// A value of the queues' tree.
+    pub(crate) fn queued(&self, key: &[u8]) -> Result<Option<Slice>> {
+        self.queues.get(key).map_err(|e| fault("read", e))
+    }
+
+    /// Keys and values of the queues' tree from one key up to another.
+    pub(crate) fn queue_range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+    ) -> impl Iterator<Item = Result<(Slice, Slice)>> + use<> {
+        let range = self
+            .queues
+            .range::<&[u8], _>((Bound::Included(from), Bound::Excluded(to)));
+        range.map(|guard| guard.into_inner().map_err(|e| fault("list", e)))
     }
 
     /// The value at a data key, live or not.
-    pub(super) fn stored(&self, data: &[u8]) -> Result<Option<Stored>> {
+    pub(crate) fn stored(&self, data: &[u8]) -> Result<Option<Stored>> {
         let slice = self.tree.get(data).map_err(|e| fault("read", e))?;
         slice.map(Stored::decode).transpose()
     }
 
     /// A number that is kept beside the values; 0 when it is not there.
-    pub(super) fn number(&self, key: &[u8]) -> Result<u64> {
+    pub(crate) fn number(&self, key: &[u8]) -> Result<u64> {
         let slice = self.tree.get(key).map_err(|e| fault("read", e))?;
         match slice {
             None => Ok(0),
@@ -184,7 +221,7 @@ impl Open {
     }
 
     /// The next keys of a list.
-    pub(super) fn page(
+    pub(crate) fn page(
         &self,
         store: &StoreKey,
         options: &ListOptions,
@@ -217,7 +254,7 @@ impl Open {
     }
 
     /// Data keys whose time is up, with the time they were given.
-    pub(super) fn due(&self, now_us: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>> {
+    pub(crate) fn due(&self, now_us: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>> {
         let mut due = Vec::new();
         for guard in self.tree.range(keys::due(now_us)).take(limit) {
             let key = guard.key().map_err(|e| fault("list", e))?;
@@ -228,25 +265,41 @@ impl Open {
         Ok(due)
     }
 
-    /// Writes all of it, durably.
-    pub(super) fn commit(&self, plan: Plan) -> Result<(), Refused> {
-        self.wait_for_flushes()?;
-        let count = plan.puts.len() + plan.removals.len();
-        let mut batch = OwnedWriteBatch::with_capacity(self.database.clone(), count)
-            .durability(Some(PersistMode::SyncData));
+    /// Writes all of it or nothing.
+    pub(crate) fn commit(&self, batch: Batch) -> Result<(), Refused> {
+        self.wait_for_flushes(&self.tree)?;
+        self.wait_for_flushes(&self.queues)?;
+        let Batch {
+            plan,
+            queues,
+            durable,
+        } = batch;
+        let count = plan.puts.len() + plan.removals.len() + queues.len();
+        let mode = match durable {
+            true => PersistMode::SyncData,
+            false => PersistMode::Buffer,
+        };
+        let mut batch =
+            OwnedWriteBatch::with_capacity(self.database.clone(), count).durability(Some(mode));
         for (key, value) in plan.puts {
             batch.insert(&self.tree, key, value);
         }
         for key in plan.removals {
             batch.remove(&self.tree, key);
         }
+        for (key, value) in queues {
+            match value {
+                Some(value) => batch.insert(&self.queues, key, value),
+                None => batch.remove(&self.queues, key),
+            }
+        }
         batch.commit().map_err(Refused::from)
     }
 
     /// fjall makes a writer sleep without end when flushes have stopped, as they do on a full disk. Waiting here instead
     /// sees that they have.
-    fn wait_for_flushes(&self) -> Result<(), Refused> {
-        while self.tree.sealed_memtable_count() >= 2 || self.tree.l0_table_count() >= 18 {
+    fn wait_for_flushes(&self, tree: &Keyspace) -> Result<(), Refused> {
+        while tree.sealed_memtable_count() >= 2 || tree.l0_table_count() >= 18 {
             self.database.persist(PersistMode::Buffer)?;
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -255,7 +308,7 @@ impl Open {
 }
 
 /// Why a commit did not happen.
-pub(super) enum Refused {
+pub(crate) enum Refused {
     /// An earlier fault stopped the engine: nothing of this commit was written.
     Stopped,
     /// It failed half-way: only opening again shows what is there.
@@ -272,7 +325,7 @@ impl From<fjall::Error> for Refused {
 }
 
 /// A fault of the engine in our words.
-pub(super) fn fault(doing: &str, error: fjall::Error) -> Error {
+pub(crate) fn fault(doing: &str, error: fjall::Error) -> Error {
     let full = match &error {
         fjall::Error::Io(e) | fjall::Error::Storage(fjall::LsmError::Io(e)) => disk::is_full(e),
         fjall::Error::Locked => {

@@ -18,15 +18,20 @@ use std::{
 
 use gust_backend::kv::{Version, Write};
 use gust_task::clock;
-use gust_types::{Error, Result};
+use gust_types::{ByteSize, Error, Kind, Result};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{
-    PATIENCE, Settings,
-    engine::{Engine, Open, Refused, fault},
-    group::{Group, Plan},
-    keys::{self, StoreKey},
+    PATIENCE,
+    engine::{Batch, Engine, Open, Refused, fault},
+};
+use crate::{
+    kv::{
+        group::Group,
+        keys::{self, StoreKey},
+    },
+    queue::group::{self as queue, Done, Op, Target},
 };
 
 /// Requests in one group, and bytes of them.
@@ -45,7 +50,7 @@ const REST: Duration = Duration::from_millis(200);
 pub struct Stats {
     /// Requests acknowledged: batches and increments.
     pub writes: u64,
-    /// Commits; each is one sync of the disk.
+    /// Syncs of the disk; each is one commit of many requests.
     pub commits: u64,
     /// Requests refused, for whatever reason.
     pub refused: u64,
@@ -65,7 +70,7 @@ struct Counters {
 }
 
 /// The way to the committing thread.
-pub(super) struct Committer {
+pub(crate) struct Committer {
     queue: Mutex<Option<mpsc::Sender<Queued>>>,
     /// One permit for each KiB that waits.
     room: Arc<Semaphore>,
@@ -97,6 +102,11 @@ enum Request {
         due: Vec<(u64, Vec<u8>)>,
         answer: Answer<u64>,
     },
+    Queue {
+        target: Target,
+        op: Op,
+        answer: Answer<Done>,
+    },
 }
 
 type Answer<T> = oneshot::Sender<Result<T>>;
@@ -106,25 +116,27 @@ enum Ready {
     Write(Answer<Vec<Option<Version>>>, Vec<Option<Version>>),
     Increment(Answer<i64>, i64),
     Sweep(Answer<u64>, u64),
+    Queue(Answer<Done>, Done),
 }
 
 // === impl Committer ===
 
 impl Committer {
-    pub(super) fn start(engine: Arc<Engine>, settings: &Settings) -> Result<Self> {
+    pub(crate) fn start(engine: Arc<Engine>, queue: ByteSize) -> Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let counters = Arc::new(Counters::default());
-        let room = (settings.queue.bytes() / 1024).clamp(1024, 1 << 22) as u32;
+        let room = (queue.bytes() / 1024).clamp(1024, 1 << 22) as u32;
         let mut thread = Thread {
             engine,
             queue: receiver,
             counters: counters.clone(),
             commit: None,
+            queues: queue::Cache::default(),
             last_group: 0,
             resting: None,
         };
         let thread = std::thread::Builder::new()
-            .name("kv-commit".to_owned())
+            .name("commit".to_owned())
             .spawn(move || thread.run())
             .map_err(|e| Error::internal("cannot start the committing thread").because(e))?;
         Ok(Self {
@@ -137,7 +149,7 @@ impl Committer {
     }
 
     /// Commits a batch; answers when it is durable.
-    pub(super) async fn write(
+    pub(crate) async fn write(
         &self,
         store: StoreKey,
         batch: Vec<Write>,
@@ -152,7 +164,7 @@ impl Committer {
     }
 
     /// Commits an increment; answers when it is durable.
-    pub(super) async fn increment(&self, store: StoreKey, key: String, delta: i64) -> Result<i64> {
+    pub(crate) async fn increment(&self, store: StoreKey, key: String, delta: i64) -> Result<i64> {
         let make = |answer| Request::Increment {
             store,
             key,
@@ -162,8 +174,15 @@ impl Committer {
         self.ask(128, make).await
     }
 
+    /// Asks something of a queue; answers when it is done, and durable if it has to be.
+    pub(crate) async fn queue(&self, target: Target, op: Op) -> Result<Done> {
+        let bytes = op.bytes();
+        let make = |answer| Request::Queue { target, op, answer };
+        self.ask(bytes, make).await
+    }
+
     /// Removes what is due, from the sweeper's thread; answers how many values went.
-    pub(super) fn sweep(&self, due: Vec<(u64, Vec<u8>)>) -> Result<u64> {
+    pub(crate) fn sweep(&self, due: Vec<(u64, Vec<u8>)>) -> Result<u64> {
         let bytes = due.iter().map(|(_, key)| key.len() * 2).sum();
         let Ok(room) = self
             .room
@@ -185,7 +204,7 @@ impl Committer {
         reply.blocking_recv().map_err(|_| closed())?
     }
 
-    pub(super) fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> Stats {
         let of = |counter: &AtomicU64| counter.load(Relaxed);
         Stats {
             writes: of(&self.counters.writes),
@@ -197,7 +216,7 @@ impl Committer {
     }
 
     /// Commits what is queued and ends.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.queue.lock().take();
         if let Some(thread) = self.thread.lock().take()
             && thread.join().is_err()
@@ -240,7 +259,7 @@ impl Committer {
 }
 
 fn closed() -> Error {
-    Error::unavailable("key-value store is closed")
+    Error::unavailable("the store is closed")
 }
 
 /// The committing thread's own.
@@ -250,6 +269,8 @@ struct Thread {
     counters: Arc<Counters>,
     /// The number of the last commit; `None` until it is read.
     commit: Option<u64>,
+    /// What is known of the queues.
+    queues: queue::Cache,
     last_group: usize,
     /// Since when writes are refused without trying, and why.
     resting: Option<(Instant, Error)>,
@@ -291,7 +312,7 @@ impl Thread {
         true
     }
 
-    fn commit(&mut self, group: impl Iterator<Item = Queued>) {
+    fn commit(&mut self, group: std::vec::Drain<'_, Queued>) {
         let (ready, result) = match self.try_commit(group) {
             Ok(ready) => (ready, Ok(())),
             Err((ready, error)) => (ready, Err(error)),
@@ -313,7 +334,7 @@ impl Thread {
     /// Evaluates and writes. What comes back with an error holds answers that must not be given.
     fn try_commit(
         &mut self,
-        group: impl Iterator<Item = Queued>,
+        group: std::vec::Drain<'_, Queued>,
     ) -> Result<Vec<Ready>, (Vec<Ready>, Error)> {
         let open = match self.open() {
             Ok(open) => open,
@@ -323,19 +344,50 @@ impl Thread {
             }
         };
         let number = self.commit.unwrap_or(0) + 1;
-        let mut bytes = 0;
-        let mut state = Group::new(&open, clock::unix_micros());
-        let mut ready = Vec::new();
+        let bytes = group
+            .as_slice()
+            .iter()
+            .map(|queued| queued.bytes as u64)
+            .sum();
+        // What takes room is refused while there is none; what gives it back is not.
+        let room = self.engine.disk.check(bytes);
+        let mut cache = std::mem::take(&mut self.queues);
+        let now_us = clock::unix_micros();
+        let mut states = (
+            Group::new(&open, now_us),
+            queue::Group::new(&open, &mut cache, now_us),
+        );
+        let (mut ready, mut durable, mut broken) = (Vec::new(), false, None);
         for queued in group {
-            bytes += queued.bytes as u64;
-            ready.extend(self.evaluate(&mut state, queued.request));
+            if let Some(error) = room.as_ref().err().filter(|_| queued.request.grows()) {
+                self.counters.refused.fetch_add(1, Relaxed);
+                queued.request.refuse(again(error));
+                continue;
+            }
+            durable |= queued.request.is_durable();
+            match self.evaluate(&mut states, queued.request) {
+                Ok(answer) => ready.extend(answer),
+                Err(error) => broken = Some(error),
+            }
         }
-        let plan = state.plan(number);
-        if plan.puts.is_empty() && plan.removals.is_empty() {
+        let (kv, queues) = (states.0, states.1.finish());
+        if let Some(error) = broken {
+            return Err((ready, error));
+        }
+        let batch = Batch {
+            plan: kv.plan(number, !queues.is_empty()),
+            queues,
+            durable,
+        };
+        if batch.plan.puts.is_empty() && batch.plan.removals.is_empty() {
+            self.queues = cache;
             return Ok(ready);
         }
-        match self.write(open, plan, number, bytes) {
-            Ok(()) => Ok(ready),
+        match self.write(open, batch, number) {
+            Ok(()) => {
+                self.queues = cache;
+                Ok(ready)
+            }
             Err(error) => Err((ready, error)),
         }
     }
@@ -366,17 +418,22 @@ impl Thread {
         }
     }
 
-    fn evaluate(&self, state: &mut Group<'_>, request: Request) -> Option<Ready> {
+    /// An error means that nothing of the group is to be written.
+    fn evaluate(
+        &self,
+        (kv, queues): &mut (Group<'_>, queue::Group<'_>),
+        request: Request,
+    ) -> Result<Option<Ready>> {
         let refused = |error: &Error| {
             tracing::trace!(error = error.chain(), "a write is refused");
             self.counters.refused.fetch_add(1, Relaxed);
         };
-        match request {
+        Ok(match request {
             Request::Write {
                 store,
                 batch,
                 answer,
-            } => match state.write(&store, batch) {
+            } => match kv.write(&store, batch) {
                 Ok(versions) => Some(Ready::Write(answer, versions)),
                 Err(error) => {
                     refused(&error);
@@ -389,7 +446,7 @@ impl Thread {
                 key,
                 delta,
                 answer,
-            } => match state.increment(&store, key, delta) {
+            } => match kv.increment(&store, key, delta) {
                 Ok(sum) => Some(Ready::Increment(answer, sum)),
                 Err(error) => {
                     refused(&error);
@@ -400,26 +457,35 @@ impl Thread {
             Request::Sweep { due, answer } => {
                 let mut swept = 0;
                 for (expires_us, data) in due {
-                    match state.sweep(expires_us, data) {
+                    match kv.sweep(expires_us, data) {
                         Ok(removed) => swept += u64::from(removed),
                         Err(error) => {
                             let _ = answer.send(Err(error));
-                            return None;
+                            return Ok(None);
                         }
                     }
                 }
                 Some(Ready::Sweep(answer, swept))
             }
-        }
+            Request::Queue { target, op, answer } => match queues.evaluate(&target, op) {
+                Ok(done) => Some(Ready::Queue(answer, done)),
+                Err(error) => {
+                    refused(&error);
+                    let broken = (error.kind == Kind::Internal).then(|| again(&error));
+                    let _ = answer.send(Err(error));
+                    return broken.map_or(Ok(None), Err);
+                }
+            },
+        })
     }
 
-    fn write(&mut self, open: Arc<Open>, plan: Plan, number: u64, bytes: u64) -> Result<()> {
-        self.engine.disk.check(bytes)?;
-        let result = open.commit(plan.clone());
+    fn write(&mut self, open: Arc<Open>, batch: Batch, number: u64) -> Result<()> {
+        let syncs = u64::from(batch.durable);
+        let result = open.commit(batch.clone());
         drop(open);
         let result = match result {
             // Nothing of it was written, so it can be written now.
-            Err(Refused::Stopped) => self.reopen()?.commit(plan),
+            Err(Refused::Stopped) => self.reopen()?.commit(batch),
             result => result,
         };
         let result = match result {
@@ -430,7 +496,7 @@ impl Thread {
         match &result {
             Ok(()) => {
                 self.commit = Some(number);
-                self.counters.commits.fetch_add(1, Relaxed);
+                self.counters.commits.fetch_add(syncs, Relaxed);
             }
             Err(error) => self.rest(error),
         }
@@ -472,7 +538,26 @@ impl Request {
             Request::Write { answer, .. } => answer.send(Err(error)).is_ok(),
             Request::Increment { answer, .. } => answer.send(Err(error)).is_ok(),
             Request::Sweep { answer, .. } => answer.send(Err(error)).is_ok(),
+            Request::Queue { answer, .. } => answer.send(Err(error)).is_ok(),
         };
+    }
+
+    /// Whether it takes room on the disk.
+    fn grows(&self) -> bool {
+        match self {
+            Request::Write { batch, .. } => batch.iter().any(|w| matches!(w, Write::Put { .. })),
+            Request::Increment { .. } => true,
+            Request::Sweep { .. } => false,
+            Request::Queue { op, .. } => op.grows(),
+        }
+    }
+
+    /// Whether it has to be on the disk before it is answered.
+    fn is_durable(&self) -> bool {
+        match self {
+            Request::Queue { op, .. } => op.is_durable(),
+            _ => true,
+        }
     }
 }
 
@@ -488,6 +573,7 @@ impl Ready {
             Ready::Write(answer, versions) => answer.send(result.map(|()| versions)).is_ok(),
             Ready::Increment(answer, sum) => answer.send(result.map(|()| sum)).is_ok(),
             Ready::Sweep(answer, swept) => answer.send(result.map(|()| swept)).is_ok(),
+            Ready::Queue(answer, done) => answer.send(result.map(|()| done)).is_ok(),
         };
     }
 }

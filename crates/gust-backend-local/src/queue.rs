@@ -1,0 +1,355 @@
+//! Queues on fjall: they share the tree's file, the committing thread and its syncs with the key-value stores.
+//!
+//! - `keys.rs`, `codec.rs`, `index.rs`: how a queue lies in the tree.
+//! - `group.rs`: what a group of requests comes to: pure but for reads.
+//!
+//! Memory does not grow with what a queue holds: everything is in the tree, and a consumer reads from its front.
+
+mod codec;
+pub(crate) mod group;
+mod index;
+mod keys;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use gust_backend::queue::{
+    Dead, Message, MessageId, Published, Queue, QueueLimits, QueueSettings, QueueStats, Receipt,
+    Seen, TakeOptions, Taken, Verdict, check,
+};
+use gust_task::clock;
+use gust_types::{Error, Label, ProjectName, Result};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use self::{
+    codec::{State, Stored},
+    group::{Done, Op, Target},
+    index::Entry,
+    keys::{Keys, Place},
+};
+use crate::store::{Committer, Engine, engine::Open};
+
+/// Messages removed, published again or swept in one commit.
+const AT_ONCE: usize = 2000;
+/// How often what is over its time is swept.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// All queues of a data folder.
+pub(crate) struct Queues {
+    engine: Arc<Engine>,
+    committer: Arc<Committer>,
+    open: Mutex<HashMap<Arc<[u8]>, Arc<Shared>>>,
+}
+
+/// What the handles of one queue share.
+#[derive(Default)]
+struct Shared {
+    /// Rung when something may have become ready.
+    bell: Notify,
+    /// No message has a number below this: saves walking over what was removed.
+    first: AtomicU64,
+    swept_us: AtomicU64,
+}
+
+/// One queue.
+pub(crate) struct LocalQueue {
+    engine: Arc<Engine>,
+    committer: Arc<Committer>,
+    target: Target,
+    shared: Arc<Shared>,
+}
+
+// === impl Queues ===
+
+impl Queues {
+    pub(crate) fn new(engine: Arc<Engine>, committer: Arc<Committer>) -> Self {
+        Self {
+            engine,
+            committer,
+            open: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn queue(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+        settings: &QueueSettings,
+    ) -> LocalQueue {
+        let name: Arc<[u8]> = keys::queue(project, name).into();
+        let shared = self.open.lock().entry(name.clone()).or_default().clone();
+        LocalQueue {
+            engine: self.engine.clone(),
+            committer: self.committer.clone(),
+            target: Target {
+                name,
+                settings: Arc::new(settings.clone()),
+            },
+            shared,
+        }
+    }
+
+    /// Lets those go who wait.
+    pub(crate) fn stop(&self) {
+        for shared in self.open.lock().values() {
+            shared.bell.notify_waiters();
+        }
+    }
+}
+
+// === impl LocalQueue ===
+
+impl LocalQueue {
+    async fn ask(&self, op: Op) -> Result<Done> {
+        self.committer.queue(self.target.clone(), op).await
+    }
+
+    async fn count(&self, op: Op) -> Result<u64> {
+        match self.ask(op).await? {
+            Done::Count(count) => Ok(count),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    /// The queue's number, if anything was ever asked of it.
+    fn keys(&self, open: &Open) -> Result<Option<Keys>> {
+        let number = open.queued(&self.target.name)?;
+        let number = number.map(|bytes| codec::read_number(&bytes)).transpose()?;
+        Ok(number.map(|number| Keys(number as u32)))
+    }
+
+    /// Now and then, on the way: what nobody asks of needs no sweeping.
+    async fn sweep(&self) -> Result<()> {
+        let now_us = clock::unix_micros();
+        let before = self.shared.swept_us.load(Relaxed);
+        let due = now_us.saturating_sub(before) >= SWEEP.as_micros() as u64;
+        let mine = due && {
+            let swap = self
+                .shared
+                .swept_us
+                .compare_exchange(before, now_us, Relaxed, Relaxed);
+            swap.is_ok()
+        };
+        if mine {
+            self.count(Op::Sweep { most: AT_ONCE }).await?;
+        }
+        Ok(())
+    }
+}
+
+fn mixed_up() -> Error {
+    Error::internal("a queue got the answer to another question")
+}
+
+#[async_trait]
+impl Queue for LocalQueue {
+    async fn publish(&self, messages: Vec<Message>) -> Result<Vec<Published>> {
+        check::batch(&messages, &self.limits())?;
+        if messages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keyed = messages.iter().any(|message| message.key.is_some());
+        let Done::Published(published) = self.ask(Op::Publish(messages)).await? else {
+            return Err(mixed_up());
+        };
+        self.shared.bell.notify_waiters();
+        if keyed {
+            // What is published is published; the next one sweeps again.
+            let _ = self.sweep().await;
+        }
+        Ok(published)
+    }
+
+    async fn take(&self, options: TakeOptions) -> Result<Vec<Taken>> {
+        let end = clock::now() + options.wait;
+        let visibility = options
+            .visibility
+            .unwrap_or(self.target.settings.visibility.0);
+        let most = options.most.min(self.limits().take);
+        loop {
+            // From here on, so that nothing rings unheard between looking and waiting.
+            let mut bell = std::pin::pin!(self.shared.bell.notified());
+            bell.as_mut().enable();
+            let Done::Taken(taken, next_us) = self.ask(Op::Take { most, visibility }).await? else {
+                return Err(mixed_up());
+            };
+            let now = clock::now();
+            if !taken.is_empty() || now >= end {
+                return Ok(taken);
+            }
+            let ready = next_us.map_or(Duration::MAX, |at| {
+                Duration::from_micros(at.saturating_sub(clock::unix_micros()))
+            });
+            // Nothing is lost when it is not swept: the next one does.
+            let _ = self.sweep().await;
+            // Whichever is first: looking again tells.
+            let _ = tokio::time::timeout(ready.min(end - now), bell).await;
+        }
+    }
+
+    async fn settle(&self, verdicts: Vec<(Receipt, Verdict)>) -> Result<Vec<Result<Receipt>>> {
+        if verdicts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Done::Settled(answers) = self.ask(Op::Settle(verdicts)).await? else {
+            return Err(mixed_up());
+        };
+        self.shared.bell.notify_waiters();
+        Ok(answers)
+    }
+
+    async fn peek(&self, after: Option<MessageId>, most: usize) -> Result<Vec<Seen>> {
+        let open = self.engine.get().await?;
+        let Some(keys) = self.keys(&open)? else {
+            return Ok(Vec::new());
+        };
+        let (from, to) = keys.all_messages(after);
+        let mut seen = Vec::new();
+        for found in open.queue_range(&from, &to).take(most.min(AT_ONCE)) {
+            let (key, value) = found?;
+            let stored = Stored::decode(&value)?;
+            seen.push(Seen {
+                id: Keys::id_of(&key).ok_or_else(codec::damaged)?,
+                attempts: 0,
+                published_us: stored.published_us,
+                at_us: None,
+                message: stored.message,
+            });
+        }
+        place(&open, keys, &self.target.settings, &mut seen)?;
+        Ok(seen)
+    }
+
+    async fn dead(&self, after: Option<MessageId>, most: usize) -> Result<Vec<Dead>> {
+        let open = self.engine.get().await?;
+        let Some(keys) = self.keys(&open)? else {
+            return Ok(Vec::new());
+        };
+        let (from, to) = keys.all_dead(after);
+        let found = open.queue_range(&from, &to).take(most.min(AT_ONCE));
+        found
+            .map(|found| {
+                let (key, value) = found?;
+                codec::decode_dead(Keys::id_of(&key).ok_or_else(codec::damaged)?, &value)
+            })
+            .collect()
+    }
+
+    async fn redrive(&self, ids: Option<Vec<MessageId>>, most: usize) -> Result<u64> {
+        let mut count = 0;
+        let mut ids = ids;
+        while count < most as u64 {
+            let step = (most - count as usize).min(AT_ONCE);
+            let some = ids
+                .as_mut()
+                .map(|ids| ids.drain(..ids.len().min(step)).collect::<Vec<_>>());
+            if some.as_ref().is_some_and(Vec::is_empty) {
+                break;
+            }
+            let all = some.is_none();
+            let done = self
+                .count(Op::Redrive {
+                    ids: some,
+                    most: step,
+                })
+                .await?;
+            count += done;
+            self.shared.bell.notify_waiters();
+            if all && done < step as u64 {
+                break;
+            }
+        }
+        Ok(count)
+    }
+
+    async fn purge(&self, dead: bool) -> Result<u64> {
+        let mut count = 0;
+        loop {
+            let done = self
+                .count(Op::Purge {
+                    dead,
+                    most: AT_ONCE,
+                })
+                .await?;
+            count += done;
+            if done == 0 {
+                return Ok(count);
+            }
+        }
+    }
+
+    async fn stats(&self) -> Result<QueueStats> {
+        let open = self.engine.get().await?;
+        let Some(keys) = self.keys(&open)? else {
+            return Ok(QueueStats::default());
+        };
+        let state = open.queued(&keys.state())?;
+        let state = state.map(|bytes| State::decode(&bytes)).transpose()?;
+        let mut stats = state.unwrap_or_default().stats;
+        let first = self.shared.first.load(Relaxed);
+        let (from, to) = keys.all_messages(first.checked_sub(1).map(MessageId));
+        if let Some(found) = open.queue_range(&from, &to).next() {
+            let (key, value) = found?;
+            let id = Keys::id_of(&key).ok_or_else(codec::damaged)?;
+            self.shared.first.fetch_max(id.0, Relaxed);
+            stats.oldest_us = Stored::decode(&value)?.published_us;
+        }
+        Ok(stats)
+    }
+
+    fn limits(&self) -> QueueLimits {
+        QueueLimits::default()
+    }
+}
+
+/// Fills in where messages stand. Those that nobody has taken yet stand where they were put; for the others the index
+/// is read through, once.
+fn place(open: &Open, keys: Keys, settings: &QueueSettings, seen: &mut [Seen]) -> Result<()> {
+    let mut elsewhere = HashMap::new();
+    for (n, seen) in seen.iter_mut().enumerate() {
+        let delay = seen.message.delay.unwrap_or(settings.delay.0);
+        let place = Place {
+            priority: seen.message.priority,
+            at_us: seen.published_us + check::micros(delay),
+            id: seen.id,
+        };
+        match open.queued(&keys.ready(place))? {
+            Some(entry) => {
+                seen.attempts = Entry::decode(&entry)?.attempts;
+                seen.at_us = Some(place.at_us);
+            }
+            None => {
+                elsewhere.insert(seen.id, n);
+            }
+        }
+    }
+    let (from, to) = keys.all_ready();
+    let mut index = open.queue_range(&from, &to);
+    // The blocked are in no index: those that wait for their group are looked up before the index is.
+    elsewhere.retain(|id, n| {
+        let group = seen.get(*n).and_then(|seen| seen.message.group.as_deref());
+        let blocked = group.map(|group| open.queued(&keys.blocked(group, *id)));
+        !matches!(blocked, Some(Ok(Some(_))))
+    });
+    while !elsewhere.is_empty()
+        && let Some(found) = index.next()
+    {
+        let (key, value) = found?;
+        let place = keys.place_of(&key).ok_or_else(codec::damaged)?;
+        if let Some(seen) = elsewhere.remove(&place.id).and_then(|n| seen.get_mut(n)) {
+            seen.attempts = Entry::decode(&value)?.attempts;
+            seen.at_us = Some(place.at_us);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! How queues lie in their tree. Numbers are big-endian, so that they sort.
+//!
+//! | key | value |
+//! |---|---|
+//! | `q` project `0` queue | the queue's number |
+//! | `n` | the last queue's number |
+//! | `s` number | what the queue holds ([`super::state::State`]) |
+//! | `m` number, id | a message |
+//! | `r` number, 9 - priority, time, id | attempts: the index of what can be taken at that time |
+//! | `h` number, group | id of the group's first message, which is in `r` |
+//! | `b` number, group `0` id | priority and time: messages behind the first of their group |
+//! | `x` number, id | a dead message |
+//! | `u` number, key | id, time: keys that are remembered |
+//! | `t` number, time, key | nothing: when to forget them |
+
+use gust_backend::queue::{Message, MessageId};
+use gust_types::{Label, ProjectName};
+
+/// Key of the last queue's number.
+pub(super) const LAST_QUEUE: &[u8] = b"n";
+
+/// A queue's name in the tree.
+pub(super) fn queue(project: &ProjectName, name: &Label) -> Vec<u8> {
+    let mut key = vec![b'q'];
+    key.extend_from_slice(project.as_str().as_bytes());
+    key.push(0);
+    key.extend_from_slice(name.as_str().as_bytes());
+    key
+}
+
+/// Makes the keys of one queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Keys(pub(super) u32);
+
+/// Where a message stands in the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) priority: u8,
+    pub(super) at_us: u64,
+    pub(super) id: MessageId,
+}
+
+impl Keys {
+    fn start(self, kind: u8, room: usize) -> Vec<u8> {
+        let mut key = Vec::with_capacity(5 + room);
+        key.push(kind);
+        key.extend_from_slice(&self.0.to_be_bytes());
+        key
+    }
+
+    fn with_id(self, kind: u8, id: MessageId) -> Vec<u8> {
+        let mut key = self.start(kind, 8);
+        key.extend_from_slice(&id.0.to_be_bytes());
+        key
+    }
+
+    fn with_text(self, kind: u8, text: &str, room: usize) -> Vec<u8> {
+        let mut key = self.start(kind, text.len() + room);
+        key.extend_from_slice(text.as_bytes());
+        key
+    }
+
+    pub(super) fn state(self) -> Vec<u8> {
+        self.start(b's', 0)
+    }
+
+    pub(super) fn message(self, id: MessageId) -> Vec<u8> {
+        self.with_id(b'm', id)
+    }
+
+    pub(super) fn dead(self, id: MessageId) -> Vec<u8> {
+        self.with_id(b'x', id)
+    }
+
+    pub(super) fn ready(self, place: Place) -> Vec<u8> {
+        let mut key = self.start(b'r', 17);
+        key.push(Message::MAX_PRIORITY.saturating_sub(place.priority));
+        key.extend_from_slice(&place.at_us.to_be_bytes());
+        key.extend_from_slice(&place.id.0.to_be_bytes());
+        key
+    }
+
+    pub(super) fn head(self, group: &str) -> Vec<u8> {
+        self.with_text(b'h', group, 0)
+    }
+
+    pub(super) fn blocked(self, group: &str, id: MessageId) -> Vec<u8> {
+        let mut key = self.with_text(b'b', group, 9);
+        key.push(0);
+        key.extend_from_slice(&id.0.to_be_bytes());
+        key
+    }
+
+    pub(super) fn remembered(self, name: &str) -> Vec<u8> {
+        self.with_text(b'u', name, 0)
+    }
+
+    pub(super) fn forget(self, at_us: u64, name: &str) -> Vec<u8> {
+        let mut key = self.start(b't', 8 + name.len());
+        key.extend_from_slice(&at_us.to_be_bytes());
+        key.extend_from_slice(name.as_bytes());
+        key
+    }
+
+    /// The messages of a group behind this one.
+    pub(super) fn behind(self, group: &str, id: MessageId) -> (Vec<u8>, Vec<u8>) {
+        let mut to = self.with_text(b'b', group, 1);
+        to.push(1);
+        (self.blocked(group, id), to)
+    }
+
+    /// Dead messages above a number.
+    pub(super) fn all_dead(self, after: Option<MessageId>) -> (Vec<u8>, Vec<u8>) {
+        self.above(b'x', after)
+    }
+
+    /// Messages above a number.
+    pub(super) fn all_messages(self, after: Option<MessageId>) -> (Vec<u8>, Vec<u8>) {
+        self.above(b'm', after)
+    }
+
+    fn above(self, kind: u8, after: Option<MessageId>) -> (Vec<u8>, Vec<u8>) {
+        let from = MessageId(after.map_or(0, |id| id.0.saturating_add(1)));
+        (
+            self.with_id(kind, from),
+            Keys(self.0.saturating_add(1)).start(kind, 0),
+        )
+    }
+
+    /// All blocked messages, for a purge.
+    pub(super) fn all_blocked(self) -> (Vec<u8>, Vec<u8>) {
+        (
+            self.start(b'b', 0),
+            Keys(self.0.saturating_add(1)).start(b'b', 0),
+        )
+    }
+
+    /// All of the index, for a purge.
+    pub(super) fn all_ready(self) -> (Vec<u8>, Vec<u8>) {
+        (
+            self.start(b'r', 0),
+            Keys(self.0.saturating_add(1)).start(b'r', 0),
+        )
+    }
+
+    /// What is to be forgotten by this time.
+    pub(super) fn to_forget(self, now_us: u64) -> (Vec<u8>, Vec<u8>) {
+        (
+            self.forget(0, ""),
+            self.forget(now_us.saturating_add(1), ""),
+        )
+    }
+
+    pub(super) fn place_of(self, key: &[u8]) -> Option<Place> {
+        let (priority, rest) = key.strip_prefix(&self.start(b'r', 0)[..])?.split_first()?;
+        let (at_us, id) = rest.split_first_chunk::<8>()?;
+        Some(Place {
+            priority: Message::MAX_PRIORITY.checked_sub(*priority)?,
+            at_us: u64::from_be_bytes(*at_us),
+            id: MessageId(u64::from_be_bytes(id.try_into().ok()?)),
+        })
+    }
+
+    /// The number at the end of the key of a message, dead or blocked.
+    pub(super) fn id_of(key: &[u8]) -> Option<MessageId> {
+        key.last_chunk::<8>()
+            .map(|id| MessageId(u64::from_be_bytes(*id)))
+    }
+
+    /// The key that is forgotten, out of its entry.
+    pub(super) fn forgotten(key: &[u8]) -> Option<&str> {
+        std::str::from_utf8(key.get(13..)?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_sorts_by_priority_then_time_then_number() {
+        let keys = Keys(7);
+        let place = |priority, at_us, id| Place {
+            priority,
+            at_us,
+            id: MessageId(id),
+        };
+        let sorted = [
+            place(9, 300, 1),
+            place(5, 100, 2),
+            place(5, 100, 3),
+            place(5, 256, 1),
+            place(0, 1, 1),
+        ];
+        let made: Vec<_> = sorted.iter().map(|p| keys.ready(*p)).collect();
+        assert!(made.is_sorted());
+        for (place, key) in sorted.iter().zip(&made) {
+            assert_eq!(keys.place_of(key), Some(*place));
+            assert_eq!(Keys(8).place_of(key), None);
+        }
+        let (from, to) = keys.all_ready();
+        assert!(made.iter().all(|key| from < *key && *key < to));
+    }
+
+    #[test]
+    fn groups_never_share_a_key() {
+        let keys = Keys(1);
+        let first = keys.blocked("a", MessageId(u64::MAX));
+        assert!(first < keys.blocked("a0", MessageId(0)));
+        assert!(first < keys.blocked("a\u{1}", MessageId(0)));
+        assert_eq!(Keys::id_of(&first), Some(MessageId(u64::MAX)));
+        let entry = keys.forget(5, "键");
+        assert_eq!(Keys::forgotten(&entry), Some("键"));
+        let (from, to) = keys.to_forget(5);
+        assert!(from < entry && entry < to);
+    }
+}

@@ -1,0 +1,426 @@
+//! The suite, the comparison with the model, and what is particular to the local queue: restarts, syncs, full disks.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use gust_backend::{
+    Backends as _,
+    queue::{
+        Message, MessageId, Queue, QueueSettings, Receipt, TakeOptions, Verdict, memory::Model,
+        suite,
+    },
+};
+use gust_types::{ByteSize, Kind, Label, ProjectName, Span};
+
+use super::{
+    group::{Cache, Done, Group, Op, Target},
+    keys,
+};
+use crate::{
+    LocalBackends, Settings,
+    disk::Disk,
+    kv::group::Plan,
+    small_disk::SmallDisk,
+    store::{
+        Engine,
+        engine::{Batch, Open},
+    },
+};
+
+fn queue(backends: &LocalBackends, name: &str, settings: QueueSettings) -> Arc<dyn Queue> {
+    let project = ProjectName::default_project();
+    backends
+        .queue(&project, &Label::new(name).unwrap(), &settings)
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passes_the_suite() {
+    let folder = tempfile::tempdir().unwrap();
+    let backends = LocalBackends::open(folder.path()).unwrap();
+    let made = AtomicUsize::new(0);
+    let make = async |settings| {
+        let n = made.fetch_add(1, Ordering::Relaxed);
+        queue(&backends, &format!("q{n}"), settings)
+    };
+    suite::run(make).await;
+}
+
+/// A queue of which the test is the committing thread and the clock.
+struct Tree {
+    open: Arc<Open>,
+    cache: Cache,
+    target: Target,
+}
+
+impl Tree {
+    fn open(folder: &std::path::Path, settings: &QueueSettings) -> (Engine, Self) {
+        let disk = Disk::new(folder, ByteSize(0)).unwrap();
+        let engine = Engine::open(folder, disk, 1 << 20).unwrap();
+        let open = engine.try_get().unwrap().unwrap();
+        let name = keys::queue(&ProjectName::default_project(), &Label::new("q").unwrap());
+        let tree = Self {
+            open,
+            cache: Cache::default(),
+            target: Target {
+                name: name.into(),
+                settings: Arc::new(settings.clone()),
+            },
+        };
+        (engine, tree)
+    }
+
+    /// Evaluates these in one group and writes what it comes to.
+    fn commit(&mut self, ops: Vec<Op>, now_us: u64) -> Vec<gust_types::Result<Done>> {
+        let mut group = Group::new(&self.open, &mut self.cache, now_us);
+        let done = ops
+            .into_iter()
+            .map(|op| group.evaluate(&self.target, op))
+            .collect();
+        let batch = Batch {
+            plan: Plan {
+                puts: Vec::new(),
+                removals: Vec::new(),
+            },
+            queues: group.finish(),
+            durable: false,
+        };
+        assert!(self.open.commit(batch).is_ok());
+        done
+    }
+}
+
+/// xorshift: the same seed gives the same run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n
+    }
+}
+
+fn a_message(dice: &mut Dice, n: u64) -> Message {
+    let mut message = Message::new(format!("m{n}"));
+    if dice.below(2) == 0 {
+        message = message.in_group(format!("g{}", dice.below(4)));
+    }
+    if dice.below(5) == 0 {
+        message = message.with_key(format!("k{}", dice.below(6)));
+    }
+    if dice.below(4) == 0 {
+        message = message.with_priority(dice.below(10) as u8);
+    }
+    if dice.below(5) == 0 {
+        message = message.after(Duration::from_micros(dice.below(5000)));
+    }
+    message
+}
+
+fn a_verdict(dice: &mut Dice) -> Verdict {
+    let while_ = Duration::from_micros(dice.below(3000));
+    match dice.below(8) {
+        0 => Verdict::Again(while_),
+        1 => Verdict::Extend(while_),
+        2 => Verdict::Dead("cause".to_owned()),
+        _ => Verdict::Done,
+    }
+}
+
+/// Random operations on the queue and on the model: every answer is the same.
+fn agrees_with_the_model(seed: u64) {
+    let settings = QueueSettings {
+        attempts: 3,
+        max_age: Span::millis(60),
+        max_bytes: ByteSize(400),
+        dedup: Span::millis(8),
+        dead_age: Span::secs(3600),
+        ..QueueSettings::default()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (_engine, mut tree) = Tree::open(folder.path(), &settings);
+    let mut model = Model::new(settings);
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut receipts: Vec<Receipt> = Vec::new();
+    let mut now_us = 1_000_000;
+    for step in 0..600 {
+        now_us += dice.below(1500);
+        // Several requests of one group see each other.
+        for _ in 0..=dice.below(3) {
+            let context = format!("seed {seed}, step {step}");
+            match dice.below(12) {
+                0..=3 => {
+                    let messages: Vec<_> = (0..=dice.below(3))
+                        .map(|n| a_message(&mut dice, step * 10 + n))
+                        .collect();
+                    let wanted = model.publish(messages.clone(), now_us);
+                    let done = tree.commit(vec![Op::Publish(messages)], now_us).remove(0);
+                    match (wanted, done) {
+                        (Ok(wanted), Ok(Done::Published(done))) => {
+                            assert_eq!(wanted, done, "{context}");
+                        }
+                        (Err(wanted), Err(done)) => {
+                            assert_eq!(wanted.message, done.message, "{context}");
+                        }
+                        (wanted, done) => panic!("{context}: {wanted:?}, {}", done.is_ok()),
+                    }
+                }
+                4..=6 => {
+                    let most = dice.below(4) as usize + 1;
+                    let visibility = Duration::from_micros(dice.below(6000));
+                    let wanted = model.take(most, visibility, now_us);
+                    let done = tree
+                        .commit(vec![Op::Take { most, visibility }], now_us)
+                        .remove(0);
+                    let Ok(Done::Taken(taken, next_us)) = done else {
+                        panic!("{context}");
+                    };
+                    assert_eq!(wanted, taken, "{context}");
+                    if taken.is_empty() {
+                        assert_eq!(model.next_us(), next_us, "{context}");
+                    }
+                    receipts.extend(taken.iter().map(|t| t.receipt));
+                }
+                7..=9 if !receipts.is_empty() => {
+                    // Sometimes one that is worth nothing any more.
+                    let at = dice.below(receipts.len() as u64) as usize;
+                    let receipt = match dice.below(4) {
+                        0 => receipts[at],
+                        _ => receipts.swap_remove(at),
+                    };
+                    let verdict = a_verdict(&mut dice);
+                    let wanted = model.settle(receipt, verdict.clone(), now_us);
+                    let ops = vec![Op::Settle(vec![(receipt, verdict)])];
+                    let Ok(Done::Settled(mut done)) = tree.commit(ops, now_us).remove(0) else {
+                        panic!("{context}");
+                    };
+                    let done = done.remove(0);
+                    assert_eq!(wanted.as_ref().ok(), done.as_ref().ok(), "{context}");
+                    receipts.extend(done.ok().filter(|r| r.until_us > receipt.until_us));
+                }
+                10 => {
+                    let most = dice.below(3) as usize;
+                    let ids = (dice.below(2) == 0).then(|| vec![MessageId(dice.below(step + 1))]);
+                    let wanted = model.redrive(ids.clone(), most, now_us);
+                    let done = tree
+                        .commit(vec![Op::Redrive { ids, most }], now_us)
+                        .remove(0);
+                    assert!(
+                        matches!(done, Ok(Done::Count(n)) if n == wanted),
+                        "{context}"
+                    );
+                }
+                11 if dice.below(20) == 0 => {
+                    let dead = dice.below(2) == 0;
+                    let wanted = model.purge(dead);
+                    let mut count = 0;
+                    loop {
+                        let most = 1 + dice.below(4) as usize;
+                        let done = tree
+                            .commit(vec![Op::Purge { dead, most }], now_us)
+                            .remove(0);
+                        let Ok(Done::Count(n)) = done else {
+                            panic!("{context}")
+                        };
+                        count += n;
+                        if n == 0 {
+                            break;
+                        }
+                    }
+                    assert_eq!(wanted, count, "{context}");
+                }
+                _ => {
+                    let sweep = tree.commit(vec![Op::Sweep { most: 100 }], now_us).remove(0);
+                    assert!(sweep.is_ok());
+                }
+            }
+            if dice.below(40) == 0 {
+                // As after a restart: nothing is known.
+                tree.cache = Cache::default();
+            }
+            let mut wanted = model.stats();
+            wanted.oldest_us = 0;
+            let mut group = Group::new(&tree.open, &mut tree.cache, now_us);
+            assert_eq!(group.stats(&tree.target).unwrap(), wanted, "{context}");
+        }
+    }
+}
+
+#[test]
+fn does_what_the_model_does() {
+    let seeds = if std::env::var_os("GUST_LONG").is_some() {
+        400
+    } else {
+        40
+    };
+    for seed in 1..=seeds {
+        agrees_with_the_model(seed);
+    }
+}
+
+#[test]
+fn requests_of_one_group_see_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_engine, mut tree) = Tree::open(folder.path(), &QueueSettings::default());
+    let group = |text: &str| Message::new(text.to_owned()).in_group("g");
+    let take = || Op::Take {
+        most: 10,
+        visibility: Duration::from_secs(1),
+    };
+    let ops = vec![Op::Publish(vec![group("a"), group("b")]), take(), take()];
+    let mut done = tree.commit(ops, 1000);
+    let Ok(Done::Taken(second, _)) = done.remove(2) else {
+        panic!()
+    };
+    let Ok(Done::Taken(first, _)) = done.remove(1) else {
+        panic!()
+    };
+    assert_eq!((first.len(), second.len()), (1, 0));
+    let settle = Op::Settle(vec![(first[0].receipt, Verdict::Done)]);
+    let mut done = tree.commit(vec![settle, take()], 2000);
+    let Ok(Done::Taken(next, _)) = done.remove(1) else {
+        panic!()
+    };
+    assert_eq!(&next[0].message.body[..], b"b");
+}
+
+#[tokio::test]
+async fn messages_the_dead_and_numbers_survive_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = QueueSettings::default();
+    let texts = ["a", "b", "c"].map(|text| Message::new(text).in_group("g"));
+    {
+        let backends = LocalBackends::open(folder.path()).unwrap();
+        let queue = queue(&backends, "q", settings.clone());
+        queue.publish(texts.to_vec()).await.unwrap();
+        let taken = queue.take(TakeOptions::default()).await.unwrap();
+        let verdicts = vec![(taken[0].receipt, Verdict::Dead("cause".into()))];
+        queue.settle(verdicts).await.unwrap();
+        // Taken when the node goes down: it is there again when its time is up.
+        let options = TakeOptions {
+            visibility: Some(Duration::from_millis(50)),
+            ..TakeOptions::default()
+        };
+        queue.take(options).await.unwrap();
+    }
+    let backends = LocalBackends::open(folder.path()).unwrap();
+    let queue = queue(&backends, "q", settings);
+    let stats = queue.stats().await.unwrap();
+    assert_eq!((stats.messages, stats.blocked, stats.dead), (2, 1, 1));
+    assert!(stats.oldest_us > 0);
+    let options = TakeOptions {
+        wait: Duration::from_secs(5),
+        ..TakeOptions::default()
+    };
+    let taken = queue.take(options).await.unwrap();
+    assert_eq!(&taken[0].message.body[..], b"b");
+    assert_eq!(taken[0].receipt.attempt, 2);
+    let published = queue.publish(vec![Message::new("d")]).await.unwrap();
+    assert_eq!(published[0].id, MessageId(4));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_publishers_share_syncs_and_takings_need_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let backends = LocalBackends::open(folder.path()).unwrap();
+    let queue = queue(&backends, "q", QueueSettings::default());
+    let publish = |n: usize| {
+        let queue = queue.clone();
+        async move {
+            queue
+                .publish(vec![Message::new(format!("{n}"))])
+                .await
+                .unwrap()
+        }
+    };
+    futures::future::join_all((0..500).map(publish)).await;
+    let stats = backends.kv_stats();
+    assert_eq!(stats.writes, 500);
+    assert!(stats.commits < 100, "{stats:?}");
+    let before = backends.kv_stats().commits;
+    let options = TakeOptions {
+        most: 1000,
+        ..TakeOptions::default()
+    };
+    assert_eq!(queue.take(options).await.unwrap().len(), 500);
+    assert_eq!(backends.kv_stats().commits, before);
+}
+
+#[tokio::test]
+async fn projects_and_names_never_meet() {
+    let folder = tempfile::tempdir().unwrap();
+    let backends = LocalBackends::open(folder.path()).unwrap();
+    let settings = QueueSettings::default();
+    let of = |project: &str, name: &str| {
+        let project = ProjectName::new(project).unwrap();
+        backends
+            .queue(&project, &Label::new(name).unwrap(), &settings)
+            .unwrap()
+    };
+    of("a", "b").publish(vec![Message::new("x")]).await.unwrap();
+    for (project, name) in [("ab", "b"), ("a", "bb"), ("b", "a"), ("a-b", "b")] {
+        let other = of(project, name);
+        assert!(other.take(TakeOptions::default()).await.unwrap().is_empty());
+        assert_eq!(other.stats().await.unwrap().messages, 0);
+    }
+    assert_eq!(
+        of("a", "b")
+            .take(TakeOptions::default())
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_full_disk_publishing_is_refused_and_deliveries_go_on() {
+    let Some(disk) = SmallDisk::mount("96m") else {
+        return;
+    };
+    let settings = Settings {
+        disk_reserve: ByteSize::mib(8),
+        ..Settings::default()
+    };
+    let backends = LocalBackends::open_with(disk.path(), settings).unwrap();
+    let queue = queue(&backends, "q", QueueSettings::default());
+    for n in 0..50 {
+        queue
+            .publish(vec![Message::new(format!("m{n}"))])
+            .await
+            .unwrap();
+    }
+    disk.fill();
+    let error = queue.publish(vec![Message::new("more")]).await.unwrap_err();
+    assert_eq!(
+        (error.kind, error.message.as_str()),
+        (Kind::Exhausted, "disk is full")
+    );
+    for _ in 0..25 {
+        let options = TakeOptions {
+            most: 2,
+            ..TakeOptions::default()
+        };
+        let taken = queue.take(options).await.unwrap();
+        assert_eq!(taken.len(), 2);
+        let verdicts = taken.iter().map(|t| (t.receipt, Verdict::Done)).collect();
+        assert!(
+            queue
+                .settle(verdicts)
+                .await
+                .unwrap()
+                .iter()
+                .all(Result::is_ok)
+        );
+    }
+    disk.free();
+    queue.publish(vec![Message::new("again")]).await.unwrap();
+    assert_eq!(queue.stats().await.unwrap().messages, 1);
+}
