@@ -53,15 +53,20 @@ impl Ballast {
         Self(folder.join("ballast"))
     }
 
-    /// Makes it when it is missing and there is room to spare.
-    pub(crate) fn keep(&self, disk: &Disk) {
-        if self.0.exists() || disk.check(4 * Self::SIZE as u64).is_err() {
-            return;
+    /// Makes it when it is missing and there is room to spare. True when it is there.
+    pub(crate) fn keep(&self, disk: &Disk) -> bool {
+        if self.0.exists() {
+            return true;
+        }
+        if disk.check(4 * Self::SIZE as u64).is_err() {
+            return false;
         }
         // Half a ballast would be none, and the next round tries again.
-        if std::fs::write(&self.0, vec![0xa5; Self::SIZE]).is_err() {
+        let made = std::fs::write(&self.0, vec![0xa5; Self::SIZE]).is_ok();
+        if !made {
             self.drop();
         }
+        made
     }
 
     /// Gives it up; true when there was one.

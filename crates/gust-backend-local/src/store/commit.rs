@@ -27,6 +27,7 @@ use super::{
     engine::{Batch, Engine, Open, Refused, fault},
 };
 use crate::{
+    disk::Ballast,
     kv::{
         group::Group,
         keys::{self, StoreKey},
@@ -132,6 +133,7 @@ impl Committer {
             counters: counters.clone(),
             commit: None,
             queues: queue::Cache::default(),
+            ballast: None,
             last_group: 0,
             resting: None,
         };
@@ -271,6 +273,8 @@ struct Thread {
     commit: Option<u64>,
     /// What is known of the queues.
     queues: queue::Cache,
+    /// Room to give up when the disk is so full that not even what gives room back can be written.
+    ballast: Option<Ballast>,
     last_group: usize,
     /// Since when writes are refused without trying, and why.
     resting: Option<(Instant, Error)>,
@@ -351,13 +355,16 @@ impl Thread {
             .sum();
         // What takes room is refused while there is none; what gives it back is not.
         let room = self.engine.disk.check(bytes);
+        if room.is_ok() && self.ballast.is_none() {
+            self.ballast = self.engine.ballast();
+        }
         let mut cache = std::mem::take(&mut self.queues);
         let now_us = clock::unix_micros();
         let mut states = (
             Group::new(&open, now_us),
             queue::Group::new(&open, &mut cache, now_us),
         );
-        let (mut ready, mut durable, mut broken) = (Vec::new(), false, None);
+        let (mut ready, mut durable, mut grows, mut broken) = (Vec::new(), false, false, None);
         for queued in group {
             if let Some(error) = room.as_ref().err().filter(|_| queued.request.grows()) {
                 self.counters.refused.fetch_add(1, Relaxed);
@@ -365,6 +372,7 @@ impl Thread {
                 continue;
             }
             durable |= queued.request.is_durable();
+            grows |= queued.request.grows();
             match self.evaluate(&mut states, queued.request) {
                 Ok(answer) => ready.extend(answer),
                 Err(error) => broken = Some(error),
@@ -383,7 +391,16 @@ impl Thread {
             self.queues = cache;
             return Ok(ready);
         }
-        match self.write(open, batch, number) {
+        let mut result = self.write(open, batch.clone(), number);
+        if let Err(error) = &result
+            && error.kind == Kind::Exhausted
+            && !grows
+            && self.ballast.take().is_some_and(|ballast| ballast.drop())
+        {
+            self.resting = None;
+            result = self.open().and_then(|open| self.write(open, batch, number));
+        }
+        match result {
             Ok(()) => {
                 self.queues = cache;
                 Ok(ready)

@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 
 use super::PATIENCE;
 use crate::{
-    disk::{self, Disk},
+    disk::{self, Ballast, Disk},
     kv::{
         group::Plan,
         keys::{self, StoreKey, Stored},
@@ -103,6 +103,12 @@ impl Engine {
             Slot::Away => Ok(None),
             Slot::Closed => Err(closed()),
         }
+    }
+
+    /// The ballast, laid down if it is missing; `None` when there is no room for it.
+    pub(crate) fn ballast(&self) -> Option<Ballast> {
+        let ballast = Ballast::new(&self.folder);
+        ballast.keep(&self.disk).then_some(ballast)
     }
 
     /// Closes and opens again. Only the committing thread calls this.
