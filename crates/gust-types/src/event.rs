@@ -86,6 +86,11 @@ impl Event {
     /// The distributed tracing extension: the header of the same name.
     pub const TRACE_STATE: &str = "tracestate";
 
+    /// Could an attribute have this name?
+    pub fn is_name(name: &str) -> bool {
+        check::name(name).is_ok()
+    }
+
     /// An event of this id, source and type.
     pub fn new(
         id: impl Into<String>,

@@ -136,9 +136,11 @@ fn names_are_of_small_letters_and_digits() {
     let longest = "x".repeat(Event::MAX_NAME);
     for name in ["a", "5g", "comexampleextension1", &longest] {
         event().with(name, "v").unwrap();
+        assert!(Event::is_name(name));
     }
     for name in ["", "A", "a-b", "a_b", "é", "a b", "data", &(longest + "x")] {
         let fault = fault(name, "v");
+        assert!(!Event::is_name(name));
         assert!(fault.starts_with("an attribute"), "{name}: {fault}");
         assert!(fault.contains(name), "{name}: {fault}");
     }
