@@ -246,7 +246,7 @@ impl Reader {
     }
 }
 
-/// What is always false is refused here rather than wondered about later.
+/// A mistake is told here rather than wondered about later.
 fn expression(text: &str) -> Result<sql::Expression> {
     let expression = sql::Expression::parse(text)?;
     expression.check()?;

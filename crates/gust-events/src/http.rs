@@ -58,13 +58,12 @@ pub const STRUCTURED: &str = "application/cloudevents+json";
 /// The media type of a batch in JSON.
 pub const BATCHED: &str = "application/cloudevents-batch+json";
 
-const ANY_FORMAT: &str = "application/cloudevents";
 const ANY_BATCH: &str = "application/cloudevents-batch";
 
 /// What the headers say of the body, or `None` when this is no event.
 pub fn mode(headers: &HeaderMap) -> Option<Mode> {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
-    if types.any(|media| starts_with(media, ANY_FORMAT)) {
+    if types.any(|media| starts_with(media, Event::MEDIA_TYPES)) {
         let mut types = headers.get_all(CONTENT_TYPE).iter();
         return Some(match types.any(|media| starts_with(media, ANY_BATCH)) {
             true => Mode::Batched,

@@ -63,6 +63,9 @@ impl Event {
     /// Letters of a name. The specification advises against more than 20, and forbids nothing: longer ones exist.
     pub const MAX_NAME: usize = 64;
 
+    /// How the media types of events themselves start; what they carry is of another.
+    pub const MEDIA_TYPES: &str = "application/cloudevents";
+
     /// The attributes that the specification names; all others are extensions.
     pub const CORE: [&str; 8] = [
         "specversion",

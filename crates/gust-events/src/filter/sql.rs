@@ -122,8 +122,8 @@ impl Expression {
         })
     }
 
-    /// Refuses what can be true for no event: unknown functions, a value that is no boolean, literals that are not what
-    /// they are used as. An expression that was only parsed tells the same, one event at a time.
+    /// Refuses what is a mistake whatever the event: unknown functions, a value that is no boolean, literals that are not
+    /// what they are used as. An expression that was only parsed tells the same, one event at a time, where it gets there.
     pub fn check(&self) -> Result<()> {
         let Some(wrong) = check::predicate(&self.root) else {
             return Ok(());

@@ -74,6 +74,14 @@ fn typed(name: &str, value: Value) -> Result<Value> {
                 "datacontenttype is not a media type: {shown:?}"
             )))
         }
+        // In a header it would say that the body is the event: another one than the one that was looked at.
+        ("datacontenttype", Some(media)) if is_event_format(media) => {
+            let shown = shown(media);
+            Err(
+                Error::invalid(format!("datacontenttype is that of an event: {shown:?}"))
+                    .hint("data that is an event has a type of its own, such as application/json"),
+            )
+        }
         _ => Ok(value),
     }
 }
@@ -161,6 +169,11 @@ fn is_media_type(text: &str) -> bool {
     essence
         .split_once('/')
         .is_some_and(|(kind, sub)| token(kind) && token(sub))
+}
+
+fn is_event_format(media: &str) -> bool {
+    let start = media.get(..Event::MEDIA_TYPES.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(Event::MEDIA_TYPES))
 }
 
 /// RFC 3339: `2026-04-05T17:31:00.25+08:00`. A leap second is accepted at any minute's end.

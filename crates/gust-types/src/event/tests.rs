@@ -269,6 +269,15 @@ fn content_types_have_two_parts() {
             format!("datacontenttype is not a media type: {bad:?}")
         );
     }
+    for event in [
+        "application/cloudevents+json",
+        "Application/CloudEvents-Batch+x; a=b",
+    ] {
+        assert_eq!(
+            fault("datacontenttype", event),
+            format!("datacontenttype is that of an event: {event:?}")
+        );
+    }
 }
 
 #[test]

@@ -6,14 +6,14 @@ use super::{
     tree::{Arithmetic, Compare, Node, What},
 };
 
-/// What can never be right, and where.
+/// A mistake and where it is.
 pub(super) struct Wrong {
     pub(super) at: usize,
     pub(super) message: String,
     pub(super) hint: Option<String>,
 }
 
-/// The first thing that keeps an expression from ever being true.
+/// The first mistake that no event can make good.
 pub(super) fn predicate(root: &Node) -> Option<Wrong> {
     if let Some(wrong) = part(root) {
         return Some(wrong);
