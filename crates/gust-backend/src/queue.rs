@@ -19,7 +19,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use gust_types::{ByteSize, Result, Span};
+use gust_types::Result;
+pub use gust_types::trigger::QueueSettings;
 use serde::{Deserialize, Serialize};
 
 /// A message's number in its queue: grows, never used again.
@@ -155,26 +156,6 @@ pub struct QueueStats {
     pub done: u64,
 }
 
-/// How a queue behaves.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct QueueSettings {
-    /// How long a taken message is its consumer's. Default 30 s.
-    pub visibility: Span,
-    /// Before a published message can be taken. Default none.
-    pub delay: Span,
-    /// A message that was taken this often without being done is given up; 0 for never. Default 10.
-    pub attempts: u32,
-    /// A message that is older is given up. Default 4 days; 14 at most.
-    pub max_age: Span,
-    /// How long a message that was given up is kept. Default 14 days.
-    pub dead_age: Span,
-    /// Bytes of all messages together, attributes included and dead ones too; more are refused. Default 1 GiB.
-    pub max_bytes: ByteSize,
-    /// For how long a key is remembered. Default 5 min.
-    pub dedup: Span,
-}
-
 /// What a queue accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueLimits {
@@ -272,20 +253,6 @@ impl Default for TakeOptions {
             most: 10,
             visibility: None,
             wait: Duration::ZERO,
-        }
-    }
-}
-
-impl Default for QueueSettings {
-    fn default() -> Self {
-        Self {
-            visibility: Span::secs(30),
-            delay: Span::secs(0),
-            attempts: 10,
-            max_age: Span::secs(4 * 86_400),
-            dead_age: Span::secs(14 * 86_400),
-            max_bytes: ByteSize::mib(1024),
-            dedup: Span::secs(300),
         }
     }
 }

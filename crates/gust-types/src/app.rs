@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AppName, Digest, FunctionName, Label, Limits, limits::Reuse, units::Span};
+use crate::{
+    AppName, Digest, FunctionName, Label, Limits, limits::Reuse, trigger::EventsSpec, units::Span,
+};
 
 /// One app.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +34,9 @@ pub struct AppSpec {
     /// Further host names the app answers on, besides `<app>.<domain>`.
     #[serde(default)]
     pub hosts: Vec<String>,
+    /// What starts its functions besides requests.
+    #[serde(default, skip_serializing_if = "EventsSpec::is_empty")]
+    pub events: EventsSpec,
 }
 
 /// A variable that a deploy may set.

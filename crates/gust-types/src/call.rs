@@ -98,6 +98,14 @@ pub enum Trigger {
     Invoke,
     /// The probe before a revision serves.
     Health,
+    /// Messages of a queue.
+    Queue,
+    /// An event of a topic.
+    Topic,
+    /// A schedule.
+    Schedule,
+    /// A call that was to be made later.
+    Async,
 }
 
 /// Where a call came from.

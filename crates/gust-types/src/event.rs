@@ -1,1 +1,354 @@
-//! An event: a CloudEvent 1.0.
+//! What happened somewhere: a CloudEvent 1.0, and always a valid one.
+//!
+//! An [`Event`] is attributes by name and perhaps data. Every attribute comes in through [`Event::set`], which checks its
+//! name, its type and the limits, so nothing behind it asks again. Where an event comes from and how it is written on a
+//! wire is for `gust-events`.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::LazyLock,
+};
+
+use bytes::Bytes;
+
+pub use value::Value;
+
+use crate::{Error, Result, call::Trace};
+
+mod check;
+mod value;
+
+/// One event. It has an id, a source and a type from the start and cannot lose them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// All of them, the core ones too; only `specversion` is not kept, since there is one.
+    attributes: BTreeMap<String, Value>,
+    /// Bytes of all names and values, as they are written in headers before any escapes.
+    attribute_bytes: usize,
+    data: Option<Data>,
+}
+
+/// What an event carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Data {
+    /// The payload, as `datacontenttype` has it.
+    pub bytes: Bytes,
+    /// What it is meant as, which decides how it is written inside JSON.
+    pub form: Form,
+}
+
+/// What a payload is meant as. This is what its sender said: nobody has read the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// A JSON document.
+    Json,
+    /// Text in UTF-8.
+    Text,
+    /// Bytes.
+    Binary,
+}
+
+static SPEC_VERSION: LazyLock<Value> =
+    LazyLock::new(|| Value::String(Event::SPEC_VERSION.to_owned()));
+
+// === impl Event ===
+
+impl Event {
+    /// The one version of the specification that is spoken.
+    pub const SPEC_VERSION: &str = "1.0";
+    /// Attributes beside the core ones. The specification sets no bound; its authors advise against more than a few.
+    pub const MAX_EXTENSIONS: usize = 64;
+    /// Bytes of all attributes together, names and values: what the specification asks everyone to forward.
+    pub const MAX_ATTRIBUTE_BYTES: usize = 64 << 10;
+    /// Letters of a name. The specification advises against more than 20, and forbids nothing: longer ones exist.
+    pub const MAX_NAME: usize = 64;
+
+    /// How the media types of events themselves start; what they carry is of another.
+    pub const MEDIA_TYPES: &str = "application/cloudevents";
+
+    /// The attributes that the specification names; all others are extensions.
+    pub const CORE: [&str; 8] = [
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "subject",
+        "time",
+        "datacontenttype",
+        "dataschema",
+    ];
+    /// Those that no event is without.
+    pub const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
+
+    /// The extension that says which events keep their order among each other.
+    pub const PARTITION_KEY: &str = "partitionkey";
+    /// The extension that counts the functions an event went through, so that a loop ends.
+    pub const HOPS: &str = "gusthops";
+    /// The distributed tracing extension: the header of the same name.
+    pub const TRACE_PARENT: &str = "traceparent";
+    /// The distributed tracing extension: the header of the same name.
+    pub const TRACE_STATE: &str = "tracestate";
+
+    /// Could an attribute have this name?
+    pub fn is_name(name: &str) -> bool {
+        check::name(name).is_ok()
+    }
+
+    /// An event of this id, source and type.
+    pub fn new(
+        id: impl Into<String>,
+        source: impl Into<String>,
+        kind: impl Into<String>,
+    ) -> Result<Self> {
+        let mut event = Self::unfinished();
+        event.set("id", id.into())?;
+        event.set("source", source.into())?;
+        event.set("type", kind.into())?;
+        Ok(event)
+    }
+
+    /// An event of what was read somewhere. All required attributes have to be there, `specversion` too, and none twice.
+    pub fn from_attributes<N: AsRef<str>>(
+        attributes: impl IntoIterator<Item = (N, Value)>,
+        data: Option<Data>,
+    ) -> Result<Self> {
+        let mut event = Self::unfinished();
+        let mut versioned = false;
+        for (name, value) in attributes {
+            let name = name.as_ref();
+            let again = event.attributes.contains_key(name) || versioned && name == "specversion";
+            if again {
+                return Err(Error::invalid(format!(
+                    "an attribute is there twice: {name}"
+                )));
+            }
+            versioned |= name == "specversion";
+            event.set(name, value)?;
+        }
+        event.data = data;
+        let missing = Self::REQUIRED.iter().find(|name| match **name {
+            "specversion" => !versioned,
+            name => !event.attributes.contains_key(name),
+        });
+        match missing {
+            Some(name) => Err(Error::invalid(format!(
+                "a required attribute is missing: {name}"
+            ))),
+            None => Ok(event),
+        }
+    }
+
+    /// Never given away before its required attributes are set.
+    fn unfinished() -> Self {
+        Self {
+            attributes: BTreeMap::new(),
+            attribute_bytes: 0,
+            data: None,
+        }
+    }
+
+    /// The same event with this attribute.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Result<Self> {
+        self.set(name, value)?;
+        Ok(self)
+    }
+
+    /// The same event with this data.
+    #[must_use]
+    pub fn with_data(mut self, data: Data) -> Self {
+        self.data = Some(data);
+        self
+    }
+
+    /// Sets an attribute, a core one or an extension. Text becomes what the attribute is (`time` a timestamp and so on),
+    /// and has to be one.
+    pub fn set(&mut self, name: &str, value: impl Into<Value>) -> Result<()> {
+        check::name(name)?;
+        let value = check::value(name, value.into())?;
+        if name == "specversion" {
+            return Ok(());
+        }
+        let known = self.attributes.get(name);
+        let freed = known.map_or(0, |old| name.len() + old.written_len());
+        let added = name.len() + value.written_len();
+        let bytes = (self.attribute_bytes - freed).saturating_add(added);
+        if bytes > Self::MAX_ATTRIBUTE_BYTES {
+            return Err(Error::invalid(format!(
+                "the attributes are over {} bytes together, with: {name}",
+                Self::MAX_ATTRIBUTE_BYTES
+            ))
+            .hint("large things belong in the data"));
+        }
+        if known.is_none()
+            && !Self::CORE.contains(&name)
+            && self.extensions().count() >= Self::MAX_EXTENSIONS
+        {
+            return Err(Error::invalid(format!(
+                "more than {} extensions, with: {name}",
+                Self::MAX_EXTENSIONS
+            )));
+        }
+        self.attribute_bytes = bytes;
+        match self.attributes.entry(name.to_owned()) {
+            Entry::Occupied(mut slot) => drop(slot.insert(value)),
+            Entry::Vacant(slot) => drop(slot.insert(value)),
+        }
+        Ok(())
+    }
+
+    /// Takes an attribute away and gives it back. Required ones stay.
+    pub fn remove(&mut self, name: &str) -> Option<Value> {
+        if Self::REQUIRED.contains(&name) {
+            return None;
+        }
+        let value = self.attributes.remove(name)?;
+        self.attribute_bytes -= name.len() + value.written_len();
+        Some(value)
+    }
+
+    /// An attribute by its name, a core one or an extension.
+    pub fn attribute(&self, name: &str) -> Option<&Value> {
+        match name {
+            "specversion" => Some(&SPEC_VERSION),
+            name => self.attributes.get(name),
+        }
+    }
+
+    /// All attributes by name, `specversion` first.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let version: &Value = &SPEC_VERSION;
+        let kept = self.attributes.iter().map(|(n, v)| (n.as_str(), v));
+        std::iter::once(("specversion", version)).chain(kept)
+    }
+
+    /// The attributes that the specification does not name.
+    pub fn extensions(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let all = self.attributes.iter().map(|(n, v)| (n.as_str(), v));
+        all.filter(|(name, _)| !Self::CORE.contains(name))
+    }
+
+    /// With the source, what tells it from all other events.
+    pub fn id(&self) -> &str {
+        self.text("id").unwrap_or_default()
+    }
+
+    /// Where it happened: a URI reference.
+    pub fn source(&self) -> &str {
+        self.text("source").unwrap_or_default()
+    }
+
+    /// What sort of thing happened: the attribute `type`.
+    pub fn kind(&self) -> &str {
+        self.text("type").unwrap_or_default()
+    }
+
+    /// What, within the source, it is about.
+    pub fn subject(&self) -> Option<&str> {
+        self.text("subject")
+    }
+
+    /// When it happened, in RFC 3339.
+    pub fn time(&self) -> Option<&str> {
+        self.text("time")
+    }
+
+    /// The media type of the data.
+    pub fn datacontenttype(&self) -> Option<&str> {
+        self.text("datacontenttype")
+    }
+
+    /// The URI of what describes the data.
+    pub fn dataschema(&self) -> Option<&str> {
+        self.text("dataschema")
+    }
+
+    /// What it carries.
+    pub fn data(&self) -> Option<&Data> {
+        self.data.as_ref()
+    }
+
+    /// Takes out what it carries.
+    pub fn take_data(&mut self) -> Option<Data> {
+        self.data.take()
+    }
+
+    /// Events of one key stay in their order.
+    pub fn partitionkey(&self) -> Option<&str> {
+        self.text(Self::PARTITION_KEY)
+    }
+
+    /// How many functions it went through.
+    pub fn hops(&self) -> u32 {
+        match self.attributes.get(Self::HOPS) {
+            Some(Value::Integer(hops)) => hops.unsigned_abs(),
+            _ => 0,
+        }
+    }
+
+    /// Counts one more function that it went through.
+    pub fn count_hop(&mut self) -> Result<()> {
+        let hops = self.hops().saturating_add(1);
+        self.set(Self::HOPS, i32::try_from(hops).unwrap_or(i32::MAX))
+    }
+
+    /// Its place in a distributed trace, as the header is written.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.text(Self::TRACE_PARENT)
+    }
+
+    /// What other tracing systems keep with the trace.
+    pub fn tracestate(&self) -> Option<&str> {
+        self.text(Self::TRACE_STATE)
+    }
+
+    /// Its place in a distributed trace, if it names a valid one.
+    pub fn trace(&self) -> Option<Trace> {
+        Trace::parse(self.traceparent()?)
+    }
+
+    /// Bytes of all attributes, names and values.
+    pub fn attribute_bytes(&self) -> usize {
+        self.attribute_bytes
+    }
+
+    /// Bytes of attributes and data.
+    pub fn size(&self) -> usize {
+        let data = self.data.as_ref().map_or(0, |data| data.bytes.len());
+        self.attribute_bytes.saturating_add(data)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.attributes.get(name)?.as_str()
+    }
+}
+
+// === impl Data ===
+
+impl Data {
+    /// A JSON document.
+    pub fn json(bytes: impl Into<Bytes>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            form: Form::Json,
+        }
+    }
+
+    /// Text in UTF-8.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self {
+            bytes: text.into().into(),
+            form: Form::Text,
+        }
+    }
+
+    /// Bytes.
+    pub fn binary(bytes: impl Into<Bytes>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            form: Form::Binary,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! What starts a function besides a request, and the queues it comes through.
+//!
+//! These are the manifest's words and the wire form of a deploy. What a cron line or a filter means, and whether it can
+//! be read at all, is the events room's to say.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ByteSize, FunctionName, Label, units::Span};
+
+/// One trigger of an app.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TriggerSpec {
+    /// Unique in its app.
+    pub name: Label,
+    /// What is called.
+    pub function: FunctionName,
+    /// The path it is called at. Default `/`.
+    #[serde(default = "root")]
+    pub path: String,
+    /// What starts it.
+    pub source: TriggerSource,
+    /// Calls of this trigger at once. Default 16.
+    #[serde(default = "concurrency")]
+    pub concurrency: u32,
+    /// What becomes of an event that the function does not take.
+    #[serde(default)]
+    pub retry: RetrySpec,
+}
+
+/// What starts a trigger's calls.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum TriggerSource {
+    /// Messages of a queue.
+    Queue {
+        /// The queue.
+        queue: Label,
+        /// Messages in one call; more than 1 come as a batch. Default 1.
+        #[serde(default = "one")]
+        batch: u32,
+    },
+    /// Events of a topic, through a subscription of this trigger's own.
+    Topic {
+        /// The topic.
+        topic: Label,
+        /// Filters, as the CloudEvents Subscriptions API writes them; an event has to match all of them.
+        #[serde(default)]
+        filters: Vec<serde_json::Value>,
+    },
+    /// Time.
+    Schedule(ScheduleSpec),
+}
+
+/// When a schedule fires: exactly one of `cron`, `rate` and `at`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScheduleSpec {
+    /// A cron line of five fields, or of six or seven with seconds first and years last.
+    pub cron: Option<String>,
+    /// Every so often.
+    pub rate: Option<Span>,
+    /// Once: an RFC 3339 time.
+    pub at: Option<String>,
+    /// The cron line's time zone, by its IANA name. Default UTC.
+    pub timezone: Option<String>,
+    /// While the run before is still going. Default `allow`.
+    pub overlap: Overlap,
+    /// Runs that were missed while the node was down. Default `last`.
+    pub missed: Missed,
+    /// Missed runs that are older than this are left out. Default 1 day.
+    pub missed_within: Option<Span>,
+    /// Fires up to this much later, by an amount that is always the same for one schedule. Default none.
+    pub jitter: Option<Span>,
+}
+
+/// What to do when a schedule fires and the run before is still going.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlap {
+    /// Run beside it.
+    #[default]
+    Allow,
+    /// Leave this run out.
+    Skip,
+    /// Run when it is over; at most one run waits.
+    Queue,
+}
+
+/// What to do with runs that were missed while the node was down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Missed {
+    /// Leave them out.
+    Skip,
+    /// Make up for the last one.
+    #[default]
+    Last,
+    /// Make up for all of them, up to a thousand.
+    All,
+}
+
+/// What becomes of an event that a function does not take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetrySpec {
+    /// Attempts in all, the first included. Default 8.
+    pub attempts: u32,
+    /// How the time between attempts grows. Default `exponential`.
+    pub backoff: Backoff,
+    /// The time before the second attempt. Default 1 s.
+    pub delay: Span,
+    /// The longest time between attempts. Default 5 min.
+    pub max_delay: Span,
+    /// The part of the time that is left to chance, in percent. Default 20.
+    pub jitter: u8,
+    /// An event that is older is given up. Default 6 h.
+    pub max_age: Span,
+}
+
+/// How the time between attempts grows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backoff {
+    /// It stays the same.
+    None,
+    /// By `delay` each time.
+    Linear,
+    /// Twice as long each time.
+    #[default]
+    Exponential,
+}
+
+/// How a queue behaves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QueueSettings {
+    /// How long a taken message is its consumer's. Default 30 s.
+    pub visibility: Span,
+    /// Before a published message can be taken. Default none.
+    pub delay: Span,
+    /// A message that was taken this often without being done is given up; 0 for never. Default 10.
+    pub attempts: u32,
+    /// A message that is older is given up. Default 4 days; 14 at most.
+    pub max_age: Span,
+    /// How long a message that was given up is kept. Default 14 days.
+    pub dead_age: Span,
+    /// Bytes of all messages together, attributes included and dead ones too; more are refused. Default 1 GiB.
+    pub max_bytes: ByteSize,
+    /// For how long a key is remembered. Default 5 min.
+    pub dedup: Span,
+}
+
+/// What an app has besides functions and routes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventsSpec {
+    /// Triggers, in manifest order.
+    pub triggers: Vec<TriggerSpec>,
+    /// How the project's queues behave that this app names.
+    pub queues: BTreeMap<Label, QueueSettings>,
+}
+
+fn root() -> String {
+    "/".to_owned()
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn concurrency() -> u32 {
+    16
+}
+
+impl EventsSpec {
+    /// Whether there is nothing of the kind.
+    pub fn is_empty(&self) -> bool {
+        self.triggers.is_empty() && self.queues.is_empty()
+    }
+}
+
+impl Default for RetrySpec {
+    fn default() -> Self {
+        Self {
+            attempts: 8,
+            backoff: Backoff::Exponential,
+            delay: Span::secs(1),
+            max_delay: Span::secs(300),
+            jitter: 20,
+            max_age: Span::secs(6 * 3600),
+        }
+    }
+}
+
+impl Default for QueueSettings {
+    fn default() -> Self {
+        Self {
+            visibility: Span::secs(30),
+            delay: Span::secs(0),
+            attempts: 10,
+            max_age: Span::secs(4 * 86_400),
+            dead_age: Span::secs(14 * 86_400),
+            max_bytes: ByteSize::mib(1024),
+            dedup: Span::secs(300),
+        }
+    }
+}
