@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 
 use utoipa::ToSchema;
 
+mod events;
+pub use events::*;
+
 /// A DNS label: lower-case letters, digits and `-`, starting with a letter.
 #[derive(ToSchema)]
 #[schema(
@@ -115,6 +118,9 @@ pub struct AppSpec {
     /// Host names besides `<app>.<domain>`.
     #[schema(required = false)]
     hosts: Vec<String>,
+    /// What starts its functions besides requests.
+    #[schema(required = false)]
+    events: EventsSpec,
 }
 
 /// A variable that a deploy may set.
@@ -367,6 +373,14 @@ pub enum Trigger {
     Invoke,
     /// The probe before a revision serves.
     Health,
+    /// Messages of a queue.
+    Queue,
+    /// An event of a topic.
+    Topic,
+    /// A schedule.
+    Schedule,
+    /// A call that was to be made later.
+    Async,
 }
 
 /// How an instance came to be.

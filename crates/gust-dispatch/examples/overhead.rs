@@ -102,6 +102,15 @@ impl Backends for Forget {
     fn sql(&self, _: &ProjectName, _: &Label) -> Result<Arc<dyn Sql>> {
         Err(Error::not_found("no databases"))
     }
+
+    fn queue(
+        &self,
+        _: &ProjectName,
+        name: &Label,
+        _: &gust_backend::queue::QueueSettings,
+    ) -> Result<Arc<dyn gust_backend::queue::Queue>> {
+        Err(Error::not_found(format!("no queues here: {name}")))
+    }
 }
 impl Artifacts for Forget {
     fn path(&self, _: &Digest) -> Result<std::path::PathBuf> {
@@ -148,6 +157,7 @@ fn app() -> Deployment {
             spec,
             variables: Default::default(),
         })],
+        events: Arc::default(),
     }
 }
 

@@ -32,6 +32,7 @@ use gust_task::clock;
 use gust_telemetry::PathMetrics;
 use gust_types::{
     AppName, Call, Deployment, Error, FunctionKey, ProjectName, Reply, Result, Revision,
+    trigger::EventsSpec,
 };
 
 use engine::Engine;
@@ -180,6 +181,20 @@ impl Dispatcher {
         let mut states: Vec<_> = entries.map(|entry| entry.state()).collect();
         states.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         states
+    }
+
+    /// What starts the functions of each app besides requests; apps without anything of the kind are left out.
+    pub fn events(&self) -> Vec<(ProjectName, AppName, Arc<EventsSpec>)> {
+        let table = self.core.published.table();
+        let sites = table.sites().filter(|site| !site.events.is_empty());
+        sites
+            .map(|site| (site.project.clone(), site.app.clone(), site.events.clone()))
+            .collect()
+    }
+
+    /// Changes with every publish: who follows [`Dispatcher::events`] looks again.
+    pub fn publishes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.core.published.count()
     }
 
     /// The host an app answers on: `<app>.<domain>` or `<app>.<project>.<domain>`.

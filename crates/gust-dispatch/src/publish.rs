@@ -10,6 +10,7 @@ use std::{
 use arc_swap::ArcSwap;
 use gust_types::{AppName, Deployment, ProjectName, Result, Revision};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::{
     FunctionEntry, Rejected,
@@ -22,6 +23,8 @@ use crate::{
 /// The table and whoever may change it.
 pub(crate) struct Published {
     table: ArcSwap<Table>,
+    /// Counts publishes.
+    count: watch::Sender<u64>,
     desk: Mutex<Desk>,
 }
 
@@ -39,8 +42,14 @@ impl Published {
     pub(crate) fn new(domain: &str) -> Self {
         Self {
             table: ArcSwap::from_pointee(Table::new(domain)),
+            count: watch::Sender::new(0),
             desk: Mutex::default(),
         }
+    }
+
+    /// Counts publishes, for those who follow what is served.
+    pub(crate) fn count(&self) -> watch::Receiver<u64> {
+        self.count.subscribe()
     }
 
     /// The table of now.
@@ -135,6 +144,7 @@ impl Published {
                 entry.retire();
             }
         }
+        self.count.send_modify(|count| *count += 1);
         desk.departed
             .retain(|lane| lane.upgrade().is_some_and(|lane| lane.tally.open() > 0));
     }

@@ -6,6 +6,7 @@ use gust_types::{
     AppName, AppSpec, FunctionName, RoutePattern,
     app::{FunctionSpec, RouteSpec, RouteTarget, VariableSpec},
     template,
+    trigger::EventsSpec,
 };
 
 use crate::{
@@ -29,6 +30,9 @@ pub(crate) struct Draft<'a> {
     claims: BTreeMap<String, Claim>,
     private: BTreeMap<FunctionName, At>,
     templates: Vec<Text>,
+    pub(crate) events: EventsSpec,
+    /// Functions that triggers name, and where.
+    pub(crate) triggered: Vec<(FunctionName, At)>,
 }
 
 /// The files of one function, not expanded yet.
@@ -87,6 +91,8 @@ impl<'a> Draft<'a> {
             claims: BTreeMap::new(),
             private: BTreeMap::new(),
             templates: Vec::new(),
+            events: EventsSpec::default(),
+            triggered: Vec::new(),
         }
     }
 
@@ -197,6 +203,7 @@ impl<'a> Draft<'a> {
             functions: self.functions,
             routes: self.routes.into_iter().map(|(_, route)| route).collect(),
             hosts: self.hosts,
+            events: self.events,
         };
         Some(Assembled {
             spec,
@@ -241,21 +248,29 @@ impl<'a> Draft<'a> {
                 );
                 self.cx.fault(&claim.at, message);
             }
-            if !self.functions.contains_key(function) {
-                let message = format!("no such function: `{function}`");
-                let known = self.functions.keys().map(FunctionName::as_str);
-                match suggest::nearest(function.as_str(), known) {
-                    Some(near) => {
-                        let hint = format!("did you mean `{near}`?");
-                        self.cx.fault_hint(&claim.at, message, hint);
-                    }
-                    None => self.cx.fault(&claim.at, message),
-                }
-            }
+            self.check_function(function, &claim.at);
+        }
+        for (function, at) in &self.triggered {
+            self.check_function(function, at);
         }
         if self.functions.is_empty() && self.routes.is_empty() && !self.cx.has_faults() {
             self.cx
                 .fault(whole, "the app has neither functions nor routes");
+        }
+    }
+
+    fn check_function(&self, function: &FunctionName, at: &At) {
+        if self.functions.contains_key(function) {
+            return;
+        }
+        let message = format!("no such function: `{function}`");
+        let known = self.functions.keys().map(FunctionName::as_str);
+        match suggest::nearest(function.as_str(), known) {
+            Some(near) => {
+                let hint = format!("did you mean `{near}`?");
+                self.cx.fault_hint(at, message, hint);
+            }
+            None => self.cx.fault(at, message),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Reading `gust.toml`.
 
+mod events;
+
 use gust_types::{
     AppName, ByteSize, FunctionName, Limits, Span,
     app::{FunctionSpec, HealthSpec, RouteTarget, Source},
@@ -28,6 +30,7 @@ pub(crate) fn read<'a>(cx: &'a Cx<'a>, document: &'a DeTable<'a>) -> Option<Asse
     for route in root.tables("route", &ROUTE, "[[route]]") {
         read_route(&mut draft, &route);
     }
+    events::read(&mut draft, &root);
     route_the_only_function(&mut draft, &root);
     draft.assemble(&root.key_at("app"))
 }

@@ -15,6 +15,9 @@ pub const MAX_FILES: usize = 10_000;
 /// Variables of an app.
 pub const MAX_VARIABLES: usize = 1_000;
 
+/// Triggers of an app, and queues that it names.
+pub const MAX_TRIGGERS: usize = 1_000;
+
 /// Folder entries that are looked at to find those files.
 pub(crate) const MAX_ENTRIES: usize = 200_000;
 

@@ -128,11 +128,15 @@ const STARTS: [(Start, &str); 4] = [
     (Start::None, "none"),
 ];
 
-const TRIGGERS: [(Trigger, &str); 4] = [
+const TRIGGERS: [(Trigger, &str); 8] = [
     (Trigger::Http, "http"),
     (Trigger::Internal, "internal"),
     (Trigger::Invoke, "invoke"),
     (Trigger::Health, "health"),
+    (Trigger::Queue, "queue"),
+    (Trigger::Topic, "topic"),
+    (Trigger::Schedule, "schedule"),
+    (Trigger::Async, "async"),
 ];
 
 // === impl Stage, Refusal, Gauge ===

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AppName, Digest, FunctionKey, ProjectName,
     app::{FunctionSpec, RouteSpec},
+    trigger::EventsSpec,
 };
 
 /// An immutable version of a function: artifact plus configuration.
@@ -48,4 +49,6 @@ pub struct Deployment {
     pub routes: Vec<RouteSpec>,
     /// Current revisions.
     pub functions: Vec<Arc<Revision>>,
+    /// What starts them besides requests.
+    pub events: Arc<EventsSpec>,
 }

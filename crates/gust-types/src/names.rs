@@ -125,6 +125,14 @@ name!(
     Label, "label", check_label
 );
 
+impl Label {
+    /// The name of something that the platform keeps for itself: a label with a dot before it, which nobody else can
+    /// give.
+    pub fn reserved(name: &str) -> Self {
+        Self(format!(".{name}").into())
+    }
+}
+
 impl ProjectName {
     /// The project that exists from the start.
     pub fn default_project() -> Self {

@@ -40,7 +40,18 @@ fn app() -> Value {
             {"path": "/...", "target": {"function": "front"}},
             {"path": "/r", "target": {"response": {"status": 200, "headers": {}, "body": ""}}},
             {"path": "/f/...", "target": {"files": {"files": [], "index": "i", "fallback": "f"}}}
-        ]
+        ],
+        "events": {
+            "triggers": [{
+                "name": "t", "function": "front", "path": "/", "concurrency": 1,
+                "source": {"schedule": {
+                    "cron": "* * * * *", "rate": "1s", "at": "2026-01-01T00:00:00Z", "timezone": "UTC",
+                    "overlap": "skip", "missed": "all", "missed_within": "1h", "jitter": "1s"
+                }},
+                "retry": real::trigger::RetrySpec::default()
+            }],
+            "queues": {"orders": real::trigger::QueueSettings::default()}
+        }
     })
 }
 
@@ -51,6 +62,12 @@ fn an_app_is_described_as_it_is_written() {
     assert_eq!(full, app(), "every field is present in the sample");
     check::<AppSpec>(&full);
     check::<VariableSpec>(&full["variables"]["v"]);
+    check::<EventsSpec>(&full["events"]);
+    let trigger = &full["events"]["triggers"][0];
+    check::<TriggerSpec>(trigger);
+    check::<ScheduleSpec>(&trigger["source"]["schedule"]);
+    check::<RetrySpec>(&trigger["retry"]);
+    check::<QueueSettings>(&full["events"]["queues"]["orders"]);
     let function = &full["functions"]["front"];
     check::<FunctionSpec>(function);
     check::<BuildSpec>(&function["build"]);

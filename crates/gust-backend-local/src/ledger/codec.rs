@@ -21,11 +21,15 @@ pub(super) const HEAD: usize = 8;
 /// The largest payload that is believed.
 pub(super) const LARGEST: usize = 64 << 20;
 
-const TRIGGERS: [Trigger; 4] = [
+const TRIGGERS: [Trigger; 8] = [
     Trigger::Http,
     Trigger::Internal,
     Trigger::Invoke,
     Trigger::Health,
+    Trigger::Queue,
+    Trigger::Topic,
+    Trigger::Schedule,
+    Trigger::Async,
 ];
 const STARTS: [Start; 4] = [Start::Cold, Start::Warm, Start::Reused, Start::None];
 
@@ -104,6 +108,10 @@ fn record(block: &mut Vec<u8>, usage: &Usage, number: u64, last_us: u64) {
         Trigger::Internal => 1,
         Trigger::Invoke => 2,
         Trigger::Health => 3,
+        Trigger::Queue => 4,
+        Trigger::Topic => 5,
+        Trigger::Schedule => 6,
+        Trigger::Async => 7,
     };
     let start = match usage.start {
         Start::Cold => 0,

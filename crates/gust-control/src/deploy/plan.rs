@@ -128,6 +128,7 @@ fn split(spec: AppSpec) -> (Head, BTreeMap<FunctionName, FunctionSpec>) {
         variables: spec.variables,
         routes: spec.routes,
         hosts: spec.hosts,
+        events: spec.events,
     };
     (head, functions)
 }

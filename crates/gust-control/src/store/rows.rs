@@ -6,6 +6,7 @@ use gust_api::deploy::Change;
 use gust_types::{
     AppName, Digest, FunctionName, ProjectName,
     app::{FunctionSpec, RouteSpec, VariableSpec},
+    trigger::EventsSpec,
 };
 use rusqlite::Row;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -20,6 +21,8 @@ pub(crate) struct Head {
     pub(crate) variables: BTreeMap<String, VariableSpec>,
     pub(crate) routes: Vec<RouteSpec>,
     pub(crate) hosts: Vec<String>,
+    #[serde(default)]
+    pub(crate) events: EventsSpec,
 }
 
 /// A revision as it is kept.

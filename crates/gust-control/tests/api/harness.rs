@@ -59,6 +59,15 @@ impl Backends for NoSql {
     fn sql(&self, _: &ProjectName, _: &Label) -> Result<Arc<dyn Sql>> {
         Err(Error::unavailable("no sql in these tests"))
     }
+
+    fn queue(
+        &self,
+        _: &ProjectName,
+        name: &Label,
+        _: &gust_backend::queue::QueueSettings,
+    ) -> Result<Arc<dyn gust_backend::queue::Queue>> {
+        Err(Error::not_found(format!("no queues here: {name}")))
+    }
 }
 
 pub async fn node() -> Node {

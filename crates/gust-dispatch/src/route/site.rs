@@ -7,6 +7,7 @@ use gust_types::{
     AppName, Deployment, Error, FunctionName, ProjectName, Result,
     app::{RouteSpec, RouteTarget},
     route::{RoutePattern, Segment},
+    trigger::EventsSpec,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
@@ -29,6 +30,8 @@ pub(crate) struct Site {
     pub(crate) hosts: Vec<Arc<str>>,
     /// Whether it answers where nothing else does.
     pub(crate) any_host: bool,
+    /// What starts its functions besides requests.
+    pub(crate) events: Arc<EventsSpec>,
     functions: HashMap<FunctionName, Slot>,
     routes: Vec<(Arc<RouteInfo>, Target)>,
     trie: Trie,
@@ -65,6 +68,7 @@ impl Site {
             name: host::app_host(&deployment.project, &deployment.app).into(),
             hosts,
             any_host,
+            events: deployment.events.clone(),
             functions: entries.into_iter().map(slot).collect(),
             routes: Vec::with_capacity(deployment.routes.len()),
             trie: Trie::new(),

@@ -48,6 +48,15 @@ impl Backends for Stores {
             "no database in this test: {name}"
         )))
     }
+
+    fn queue(
+        &self,
+        _: &ProjectName,
+        name: &Label,
+        _: &gust_backend::queue::QueueSettings,
+    ) -> Result<Arc<dyn gust_backend::queue::Queue>> {
+        Err(Error::not_found(format!("no queues here: {name}")))
+    }
 }
 
 struct NoArtifacts;
@@ -201,6 +210,7 @@ impl App {
             hosts: Vec::new(),
             routes: Vec::new(),
             functions: Vec::new(),
+            events: Arc::default(),
         };
         Self {
             deployment,

@@ -53,6 +53,15 @@ impl Backends for NoStores {
             "no database in this test: {name}"
         )))
     }
+
+    fn queue(
+        &self,
+        _: &ProjectName,
+        name: &Label,
+        _: &gust_backend::queue::QueueSettings,
+    ) -> Result<Arc<dyn gust_backend::queue::Queue>> {
+        Err(Error::not_found(format!("no queues here: {name}")))
+    }
 }
 
 /// A node's door, open.
@@ -285,6 +294,7 @@ impl Behind {
             app,
             hosts: vec!["*".to_owned()],
             routes: self.routes.clone(),
+            events: Arc::default(),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{Family, Key, Section, key};
 /// All sections, in the order of the reference page.
 pub(crate) const GUST: &[&Section] = &[
     &ROOT, &APP, &VARIABLE, &FUNCTION, &FILE, &BUILD, &HEALTH, &LIMITS, &REUSE, &ROUTE, &RESPONSE,
-    &SITE,
+    &SITE, &QUEUE, &TRIGGER, &RETRY,
 ];
 
 const fn section(title: &'static str, about: &'static str, keys: &'static [Key]) -> Section {
@@ -20,7 +20,7 @@ const fn section(title: &'static str, about: &'static str, keys: &'static [Key])
 
 pub(crate) static ROOT: Section = section(
     "the top level",
-    "The four tables of the file.",
+    "The tables of the file.",
     &[
         key("app", "table", "required", "The app itself."),
         key(
@@ -40,6 +40,18 @@ pub(crate) static ROOT: Section = section(
             "list of tables",
             "none",
             "Routes that need more than a function's own `route`: fixed answers and files. Served in the order of the file where two match equally well.",
+        ),
+        key(
+            "queue",
+            "table of tables",
+            "none",
+            "How queues of the project behave, by name. A queue needs no table: without one the defaults hold.",
+        ),
+        key(
+            "trigger",
+            "list of tables",
+            "none",
+            "What starts functions besides requests.",
         ),
     ],
 );
@@ -396,6 +408,175 @@ pub(crate) static SITE: Section = section(
             "string",
             "none",
             "The file, below `dir`, served with 200 for a path that no file has (single-page apps).",
+        ),
+    ],
+);
+
+pub(crate) static QUEUE: Section = section(
+    "[queue.NAME]",
+    "How a queue behaves. Queues belong to the project: two apps that name the same queue share it.",
+    &[
+        key(
+            "visibility",
+            "duration",
+            "`\"30s\"`",
+            "How long a taken message is its consumer's before others may take it. Triggers take messages for as long as their function may run, whatever stands here.",
+        ),
+        key(
+            "delay",
+            "duration, 0 s to 14 d",
+            "`\"0s\"`",
+            "Before a published message can be taken.",
+        ),
+        key(
+            "attempts",
+            "integer, 0 to 10,000",
+            "`10`",
+            "A message that was taken this often without being done is given up and kept among the dead; 0 for never.",
+        ),
+        key(
+            "max_age",
+            "duration, 1 s to 14 d",
+            "`\"4d\"`",
+            "A message that is older is given up.",
+        ),
+        key(
+            "dead_age",
+            "duration, 1 s to 14 d",
+            "`\"14d\"`",
+            "How long messages that were given up are kept.",
+        ),
+        key(
+            "max_bytes",
+            "size, 1 KiB to 1 TiB",
+            "`\"1GiB\"`",
+            "Bytes of all messages together, dead ones too; publishing more is refused.",
+        ),
+        key(
+            "dedup",
+            "duration, 1 s to 14 d",
+            "`\"5m\"`",
+            "For how long a message's key is remembered: published again under the same key, it is not kept again.",
+        ),
+    ],
+);
+
+pub(crate) static TRIGGER: Section = section(
+    "[[trigger]]",
+    "What starts a function. Exactly one of `queue`, `cron`, `rate` and `at`.",
+    &[
+        key(
+            "function",
+            "string",
+            "required",
+            "The function that is called.",
+        ),
+        key(
+            "name",
+            "string",
+            "the function's name, with a number from the second on",
+            "Unique in the app. Letters, digits, `-` and `_`.",
+        ),
+        key("path", "string", "`\"/\"`", "The path it is called at."),
+        key("queue", "string", "none", "Messages of this queue."),
+        key(
+            "batch",
+            "integer, 1 to 1,000",
+            "`1`",
+            "Messages in one call, of a queue. More than 1 come as a CloudEvents batch, and the function may say which of them it could not take.",
+        ),
+        key(
+            "cron",
+            "string",
+            "none",
+            "A cron line: five fields, or six or seven with seconds first and years last; `L`, `#` and `W` as usual.",
+        ),
+        key("rate", "duration, 1 s at least", "none", "Every so often."),
+        key("at", "string", "none", "Once, at this RFC 3339 time."),
+        key(
+            "timezone",
+            "string",
+            "`\"UTC\"`",
+            "The cron line's time zone, like `Asia/Shanghai`.",
+        ),
+        key(
+            "overlap",
+            "`allow`, `skip` or `queue`",
+            "`\"allow\"`",
+            "When it fires and the run before is still going: run beside it, leave it out, or run when that is over.",
+        ),
+        key(
+            "missed",
+            "`skip`, `last` or `all`",
+            "`\"last\"`",
+            "Runs that were missed while the node was down: leave them out, make up for the last one, or for all of them (up to 1,000).",
+        ),
+        key(
+            "missed_within",
+            "duration",
+            "`\"1d\"`",
+            "Missed runs that are older are left out.",
+        ),
+        key(
+            "jitter",
+            "duration",
+            "none",
+            "Fires up to this much later, always by the same amount.",
+        ),
+        key(
+            "concurrency",
+            "integer, 1 to 10,000",
+            "`16`",
+            "Calls of this trigger at once.",
+        ),
+        key(
+            "retry",
+            "table",
+            "see below",
+            "What becomes of an event that the function does not take.",
+        ),
+    ],
+);
+
+pub(crate) static RETRY: Section = section(
+    "[trigger.retry]",
+    "Tried again are: no answer, 5xx, 404, 408, 409, 425 and 429. Any other answer but 2xx gives the event up at once. What is given up is kept among the queue's dead.",
+    &[
+        key(
+            "attempts",
+            "integer, 1 to 1,000",
+            "`8`",
+            "Attempts in all, the first included.",
+        ),
+        key(
+            "backoff",
+            "`none`, `linear` or `exponential`",
+            "`\"exponential\"`",
+            "How the time between attempts grows. A longer `Retry-After` of the function is honoured.",
+        ),
+        key(
+            "delay",
+            "duration",
+            "`\"1s\"`",
+            "Before the second attempt.",
+        ),
+        key(
+            "max_delay",
+            "duration",
+            "`\"5m\"`",
+            "The longest time between attempts.",
+        ),
+        key(
+            "jitter",
+            "integer, 0 to 100",
+            "`20`",
+            "The part of that time that is left to chance, in percent.",
+        ),
+        key(
+            "max_age",
+            "duration",
+            "`\"6h\"`",
+            "An event that is older is given up.",
         ),
     ],
 );

@@ -1,0 +1,224 @@
+//! `[queue.NAME]` and `[[trigger]]`.
+
+use std::time::Duration;
+
+use gust_types::{
+    ByteSize, FunctionName, Label, Span,
+    trigger::{
+        Backoff, Missed, Overlap, QueueSettings, RetrySpec, ScheduleSpec, TriggerSource,
+        TriggerSpec,
+    },
+};
+
+use crate::{
+    check,
+    draft::Draft,
+    keys::{NAMES, QUEUE, RETRY, TRIGGER},
+    limits::MAX_TRIGGERS,
+    reader::{Table, Text},
+};
+
+const LONGEST: Span = Span::secs(14 * 86_400);
+
+pub(super) fn read(draft: &mut Draft<'_>, root: &Table<'_>) {
+    queues(draft, root);
+    for table in root.tables("trigger", &TRIGGER, "[[trigger]]") {
+        if draft.events.triggers.len() == MAX_TRIGGERS {
+            let message = format!("more triggers than {MAX_TRIGGERS}");
+            return table.cx.fault(&table.at(), message);
+        }
+        if let Some(trigger) = trigger(draft, &table) {
+            draft.events.triggers.push(trigger);
+        }
+    }
+}
+
+fn queues(draft: &mut Draft<'_>, root: &Table<'_>) {
+    let Some(table) = root.table("queue", &NAMES, "[queue]") else {
+        return;
+    };
+    for (name, value) in table.entries() {
+        let title = format!("[queue.{}]", name.value);
+        let opened = table.as_table(&name.value, value, &QUEUE, title);
+        let label = table.cx.take(&name.at, Label::new(&name.value));
+        if let (Some(queue), Some(label)) = (opened, label) {
+            draft.events.queues.insert(label, settings(&queue));
+        }
+        if draft.events.queues.len() > MAX_TRIGGERS {
+            let message = format!("more queues than {MAX_TRIGGERS}");
+            return table.cx.fault(&name.at, message);
+        }
+    }
+}
+
+fn settings(table: &Table<'_>) -> QueueSettings {
+    let d = QueueSettings::default();
+    let second = Span::secs(1);
+    let time = |key: &str, low, default| table.span(key, low, LONGEST).unwrap_or(default);
+    let attempts = table.integer("attempts", 0, 10_000);
+    let bytes = table.size("max_bytes", ByteSize::kib(1), ByteSize::mib(1 << 20));
+    QueueSettings {
+        visibility: time("visibility", second, d.visibility),
+        delay: time("delay", Span::secs(0), d.delay),
+        attempts: attempts.map_or(d.attempts, |n| n as u32),
+        max_age: time("max_age", second, d.max_age),
+        dead_age: time("dead_age", second, d.dead_age),
+        max_bytes: bytes.unwrap_or(d.max_bytes),
+        dedup: time("dedup", second, d.dedup),
+    }
+}
+
+fn trigger(draft: &mut Draft<'_>, table: &Table<'_>) -> Option<TriggerSpec> {
+    let function = table.required_string("function");
+    let source = source(table);
+    let path = table.string("path");
+    if let Some(path) = &path {
+        table.cx.take(&path.at, check::path(&path.value));
+    }
+    let concurrency = table.integer("concurrency", 1, 10_000);
+    let retry = table.table("retry", &RETRY, "[trigger.retry]");
+    let retry = retry.map(|t| read_retry(&t)).unwrap_or_default();
+    let function = function?;
+    let name = table
+        .cx
+        .take(&function.at, FunctionName::new(&function.value))?;
+    draft.triggered.push((name.clone(), function.at.clone()));
+    Some(TriggerSpec {
+        name: trigger_name(draft, table, &name)?,
+        function: name,
+        path: path.map_or_else(|| "/".to_owned(), |path| path.value),
+        source: source?,
+        concurrency: concurrency.map_or(16, |n| n as u32),
+        retry,
+    })
+}
+
+/// What it says, or its function's name.
+fn trigger_name(draft: &Draft<'_>, table: &Table<'_>, function: &FunctionName) -> Option<Label> {
+    let taken = |name: &str| {
+        draft
+            .events
+            .triggers
+            .iter()
+            .any(|t| t.name.as_str() == name)
+    };
+    if let Some(name) = table.string("name") {
+        if taken(&name.value) {
+            let message = format!("two triggers have the same name: `{}`", name.value);
+            table.cx.fault(&name.at, message);
+        }
+        return table.cx.take(&name.at, Label::new(&name.value));
+    }
+    let numbered = (2..).map(|n| format!("{function}-{n}"));
+    let mut names = std::iter::once(function.to_string()).chain(numbered);
+    let free = names.find(|name| !taken(name))?;
+    table.cx.take(&table.at(), Label::new(&free))
+}
+
+fn source(table: &Table<'_>) -> Option<TriggerSource> {
+    let sources = ["queue", "cron", "rate", "at"];
+    let given: Vec<&str> = sources
+        .into_iter()
+        .filter(|key| table.value(key).is_some())
+        .collect();
+    let [only] = given[..] else {
+        let message = "a trigger needs exactly one of the keys `queue`, `cron`, `rate` and `at`";
+        table
+            .cx
+            .fault(&table.key_at(given.get(1).unwrap_or(&"function")), message);
+        return None;
+    };
+    let foreign: &[&str] = match only {
+        "queue" => &["timezone", "overlap", "missed", "missed_within", "jitter"],
+        "cron" => &["batch"],
+        _ => &["batch", "timezone"],
+    };
+    for key in foreign {
+        if table.value(key).is_some() {
+            let message = format!("`{key}` means nothing for a trigger with `{only}`");
+            table.cx.fault(&table.key_at(key), message);
+        }
+    }
+    if only == "queue" {
+        let queue = table.string("queue")?;
+        return Some(TriggerSource::Queue {
+            queue: table.cx.take(&queue.at, Label::new(&queue.value))?,
+            batch: table.integer("batch", 1, 1000).map_or(1, |n| n as u32),
+        });
+    }
+    schedule(table).map(TriggerSource::Schedule)
+}
+
+fn schedule(table: &Table<'_>) -> Option<ScheduleSpec> {
+    let text = |key: &str| table.string(key).map(|text: Text| text.value);
+    let year = Span::secs(366 * 86_400);
+    let time = |key: &str, low| table.span(key, low, year);
+    Some(ScheduleSpec {
+        cron: text("cron"),
+        rate: time("rate", Span::secs(1)),
+        at: text("at"),
+        timezone: text("timezone"),
+        overlap: choice(
+            table,
+            "overlap",
+            &[
+                ("allow", Overlap::Allow),
+                ("skip", Overlap::Skip),
+                ("queue", Overlap::Queue),
+            ],
+        ),
+        missed: choice(
+            table,
+            "missed",
+            &[
+                ("last", Missed::Last),
+                ("skip", Missed::Skip),
+                ("all", Missed::All),
+            ],
+        ),
+        missed_within: time("missed_within", Span::secs(0)),
+        jitter: time("jitter", Span::secs(0)),
+    })
+}
+
+/// One of a few words; the first is the default.
+fn choice<T: Copy + Default>(table: &Table<'_>, key: &str, words: &[(&str, T)]) -> T {
+    let Some(text) = table.string(key) else {
+        return T::default();
+    };
+    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.value) {
+        return *value;
+    }
+    let message = format!("`{key}` is none of its words: {:?}", text.value);
+    let words: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+    table
+        .cx
+        .fault_hint(&text.at, message, format!("write {}", words.join(" or ")));
+    T::default()
+}
+
+fn read_retry(table: &Table<'_>) -> RetrySpec {
+    let d = RetrySpec::default();
+    let time = |key: &str, default| {
+        let least = Span(Duration::from_millis(1));
+        table.span(key, least, LONGEST).unwrap_or(default)
+    };
+    let attempts = table.integer("attempts", 1, 1000);
+    let jitter = table.integer("jitter", 0, 100);
+    RetrySpec {
+        attempts: attempts.map_or(d.attempts, |n| n as u32),
+        backoff: choice(
+            table,
+            "backoff",
+            &[
+                ("exponential", Backoff::Exponential),
+                ("linear", Backoff::Linear),
+                ("none", Backoff::None),
+            ],
+        ),
+        delay: time("delay", d.delay),
+        max_delay: time("max_delay", d.max_delay),
+        jitter: jitter.map_or(d.jitter, |n| n as u8),
+        max_age: time("max_age", d.max_age),
+    }
+}
