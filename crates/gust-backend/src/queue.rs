@@ -97,6 +97,8 @@ pub enum Verdict {
     Done,
     /// Not done: to be taken again after this long.
     Again(Duration),
+    /// Not tried: to be taken again after this long, and this taking does not count as an attempt.
+    Back(Duration),
     /// Still at it: the consumer's for this much longer, from now.
     Extend(Duration),
     /// Given up: kept among the dead with this cause.

@@ -418,7 +418,7 @@ impl<'a> Group<'a> {
             id: receipt.id,
         };
         let value = self.get(&keys.ready(place))?.ok_or_else(check::stale)?;
-        let entry = Entry::decode(&value)?;
+        let mut entry = Entry::decode(&value)?;
         if entry.attempts != receipt.attempt {
             return Err(check::stale());
         }
@@ -429,6 +429,12 @@ impl<'a> Group<'a> {
             }
             Verdict::Again(delay) | Verdict::Extend(delay) => {
                 receipt.until_us = self.now_us + check::micros(delay);
+                self.move_to(keys, place, receipt.until_us, &entry);
+            }
+            Verdict::Back(delay) => {
+                receipt.until_us = self.now_us + check::micros(delay);
+                entry.attempts = entry.attempts.saturating_sub(1);
+                receipt.attempt = entry.attempts;
                 self.move_to(keys, place, receipt.until_us, &entry);
             }
             Verdict::Dead(cause) => {

@@ -128,6 +128,7 @@ fn a_verdict(dice: &mut Dice) -> Verdict {
     let while_ = Duration::from_micros(dice.below(3000));
     match dice.below(8) {
         0 => Verdict::Again(while_),
+        3 => Verdict::Back(while_),
         1 => Verdict::Extend(while_),
         2 => Verdict::Dead("cause".to_owned()),
         _ => Verdict::Done,

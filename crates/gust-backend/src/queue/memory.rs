@@ -175,6 +175,12 @@ impl Model {
                 kept.at_us = now_us + check::micros(delay);
                 receipt.until_us = kept.at_us;
             }
+            Verdict::Back(delay) => {
+                kept.at_us = now_us + check::micros(delay);
+                kept.attempts = kept.attempts.saturating_sub(1);
+                receipt.until_us = kept.at_us;
+                receipt.attempt = kept.attempts;
+            }
             Verdict::Dead(cause) => self.bury(receipt.id, cause, now_us),
         }
         Ok(receipt)

@@ -17,6 +17,7 @@ pub async fn run(make: impl AsyncFn(QueueSettings) -> Arc<dyn Queue>) {
     a_receipt_is_worth_nothing_after_the_next_taking(plain().await).await;
     extending_keeps_a_message(plain().await).await;
     again_waits(plain().await).await;
+    a_message_that_was_not_tried_has_no_attempt_behind_it(plain().await).await;
     a_delayed_message_waits(plain().await).await;
     higher_priority_comes_first(plain().await).await;
     groups_are_handled_one_after_the_other(plain().await).await;
@@ -196,6 +197,15 @@ async fn again_waits(queue: Arc<dyn Queue>) {
     assert_eq!(now[0].receipt.attempt, 2);
     pause(40).await;
     assert_eq!(texts(&take(&queue, 2).await), ["a"]);
+}
+
+async fn a_message_that_was_not_tried_has_no_attempt_behind_it(queue: Arc<dyn Queue>) {
+    publish(&queue, vec![message("a")]).await;
+    for _ in 0..20 {
+        let taken = take(&queue, 1).await;
+        assert_eq!(taken[0].receipt.attempt, 1);
+        settle(&queue, &taken[0], Verdict::Back(Duration::ZERO)).await;
+    }
 }
 
 async fn a_delayed_message_waits(queue: Arc<dyn Queue>) {

@@ -1,0 +1,109 @@
+//! One call: a request out of events, and what the function answered.
+
+use std::{sync::Arc, time::Duration};
+
+use gust_dispatch::{Dispatcher, Refused};
+use gust_task::{clock, ids};
+use gust_types::{
+    Call, FunctionKey,
+    call::{self, Origin, Trace, Trigger},
+    event::Event,
+};
+use http::{Method, Request, header::HOST};
+use http_body_util::BodyExt as _;
+
+use super::outcome::Ended;
+use crate::{http as binding, message};
+
+/// Bytes of an answer that are looked at; the rest is read and forgotten.
+const LOOKED_AT: usize = 256 << 10;
+/// After a refusal that does not say when to come back.
+const SOON: Duration = Duration::from_secs(1);
+
+/// What a trigger calls.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) function: Arc<FunctionKey>,
+    pub(crate) path: String,
+    pub(crate) trigger: Trigger,
+}
+
+impl Target {
+    /// How long a call may take altogether; `None` when the function is not deployed.
+    pub(crate) fn patience(&self, dispatcher: &Dispatcher) -> Option<Duration> {
+        let limits = *dispatcher.function(&self.function)?.limits();
+        Some(limits.wall_time.0 + limits.queue_time.0)
+    }
+
+    /// Calls the function with these events: one in the binary mode, several as a batch.
+    pub(crate) async fn call(&self, dispatcher: &Dispatcher, events: &[Event]) -> Ended {
+        let (headers, body) = match events {
+            [event] => message::request(event),
+            events => match binding::encode_batch(events) {
+                Ok(batch) => batch,
+                Err(error) => return Ended::Silent(error.chain()),
+            },
+        };
+        let Some(patience) = self.patience(dispatcher) else {
+            return Ended::Silent(format!("no such function: {}", self.function));
+        };
+        let host = dispatcher.host(&self.function.project, &self.function.app);
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("http://{host}{}", self.path))
+            .header(HOST, &host)
+            .body(call::full(body));
+        let mut request = match request {
+            Ok(request) => request,
+            Err(error) => return Ended::Silent(error.to_string()),
+        };
+        request.headers_mut().extend(headers);
+        let trace = events.first().and_then(Event::trace).unwrap_or_else(|| Trace {
+            trace_id: ids::call_id().0,
+            ..Trace::default()
+        });
+        let call = Call {
+            id: ids::call_id(),
+            function: self.function.clone(),
+            origin: Origin {
+                trigger: self.trigger,
+                peer: None,
+                hops: 0,
+            },
+            deadline: clock::now() + patience,
+            trace,
+            request,
+        };
+        self.finish(dispatcher, call).await
+    }
+
+    async fn finish(&self, dispatcher: &Dispatcher, call: Call) -> Ended {
+        let reply = match dispatcher.invoke(call).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                return match Refused::of(&error) {
+                    Some(refused) => Ended::Refused(refused.retry_after.unwrap_or(SOON)),
+                    None => Ended::Silent(error.chain()),
+                };
+            }
+        };
+        let (head, mut rest) = reply.into_parts();
+        let mut body = Vec::new();
+        // To its end, so that the call is settled; an answer that breaks off is none.
+        while let Some(frame) = rest.frame().await {
+            match frame.map(http_body::Frame::into_data) {
+                Ok(Ok(data)) => {
+                    let room = LOOKED_AT.saturating_sub(body.len());
+                    body.extend(data.iter().take(room));
+                }
+                Ok(Err(_)) => {}
+                Err(error) => return Ended::Silent(error.chain()),
+            }
+        }
+        Ended::Answered {
+            status: head.status,
+            headers: head.headers,
+            body,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What a function's answer means for the messages it was given.
+
+use std::{collections::HashSet, time::Duration};
+
+use gust_types::event::Event;
+use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
+use serde::Deserialize;
+
+use crate::retry::Outcome;
+
+/// How a call ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The node did not make it: to be tried again after this long.
+    Refused(Duration),
+    /// There was no answer; why.
+    Silent(String),
+    /// The function answered.
+    Answered {
+        status: StatusCode,
+        headers: HeaderMap,
+        /// The body, as far as it is looked at.
+        body: Vec<u8>,
+    },
+}
+
+/// What it means for one event.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Meaning {
+    NotTried(Duration),
+    Tried {
+        outcome: Outcome,
+        retry_after: Option<String>,
+        /// Said of the event when it is given up.
+        cause: String,
+    },
+}
+
+/// A batch's answer that says which of it was not taken, as AWS Lambda has it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Partial {
+    #[serde(default)]
+    batch_item_failures: Option<Vec<Failure>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Failure {
+    item_identifier: String,
+}
+
+// === impl Ended ===
+
+impl Ended {
+    /// What it means for each of these events, which went out in one call.
+    pub(crate) fn meanings(&self, events: &[Event]) -> Vec<Meaning> {
+        let same = |meaning: Meaning| vec![meaning; events.len()];
+        match self {
+            Self::Refused(after) => same(Meaning::NotTried(*after)),
+            Self::Silent(why) => same(Meaning::Tried {
+                outcome: Outcome::NoResponse,
+                retry_after: None,
+                cause: why.clone(),
+            }),
+            Self::Answered {
+                status,
+                headers,
+                body,
+            } => {
+                let retry_after = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok());
+                let of = |outcome, cause: String| Meaning::Tried {
+                    outcome,
+                    retry_after: retry_after.map(str::to_owned),
+                    cause,
+                };
+                let whole = of(
+                    Outcome::Status(status.as_u16()),
+                    format!("the function answered {status}"),
+                );
+                if !status.is_success() || events.len() < 2 {
+                    return same(whole);
+                }
+                let failed = match failures(headers, body) {
+                    Ok(failed) => failed,
+                    Err(why) => return same(of(Outcome::NoResponse, why)),
+                };
+                let of_one = |event: &Event| match failed.contains(event.id()) {
+                    true => of(
+                        Outcome::NoResponse,
+                        "the function did not take it out of the batch".to_owned(),
+                    ),
+                    false => whole.clone(),
+                };
+                events.iter().map(of_one).collect()
+            }
+        }
+    }
+}
+
+/// The ids that the function did not take. An answer that is meant to say so and cannot be read fails the whole batch.
+fn failures(headers: &HeaderMap, body: &[u8]) -> Result<HashSet<String>, String> {
+    let media = headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    if body.is_empty() || !crate::http::declares_json(media.unwrap_or_default()) {
+        return Ok(HashSet::new());
+    }
+    let partial: Option<Partial> = serde_json::from_slice(body)
+        .map_err(|e| format!("the function's answer to a batch cannot be read: {e}"))?;
+    let failures = partial.and_then(|partial| partial.batch_item_failures);
+    Ok(failures.into_iter().flatten().map(|f| f.item_identifier).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(n: usize) -> Vec<Event> {
+        (1..=n).map(|n| Event::new(n.to_string(), "/s", "t").unwrap()).collect()
+    }
+
+    fn answered(status: u16, body: &str) -> Ended {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", "application/json".parse().unwrap());
+        headers.insert("retry-after", "7".parse().unwrap());
+        Ended::Answered {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers,
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    fn outcomes(ended: &Ended, n: usize) -> Vec<Outcome> {
+        let outcome = |meaning| match meaning {
+            Meaning::Tried { outcome, .. } => outcome,
+            Meaning::NotTried(_) => panic!("it was tried"),
+        };
+        ended.meanings(&events(n)).into_iter().map(outcome).collect()
+    }
+
+    #[test]
+    fn a_batch_fails_in_parts() {
+        let (ok, no) = (Outcome::Status(200), Outcome::NoResponse);
+        let body = r#"{"batchItemFailures":[{"itemIdentifier":"2"},{"itemIdentifier":"9"}]}"#;
+        assert_eq!(outcomes(&answered(200, body), 3), [ok, no, ok]);
+        for all_taken in ["", "null", "{}", r#"{"batchItemFailures":null}"#, r#"{"batchItemFailures":[]}"#] {
+            assert_eq!(outcomes(&answered(200, all_taken), 2), [ok, ok], "{all_taken}");
+        }
+        for unreadable in ["{", r#"{"batchItemFailures":[{"itemIdentifier":3}]}"#, r#"{"batchItemFailures":7}"#] {
+            assert_eq!(outcomes(&answered(200, unreadable), 2), [no, no], "{unreadable}");
+        }
+        // One event is no batch: what it answers is its own business.
+        assert_eq!(outcomes(&answered(200, body), 1), [ok]);
+        assert_eq!(outcomes(&answered(503, body), 2), [Outcome::Status(503); 2]);
+    }
+
+    #[test]
+    fn what_was_refused_was_not_tried() {
+        let after = Duration::from_secs(3);
+        let meanings = Ended::Refused(after).meanings(&events(2));
+        assert_eq!(meanings, vec![Meaning::NotTried(after); 2]);
+        let Meaning::Tried { retry_after, cause, .. } = answered(500, "").meanings(&events(1)).remove(0)
+        else {
+            panic!("it was tried");
+        };
+        assert_eq!(retry_after.as_deref(), Some("7"));
+        assert!(cause.contains("500"));
+    }
+}
