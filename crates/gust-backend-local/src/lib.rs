@@ -104,6 +104,10 @@ impl Backends for LocalBackends {
     ) -> Result<Arc<dyn Queue>> {
         Ok(Arc::new(self.queues.queue(project, name, settings)))
     }
+
+    fn queues(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        self.queues.names(project)
+    }
 }
 
 impl Drop for LocalBackends {

@@ -99,6 +99,20 @@ impl Queues {
         }
     }
 
+    /// The queues of a project, but for the platform's own.
+    pub(crate) fn names(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        let recovering = || Error::unavailable("the store is being recovered");
+        let open = self.engine.try_get()?.ok_or_else(recovering)?;
+        let (from, to) = keys::queues(project);
+        let mut names = Vec::new();
+        for found in open.queue_range(&from, &to) {
+            let (key, _) = found?;
+            let name = key.get(from.len()..).and_then(|name| std::str::from_utf8(name).ok());
+            names.extend(name.and_then(|name| Label::new(name).ok()));
+        }
+        Ok(names)
+    }
+
     /// Lets those go who wait.
     pub(crate) fn stop(&self) {
         for shared in self.open.lock().values() {

@@ -29,4 +29,6 @@ pub trait Backends: Send + Sync {
         name: &Label,
         settings: &queue::QueueSettings,
     ) -> Result<Arc<dyn queue::Queue>>;
+    /// The queues of a project that anything was ever asked of, but for those that the platform keeps for itself.
+    fn queues(&self, project: &ProjectName) -> Result<Vec<Label>>;
 }

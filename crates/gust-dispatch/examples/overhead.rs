@@ -111,6 +111,10 @@ impl Backends for Forget {
     ) -> Result<Arc<dyn gust_backend::queue::Queue>> {
         Err(Error::not_found(format!("no queues here: {name}")))
     }
+
+    fn queues(&self, _: &ProjectName) -> Result<Vec<Label>> {
+        Ok(Vec::new())
+    }
 }
 impl Artifacts for Forget {
     fn path(&self, _: &Digest) -> Result<std::path::PathBuf> {

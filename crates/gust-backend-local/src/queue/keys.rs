@@ -28,6 +28,16 @@ pub(super) fn queue(project: &ProjectName, name: &Label) -> Vec<u8> {
     key
 }
 
+/// All queues of a project.
+pub(super) fn queues(project: &ProjectName) -> (Vec<u8>, Vec<u8>) {
+    let mut from = vec![b'q'];
+    from.extend_from_slice(project.as_str().as_bytes());
+    let mut to = from.clone();
+    from.push(0);
+    to.push(1);
+    (from, to)
+}
+
 /// Makes the keys of one queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Keys(pub(super) u32);

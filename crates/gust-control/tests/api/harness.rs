@@ -68,6 +68,10 @@ impl Backends for NoSql {
     ) -> Result<Arc<dyn gust_backend::queue::Queue>> {
         Err(Error::not_found(format!("no queues here: {name}")))
     }
+
+    fn queues(&self, _: &ProjectName) -> Result<Vec<Label>> {
+        Ok(Vec::new())
+    }
 }
 
 pub async fn node() -> Node {

@@ -62,6 +62,10 @@ impl Backends for NoStores {
     ) -> Result<Arc<dyn gust_backend::queue::Queue>> {
         Err(Error::not_found(format!("no queues here: {name}")))
     }
+
+    fn queues(&self, _: &ProjectName) -> Result<Vec<Label>> {
+        Ok(Vec::new())
+    }
 }
 
 /// A node's door, open.

@@ -1,0 +1,79 @@
+//! The queues of projects: those that apps name, and those that somebody has just published to.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use gust_backend::queue::{Queue, QueueSettings};
+use gust_types::{AppName, Error, Label, ProjectName, Result, trigger::EventsSpec};
+
+use crate::Parts;
+
+/// Opens queues with the settings that the served apps give them.
+#[derive(Clone)]
+pub(crate) struct Queues(pub(crate) Arc<Parts>);
+
+// === impl Queues ===
+
+impl Queues {
+    /// A queue of a project, whether or not an app names it.
+    pub(crate) fn open(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Queue>> {
+        let settings = self.settings(project, name);
+        self.0.backends.queue(project, name, &settings)
+    }
+
+    /// What the app says that gives it settings; the defaults when none does.
+    pub(crate) fn settings(&self, project: &ProjectName, name: &Label) -> QueueSettings {
+        let apps = self.0.dispatcher.events();
+        let mut given = apps.iter().filter(|(of, ..)| of == project);
+        let settings = given.find_map(|(_, _, events)| events.queues.get(name));
+        settings.cloned().unwrap_or_default()
+    }
+
+    /// Every queue of a project: those that hold or held something, and those that apps name.
+    pub(crate) fn all(&self, project: &ProjectName) -> Result<BTreeMap<Label, QueueSettings>> {
+        let mut names = self.0.backends.queues(project)?;
+        for (of, _, events) in self.0.dispatcher.events() {
+            if of == *project {
+                names.extend(named(&events));
+            }
+        }
+        Ok(names
+            .into_iter()
+            .map(|name| {
+                let settings = self.settings(project, &name);
+                (name, settings)
+            })
+            .collect())
+    }
+
+    /// Refuses settings for a queue that another app of the project has given others: who would be right?
+    pub(crate) fn check(
+        &self,
+        project: &ProjectName,
+        app: &AppName,
+        events: &EventsSpec,
+    ) -> Result<()> {
+        for (of, other, theirs) in self.0.dispatcher.events() {
+            if of != *project || other == *app {
+                continue;
+            }
+            for (name, settings) in &events.queues {
+                if theirs.queues.get(name).is_some_and(|there| there != settings) {
+                    let text = format!("app {other:?} has other settings for the queue: {name}", other = other.as_str());
+                    return Err(Error::conflict(text)
+                        .hint("let one app say how the queue behaves, or both the same"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The queues that an app names.
+fn named(events: &EventsSpec) -> impl Iterator<Item = Label> {
+    use gust_types::trigger::TriggerSource;
+    let of_triggers = events.triggers.iter().filter_map(|trigger| match &trigger.source {
+        TriggerSource::Queue { queue, .. } => Some(queue.clone()),
+        _ => None,
+    });
+    of_triggers.chain(events.queues.keys().cloned())
+}

@@ -1,0 +1,178 @@
+//! Which triggers run: what the served apps say, no more and no less.
+//!
+//! Dispatch tells when something was published; then every app's triggers are compared with those that run. One whose
+//! words did not change goes on as it is, with what it has in flight.
+
+use std::{collections::HashMap, sync::Arc};
+
+use gust_dispatch::Dispatcher;
+use gust_task::Stop;
+use gust_types::{
+    AppName, FunctionKey, Label, ProjectName, Result,
+    call::Trigger,
+    trigger::{QueueSettings, TriggerSource, TriggerSpec},
+};
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+
+use crate::{
+    Parts, Queues,
+    deliver::{Consumer, Tally, Target},
+};
+
+/// A trigger's full name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) project: ProjectName,
+    pub(crate) app: AppName,
+    pub(crate) name: Label,
+}
+
+/// Everything that decides how a trigger behaves.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Wanted {
+    pub(crate) spec: TriggerSpec,
+    /// Of its queue, when it has one.
+    settings: Option<QueueSettings>,
+}
+
+/// The triggers of a node.
+pub(crate) struct Triggers {
+    parts: Arc<Parts>,
+    queues: Queues,
+    running: Mutex<HashMap<Key, Running>>,
+    /// Consumers that were told to stop and still settle.
+    leaving: Mutex<Vec<JoinHandle<Option<()>>>>,
+    stop: Stop,
+}
+
+struct Running {
+    wanted: Wanted,
+    tally: Arc<Tally>,
+    stop: Stop,
+    task: JoinHandle<Option<()>>,
+}
+
+// === impl Triggers ===
+
+impl Triggers {
+    pub(crate) fn new(parts: Arc<Parts>, queues: Queues) -> Self {
+        Self {
+            parts,
+            queues,
+            running: Mutex::default(),
+            leaving: Mutex::default(),
+            stop: Stop::new(),
+        }
+    }
+
+    /// Starts what is new or changed, stops what is gone. One that cannot start is tried again at the next publish.
+    pub(crate) fn arrange(&self) {
+        let wanted = wanted(&self.parts.dispatcher, &self.queues);
+        let mut running = self.running.lock();
+        let mut leaving = self.leaving.lock();
+        leaving.retain(|task| !task.is_finished());
+        let gone = running.extract_if(|key, runs| wanted.get(key) != Some(&runs.wanted));
+        for (_, gone) in gone {
+            gone.stop.stop();
+            leaving.push(gone.task);
+        }
+        for (key, wanted) in wanted {
+            if running.contains_key(&key) || self.stop.is_stopped() {
+                continue;
+            }
+            match self.start(&key, wanted) {
+                Ok(started) => drop(started.map(|started| running.insert(key, started))),
+                Err(error) => {
+                    let Key { project, app, name } = &key;
+                    tracing::error!(%project, %app, trigger = %name, error = error.chain(), "a trigger does not run");
+                }
+            }
+        }
+    }
+
+    fn start(&self, key: &Key, wanted: Wanted) -> Result<Option<Running>> {
+        let TriggerSource::Queue { queue, batch } = &wanted.spec.source else {
+            return Ok(None);
+        };
+        let tally = Arc::<Tally>::default();
+        let consumer = Consumer {
+            queue: self.queues.open(&key.project, queue)?,
+            name: queue.clone(),
+            target: Target {
+                function: Arc::new(FunctionKey {
+                    project: key.project.clone(),
+                    app: key.app.clone(),
+                    function: wanted.spec.function.clone(),
+                }),
+                path: wanted.spec.path.clone(),
+                trigger: Trigger::Queue,
+            },
+            batch: *batch as usize,
+            concurrency: wanted.spec.concurrency as usize,
+            retry: wanted.spec.retry.clone(),
+            dispatcher: self.parts.dispatcher.clone(),
+            tally: tally.clone(),
+        };
+        let stop = self.stop.child();
+        let task = gust_task::spawn("consumer", Arc::new(consumer).run(stop.clone()));
+        Ok(Some(Running {
+            wanted,
+            tally,
+            stop,
+            task,
+        }))
+    }
+
+    /// The triggers of a project, by app and name, with what became of their messages.
+    pub(crate) fn of(&self, project: &ProjectName) -> Vec<(Key, TriggerSpec, Option<Arc<Tally>>)> {
+        let running = self.running.lock();
+        let wanted = wanted(&self.parts.dispatcher, &self.queues);
+        let mut all: Vec<_> = wanted
+            .into_iter()
+            .filter(|(key, _)| key.project == *project)
+            .map(|(key, wanted)| {
+                let tally = running.get(&key).map(|runs| runs.tally.clone());
+                (key, wanted.spec, tally)
+            })
+            .collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+
+    /// Sums over all triggers, for metrics.
+    pub(crate) fn tallies(&self) -> Vec<Arc<Tally>> {
+        self.running.lock().values().map(|runs| runs.tally.clone()).collect()
+    }
+
+    /// Takes nothing more, and waits for what is under way.
+    pub(crate) async fn close(&self) {
+        self.stop.stop();
+        let mut tasks = std::mem::take(&mut *self.leaving.lock());
+        tasks.extend(self.running.lock().drain().map(|(_, runs)| runs.task));
+        for task in tasks {
+            // A consumer that panicked has said so.
+            let _ = task.await;
+        }
+    }
+}
+
+fn wanted(dispatcher: &Dispatcher, queues: &Queues) -> HashMap<Key, Wanted> {
+    let mut wanted = HashMap::new();
+    for (project, app, events) in dispatcher.events() {
+        for spec in &events.triggers {
+            let key = Key {
+                project: project.clone(),
+                app: app.clone(),
+                name: spec.name.clone(),
+            };
+            let settings = match &spec.source {
+                TriggerSource::Queue { queue, .. } => Some(queues.settings(&project, queue)),
+                _ => None,
+            };
+            let spec = spec.clone();
+            wanted.insert(key, Wanted { spec, settings });
+        }
+    }
+    wanted
+}
