@@ -4,10 +4,7 @@
 //! name, its type and the limits, so nothing behind it asks again. Where an event comes from and how it is written on a
 //! wire is for `gust-events`.
 
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    sync::LazyLock,
-};
+use std::{borrow::Cow, collections::BTreeMap, sync::LazyLock};
 
 use bytes::Bytes;
 
@@ -22,7 +19,7 @@ mod value;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// All of them, the core ones too; only `specversion` is not kept, since there is one.
-    attributes: BTreeMap<String, Value>,
+    attributes: BTreeMap<Cow<'static, str>, Value>,
     /// Bytes of all names and values, as they are written in headers before any escapes.
     attribute_bytes: usize,
     data: Option<Data>,
@@ -189,10 +186,9 @@ impl Event {
             )));
         }
         self.attribute_bytes = bytes;
-        match self.attributes.entry(name.to_owned()) {
-            Entry::Occupied(mut slot) => drop(slot.insert(value)),
-            Entry::Vacant(slot) => drop(slot.insert(value)),
-        }
+        let core = Self::CORE.into_iter().find(|core| *core == name);
+        let name = core.map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed);
+        self.attributes.insert(name, value);
         Ok(())
     }
 
@@ -217,13 +213,13 @@ impl Event {
     /// All attributes by name, `specversion` first.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, &Value)> {
         let version: &Value = &SPEC_VERSION;
-        let kept = self.attributes.iter().map(|(n, v)| (n.as_str(), v));
+        let kept = self.attributes.iter().map(|(n, v)| (&**n, v));
         std::iter::once(("specversion", version)).chain(kept)
     }
 
     /// The attributes that the specification does not name.
     pub fn extensions(&self) -> impl Iterator<Item = (&str, &Value)> {
-        let all = self.attributes.iter().map(|(n, v)| (n.as_str(), v));
+        let all = self.attributes.iter().map(|(n, v)| (&**n, v));
         all.filter(|(name, _)| !Self::CORE.contains(name))
     }
 

@@ -161,6 +161,15 @@ fn place(text: &str, at: usize) -> String {
     format!("line {line}, column {column}")
 }
 
+/// Quoted, and the start of what is long.
+fn shown(text: &str) -> String {
+    const MOST: usize = 80;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+        None => format!("{text:?}"),
+    }
+}
+
 // === impl Value ===
 
 impl Value<'_> {
@@ -179,7 +188,7 @@ impl fmt::Display for Value<'_> {
         match self {
             Self::Boolean(value) => write!(f, "{value}"),
             Self::Integer(value) => write!(f, "{value}"),
-            Self::String(value) => write!(f, "{value:?}"),
+            Self::String(value) => f.write_str(&shown(value)),
         }
     }
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 /// The value of an attribute.
 ///
-/// Events that came as headers know only text: there a boolean extension is a [`Value::String`]. Whoever compares, compares
-/// [`Value::text`].
+/// What an event came in does not tell all types apart: of an extension, headers have only text, and JSON has text for bytes,
+/// times and URIs. Whoever compares, compares [`Value::text`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Value {
     /// True or false.

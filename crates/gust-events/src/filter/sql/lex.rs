@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::parse::Wrong;
+use super::{parse::Wrong, shown};
 
 /// A word and where it starts.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,9 +114,9 @@ impl Word<'_> {
     /// For people.
     pub(super) fn shown(&self) -> String {
         match self {
-            Self::Name(text) | Self::Digits(text) => format!("{text:?}"),
-            Self::Sign(text) => format!("{text:?}"),
-            Self::Text(text) => format!("the string {text:?}"),
+            Self::Name(text) | Self::Digits(text) => shown(text),
+            Self::Sign(text) => shown(text),
+            Self::Text(text) => format!("the string {}", shown(text)),
             Self::End => "the end of the expression".to_owned(),
         }
     }

@@ -7,6 +7,7 @@ use super::{
     function::Function,
     lex::{self, Token, Word},
     like::Pattern,
+    shown,
     tree::{Arithmetic, Compare, Logic, Node, What},
 };
 
@@ -135,7 +136,7 @@ impl<'t> Parser<'t> {
             Err(_) => Err(Wrong {
                 at,
                 expected: "an integer of 32 bits",
-                found: digits.to_owned(),
+                found: shown(digits),
             }),
         }
     }

@@ -254,11 +254,11 @@ fn errors_say_where_and_what_should_be_there() {
         ),
         (
             "2147483648",
-            "line 1, column 1: expected an integer of 32 bits, found: 2147483648",
+            "line 1, column 1: expected an integer of 32 bits, found: \"2147483648\"",
         ),
         (
             "-2147483649",
-            "line 1, column 1: expected an integer of 32 bits, found: -2147483649",
+            "line 1, column 1: expected an integer of 32 bits, found: \"-2147483649\"",
         ),
         (
             "+ 5",
@@ -290,6 +290,24 @@ fn errors_say_where_and_what_should_be_there() {
         ),
     ] {
         refused(text, message);
+    }
+}
+
+#[test]
+fn errors_show_the_start_of_what_is_long() {
+    let long = "中".repeat(5000);
+    for text in [
+        format!("id '{long}'"),
+        format!("id > '{long}'"),
+        "9".repeat(9000),
+    ] {
+        let error = Expression::parse(&text)
+            .and_then(|e| e.check())
+            .unwrap_err();
+        assert!(
+            error.message.ends_with('…') && error.message.len() < 400,
+            "{error}"
+        );
     }
 }
 
