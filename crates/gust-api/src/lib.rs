@@ -15,6 +15,7 @@ pub mod deploy;
 pub mod logs;
 pub mod node;
 pub mod problem;
+pub mod queue;
 pub mod render;
 pub mod schema;
 pub mod secrets;

@@ -107,7 +107,9 @@ impl Queues {
         let mut names = Vec::new();
         for found in open.queue_range(&from, &to) {
             let (key, _) = found?;
-            let name = key.get(from.len()..).and_then(|name| std::str::from_utf8(name).ok());
+            let name = key
+                .get(from.len()..)
+                .and_then(|name| std::str::from_utf8(name).ok());
             names.extend(name.and_then(|name| Label::new(name).ok()));
         }
         Ok(names)

@@ -47,6 +47,10 @@ pub(crate) enum Command {
     Rollback(commands::rollback::Args),
     /// Remove an app
     Rm(commands::rm::Args),
+    /// List queues, publish to them, look into them and at what was given up
+    Queue(commands::queue::Args),
+    /// List triggers and what became of their events
+    Trigger(commands::trigger::Args),
     /// Set, list or remove the values of an app's variables
     Secret(commands::secret::Args),
     /// List, make or remove projects

@@ -14,6 +14,7 @@ pub(crate) mod logs;
 pub(crate) mod money;
 pub(crate) mod node;
 pub(crate) mod projects;
+pub(crate) mod queues;
 pub(crate) mod secrets;
 mod stream;
 
@@ -109,6 +110,13 @@ fn described() -> OpenApiRouter<Control> {
         .routes(routes!(logs::logs))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::remove))
+        .routes(routes!(queues::list))
+        .routes(routes!(queues::show))
+        .routes(routes!(queues::publish, queues::peek))
+        .routes(routes!(queues::dead))
+        .routes(routes!(queues::redrive))
+        .routes(routes!(queues::purge))
+        .routes(routes!(queues::triggers))
         .routes(routes!(money::usage))
         .routes(routes!(money::usage_of_all))
         .routes(routes!(money::records))

@@ -13,6 +13,7 @@ use gust_meter::{BudgetKeeper, Ledger, Prices};
 use gust_runtime::{Runtime, artifact::ArtifactFolder};
 use gust_task::{Stop, clock, reconcile};
 use gust_telemetry::{GuestLogs, Registry};
+use gust_trigger::Desk;
 use gust_types::{Digest, Error, ProjectName, Result};
 use parking_lot::Mutex;
 use tokio::sync::{RwLock, Semaphore};
@@ -46,6 +47,8 @@ pub struct Parts {
     pub runtime: Arc<dyn Runtime>,
     /// Keeps artifacts.
     pub artifacts: ArtifactFolder,
+    /// Keeps queues and runs triggers.
+    pub events: Arc<dyn Desk>,
     /// Knows what was used.
     pub ledger: Arc<dyn Ledger>,
     /// Turns usage into money.

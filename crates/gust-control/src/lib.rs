@@ -18,6 +18,7 @@ mod invoke;
 mod locks;
 mod money;
 mod publish;
+mod queues;
 mod rollback;
 mod seal;
 mod secrets;

@@ -16,16 +16,16 @@ pub mod retry;
 pub mod schedule;
 mod triggers;
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use gust_backend::{
     Backends,
-    queue::{Message, Published, Queue},
+    queue::{Message, Published, Queue, QueueSettings},
 };
 use gust_dispatch::Dispatcher;
-use gust_meter::events::{EventsDesk, QueueState, TriggerState};
 use gust_task::Stop;
+use gust_trigger::{Counts, Desk, TriggerState};
 use gust_types::{AppName, Label, ProjectName, Result, trigger::EventsSpec};
 
 use self::{queues::Queues, triggers::Triggers};
@@ -45,17 +45,82 @@ pub struct Events {
     triggers: Arc<Triggers>,
 }
 
-/// What became of deliveries since the node started, over all triggers that run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Under way.
-    pub in_flight: u64,
-    /// Taken by their function.
-    pub done: u64,
-    /// To be tried again.
-    pub retried: u64,
-    /// Put back because the node had no room for the call.
-    pub refused: u64,
-    /// Given up.
-    pub dead: u64,
+// === impl Events ===
+
+impl Events {
+    /// The events of a node; nothing runs yet.
+    pub fn new(parts: Parts) -> Self {
+        let parts = Arc::new(parts);
+        let queues = Queues(parts.clone());
+        Self {
+            triggers: Arc::new(Triggers::new(parts, queues.clone())),
+            queues,
+        }
+    }
+
+    /// Runs the triggers of what is served, now and after every publish, until `stop`.
+    pub fn start(&self, stop: &Stop) {
+        let (triggers, stop) = (self.triggers.clone(), stop.clone());
+        let mut publishes = self.queues.0.dispatcher.publishes();
+        gust_task::spawn("triggers", async move {
+            loop {
+                publishes.mark_unchanged();
+                triggers.arrange();
+                tokio::select! {
+                    changed = publishes.changed() => if changed.is_err() { break },
+                    () = stop.stopped() => break,
+                }
+            }
+        });
+    }
+
+    /// Takes nothing more from any queue, and waits until what is under way is settled.
+    pub async fn close(&self) {
+        self.triggers.close().await;
+    }
+
+    /// What became of deliveries, over all triggers that run.
+    pub fn counts(&self) -> Counts {
+        self.triggers.counts()
+    }
+}
+
+#[async_trait]
+impl Desk for Events {
+    fn check(&self, project: &ProjectName, app: &AppName, events: &EventsSpec) -> Result<()> {
+        for trigger in &events.triggers {
+            triggers::check(trigger, events)?;
+        }
+        self.queues.check(project, app, events)
+    }
+
+    fn queues(&self, project: &ProjectName) -> Result<Vec<(Label, QueueSettings)>> {
+        Ok(self.queues.all(project)?.into_iter().collect())
+    }
+
+    fn queue(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Queue>> {
+        self.queues.open(project, name)
+    }
+
+    async fn publish(
+        &self,
+        project: &ProjectName,
+        queue: &Label,
+        messages: Vec<Message>,
+    ) -> Result<Vec<Published>> {
+        messages.iter().try_for_each(message::check)?;
+        self.queues.open(project, queue)?.publish(messages).await
+    }
+
+    fn triggers(&self, project: &ProjectName) -> Vec<TriggerState> {
+        let all = self.triggers.of(project).into_iter();
+        all.map(|(key, spec, tally)| TriggerState {
+            app: key.app,
+            spec,
+            running: tally.is_some(),
+            counts: tally.map(|tally| tally.counts()).unwrap_or_default(),
+            next_us: None,
+        })
+        .collect()
+    }
 }

@@ -7,10 +7,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use gust_dispatch::Dispatcher;
 use gust_task::Stop;
+use gust_trigger::Counts;
 use gust_types::{
-    AppName, FunctionKey, Label, ProjectName, Result,
+    AppName, Error, FunctionKey, Label, ProjectName, Result,
     call::Trigger,
-    trigger::{QueueSettings, TriggerSource, TriggerSpec},
+    trigger::{EventsSpec, QueueSettings, TriggerSource, TriggerSpec},
 };
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -42,7 +43,9 @@ pub(crate) struct Triggers {
     queues: Queues,
     running: Mutex<HashMap<Key, Running>>,
     /// Consumers that were told to stop and still settle.
-    leaving: Mutex<Vec<JoinHandle<Option<()>>>>,
+    leaving: Mutex<Vec<Running>>,
+    /// What became of the events of those that are gone.
+    past: Mutex<Counts>,
     stop: Stop,
 }
 
@@ -62,6 +65,7 @@ impl Triggers {
             queues,
             running: Mutex::default(),
             leaving: Mutex::default(),
+            past: Mutex::default(),
             stop: Stop::new(),
         }
     }
@@ -71,11 +75,13 @@ impl Triggers {
         let wanted = wanted(&self.parts.dispatcher, &self.queues);
         let mut running = self.running.lock();
         let mut leaving = self.leaving.lock();
-        leaving.retain(|task| !task.is_finished());
+        for left in leaving.extract_if(.., |left| left.task.is_finished()) {
+            *self.past.lock() += left.tally.counts();
+        }
         let gone = running.extract_if(|key, runs| wanted.get(key) != Some(&runs.wanted));
         for (_, gone) in gone {
             gone.stop.stop();
-            leaving.push(gone.task);
+            leaving.push(gone);
         }
         for (key, wanted) in wanted {
             if running.contains_key(&key) || self.stop.is_stopped() {
@@ -140,19 +146,26 @@ impl Triggers {
         all
     }
 
-    /// Sums over all triggers, for metrics.
-    pub(crate) fn tallies(&self) -> Vec<Arc<Tally>> {
-        self.running.lock().values().map(|runs| runs.tally.clone()).collect()
+    /// What became of events since the node started, over all triggers there were.
+    pub(crate) fn counts(&self) -> Counts {
+        let running = self.running.lock();
+        let leaving = self.leaving.lock();
+        let mut sum = *self.past.lock();
+        for runs in running.values().chain(leaving.iter()) {
+            sum += runs.tally.counts();
+        }
+        sum
     }
 
     /// Takes nothing more, and waits for what is under way.
     pub(crate) async fn close(&self) {
         self.stop.stop();
-        let mut tasks = std::mem::take(&mut *self.leaving.lock());
-        tasks.extend(self.running.lock().drain().map(|(_, runs)| runs.task));
-        for task in tasks {
+        let mut all = std::mem::take(&mut *self.leaving.lock());
+        all.extend(self.running.lock().drain().map(|(_, runs)| runs));
+        for left in all {
             // A consumer that panicked has said so.
-            let _ = task.await;
+            let _ = left.task.await;
+            *self.past.lock() += left.tally.counts();
         }
     }
 }
@@ -175,4 +188,26 @@ fn wanted(dispatcher: &Dispatcher, queues: &Queues) -> HashMap<Key, Wanted> {
         }
     }
     wanted
+}
+
+/// Refuses a trigger that could never run.
+pub(crate) fn check(trigger: &TriggerSpec, events: &EventsSpec) -> Result<()> {
+    let refuse = |why: String| {
+        let text = format!("trigger {:?} {why}", trigger.name.as_str());
+        Err(Error::invalid(text))
+    };
+    match &trigger.source {
+        TriggerSource::Queue { queue, .. } => {
+            let settings = events.queues.get(queue).cloned().unwrap_or_default();
+            if settings.attempts != 0 && settings.attempts < trigger.retry.attempts {
+                return refuse(format!(
+                    "tries {} times, and its queue gives messages up after {}",
+                    trigger.retry.attempts, settings.attempts
+                ));
+            }
+            Ok(())
+        }
+        TriggerSource::Topic { .. } => refuse("names a topic, which is not built yet".to_owned()),
+        TriggerSource::Schedule(_) => Ok(()),
+    }
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use gust_backend_local::{LocalBackends, LocalLedger};
 use gust_control::{Control, Public};
 use gust_dispatch::Dispatcher;
+use gust_events::Events;
 use gust_gateway::Gateway;
 use gust_meter::{Ledger, Prices};
 use gust_runtime::artifact::ArtifactFolder;
@@ -20,6 +21,7 @@ pub(crate) struct Rooms {
     pub(crate) artifacts: ArtifactFolder,
     pub(crate) logs: GuestLogs,
     pub(crate) scheme: &'static str,
+    pub(crate) events: Events,
     dispatcher: Dispatcher,
     ledger: Arc<LocalLedger>,
     telemetry: gust_telemetry::Guard,
@@ -44,18 +46,23 @@ impl Rooms {
             WasmRuntime::open(folder.path("prepared"), Arc::new(artifacts.clone()), wasm)?;
         let metrics = PathMetrics::new(telemetry.traces());
         telemetry.observe(&metrics)?;
-        let registry = Arc::new(registry(metrics.clone(), &backends, &logs));
+        let mut registry = registry(metrics.clone(), &backends, &logs);
         let dispatcher = Dispatcher::new(
             settings.dispatch(folder.path("files")),
             gust_dispatch::Parts {
                 runtime: Arc::new(runtime.clone()),
-                backends,
+                backends: backends.clone(),
                 meter: ledger.clone(),
                 logs: Arc::new(Sink(logs.clone())),
                 artifacts: Arc::new(artifacts.clone()),
                 metrics: metrics.clone(),
             },
         );
+        let events = Events::new(gust_events::Parts {
+            dispatcher: dispatcher.clone(),
+            backends,
+        });
+        count_deliveries(&mut registry, &events);
         // Bound before control opens: its answers name the port.
         let gateway = Gateway::bind(
             settings.gateway(),
@@ -68,10 +75,11 @@ impl Rooms {
             dispatcher: dispatcher.clone(),
             runtime: Arc::new(runtime.clone()),
             artifacts: artifacts.clone(),
+            events: Arc::new(events.clone()),
             ledger: ledger.clone(),
             prices: prices(&settings)?,
             logs: logs.clone(),
-            registry,
+            registry: Arc::new(registry),
             forget: Box::new(move |digest| runtime.forget(digest)),
         };
         let public = Public {
@@ -84,6 +92,7 @@ impl Rooms {
             artifacts,
             logs,
             scheme,
+            events,
             dispatcher,
             ledger,
             telemetry,
@@ -97,6 +106,13 @@ impl Rooms {
 impl Rooms {
     /// Waits for what is still running, writes down what was counted and sends what was traced.
     pub(crate) async fn close(self) -> Result<()> {
+        // What is under way is settled first: otherwise it would be done and delivered again.
+        if tokio::time::timeout(self.grace, self.events.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("deliveries were cut off at the end of the grace time; they come again");
+        }
         let left = self.dispatcher.drain(self.grace).await;
         if left > 0 {
             tracing::warn!(left, "calls were cut off at the end of the grace time");
@@ -142,6 +158,47 @@ fn registry(metrics: PathMetrics, backends: &Arc<LocalBackends>, logs: &GuestLog
         Box::new(|| gust_task::panics() as f64),
     );
     registry
+}
+
+fn count_deliveries(registry: &mut Registry, events: &Events) {
+    type Of = fn(gust_trigger::Counts) -> u64;
+    let numbers: [(&str, &str, Shape, Of); 5] = [
+        (
+            "deliveries_in_flight",
+            "Events with their function",
+            Shape::Gauge,
+            |counts| counts.in_flight,
+        ),
+        (
+            "deliveries_done",
+            "Events that their function took",
+            Shape::Counter,
+            |counts| counts.done,
+        ),
+        (
+            "deliveries_retried",
+            "Deliveries to be tried again",
+            Shape::Counter,
+            |counts| counts.retried,
+        ),
+        (
+            "deliveries_refused",
+            "Deliveries put back because the node had no room for the call",
+            Shape::Counter,
+            |counts| counts.refused,
+        ),
+        (
+            "deliveries_dead",
+            "Events given up",
+            Shape::Counter,
+            |counts| counts.dead,
+        ),
+    ];
+    for (name, help, shape, of) in numbers {
+        let events = events.clone();
+        let source = move || of(events.counts()) as f64;
+        registry.add(name, help, shape, Box::new(source));
+    }
 }
 
 fn prices(settings: &Settings) -> Result<Prices> {

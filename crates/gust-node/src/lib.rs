@@ -56,6 +56,7 @@ impl Node {
         let functions_addr = gateway.local_addr();
         let functions = rooms.control.restore().await?;
         rooms.control.start(&stop);
+        rooms.events.start(&stop);
         if functions > 0 {
             tracing::info!(functions, "serving what was deployed before");
         }

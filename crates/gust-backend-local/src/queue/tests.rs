@@ -371,6 +371,8 @@ async fn projects_and_names_never_meet() {
         assert!(other.take(TakeOptions::default()).await.unwrap().is_empty());
         assert_eq!(other.stats().await.unwrap().messages, 0);
     }
+    let names = backends.queues(&ProjectName::new("a").unwrap()).unwrap();
+    assert_eq!(names, [Label::new("b").unwrap(), Label::new("bb").unwrap()]);
     assert_eq!(
         of("a", "b")
             .take(TakeOptions::default())

@@ -57,6 +57,11 @@ impl Plan {
         let mut all = before.set.clone();
         all.extend(given.clone());
         validate::app(&spec, &all, &control.0.settings.ceilings)?;
+        control
+            .0
+            .parts
+            .events
+            .check(project, &spec.name, &spec.events)?;
         let set: Values = given
             .into_iter()
             .filter(|(name, value)| before.set.get(name) != Some(value))

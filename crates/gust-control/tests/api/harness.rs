@@ -15,10 +15,12 @@ use gust_api::{
 use gust_backend::{
     Backends,
     kv::{Kv, memory::MemoryKv},
+    queue::{Queue, QueueSettings, memory::MemoryQueue},
     sql::Sql,
 };
 use gust_control::{Control, Parts, Settings};
 use gust_dispatch::Dispatcher;
+use gust_events::Events;
 use gust_meter::{MemoryLedger, Prices};
 use gust_runtime::{
     artifact::ArtifactFolder,
@@ -50,7 +52,8 @@ pub struct Node {
     _own: Option<tempfile::TempDir>,
 }
 
-struct NoSql;
+#[derive(Default)]
+struct NoSql(parking_lot::Mutex<BTreeMap<(ProjectName, Label), Arc<MemoryQueue>>>);
 
 impl Backends for NoSql {
     fn kv(&self, _: &ProjectName, _: &Label) -> Result<Arc<dyn Kv>> {
@@ -62,15 +65,19 @@ impl Backends for NoSql {
 
     fn queue(
         &self,
-        _: &ProjectName,
+        project: &ProjectName,
         name: &Label,
-        _: &gust_backend::queue::QueueSettings,
-    ) -> Result<Arc<dyn gust_backend::queue::Queue>> {
-        Err(Error::not_found(format!("no queues here: {name}")))
+        settings: &QueueSettings,
+    ) -> Result<Arc<dyn Queue>> {
+        let key = (project.clone(), name.clone());
+        let make = || Arc::new(MemoryQueue::new(settings.clone()));
+        Ok(self.0.lock().entry(key).or_insert_with(make).clone())
     }
 
-    fn queues(&self, _: &ProjectName) -> Result<Vec<Label>> {
-        Ok(Vec::new())
+    fn queues(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        let queues = self.0.lock();
+        let of = queues.keys().filter(|(of, _)| of == project);
+        Ok(of.map(|(_, name)| name.clone()).collect())
     }
 }
 
@@ -101,6 +108,7 @@ pub async fn assemble(data: &Path, mut settings: Settings) -> Node {
     let artifacts = ArtifactFolder::open(data.join("artifacts")).unwrap();
     let ledger = Arc::new(MemoryLedger::default());
     let metrics = PathMetrics::default();
+    let backends: Arc<dyn Backends> = Arc::new(NoSql::default());
     let dispatcher = Dispatcher::new(
         gust_dispatch::Settings {
             files: data.join("files"),
@@ -108,7 +116,7 @@ pub async fn assemble(data: &Path, mut settings: Settings) -> Node {
         },
         gust_dispatch::Parts {
             runtime: Arc::new(runtime.clone()),
-            backends: Arc::new(NoSql),
+            backends: backends.clone(),
             meter: ledger.clone(),
             logs: Arc::new(Discard),
             artifacts: Arc::new(artifacts.clone()),
@@ -118,10 +126,15 @@ pub async fn assemble(data: &Path, mut settings: Settings) -> Node {
     let logs = GuestLogs::open(data.join("logs"), Default::default()).unwrap();
     let forgotten: Arc<parking_lot::Mutex<Vec<Digest>>> = Arc::default();
     settings.data = Some(data.to_owned());
+    let events = Events::new(gust_events::Parts {
+        dispatcher: dispatcher.clone(),
+        backends,
+    });
     let parts = Parts {
         dispatcher: dispatcher.clone(),
         runtime: Arc::new(runtime.clone()),
         artifacts: artifacts.clone(),
+        events: Arc::new(events.clone()),
         ledger: ledger.clone(),
         prices: Prices::default(),
         logs: logs.clone(),
@@ -134,6 +147,7 @@ pub async fn assemble(data: &Path, mut settings: Settings) -> Node {
     let control = Control::open(parts, settings).await.unwrap();
     let stop = Stop::new();
     control.start(&stop);
+    events.start(&stop);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (served, stopping) = (control.clone(), stop.clone());

@@ -11,6 +11,7 @@ use std::{
 use gust_backend::queue::{Queue, TakeOptions, Taken, Verdict};
 use gust_dispatch::Dispatcher;
 use gust_task::{Stop, clock, ids};
+use gust_trigger::Counts;
 use gust_types::{Error, Label, event::Event, trigger::RetrySpec};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -46,6 +47,20 @@ pub(crate) struct Tally {
     pub(crate) retried: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) dead: AtomicU64,
+}
+
+// === impl Tally ===
+
+impl Tally {
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            in_flight: self.in_flight.load(Relaxed),
+            done: self.done.load(Relaxed),
+            retried: self.retried.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            dead: self.dead.load(Relaxed),
+        }
+    }
 }
 
 // === impl Consumer ===

@@ -1,0 +1,262 @@
+//! Queues as the API speaks of them: its words into the seam's, and back.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use gust_api::queue::{
+    LookQuery, Message as Shown, Messages, NewMessage, PublishedMessage, Queue as QueueShown,
+    Redrive, Trigger,
+};
+use gust_backend::queue::{Message, MessageId, Queue, QueueSettings};
+use gust_trigger::TriggerState;
+use gust_types::{Error, Label, ProjectName, Result};
+
+use crate::control::Control;
+
+/// Messages looked at, unless the caller says.
+const LOOK: u32 = 100;
+/// And at most.
+const LOOK_MOST: u32 = 1000;
+
+impl Control {
+    /// The queues of a project, by name.
+    pub(crate) async fn queues(&self, project: &ProjectName) -> Result<Vec<QueueShown>> {
+        self.must_have(project).await?;
+        let mut shown = Vec::new();
+        for (name, settings) in self.0.parts.events.queues(project)? {
+            let queue = self.0.parts.events.queue(project, &name)?;
+            shown.push(show(name, &*queue, settings).await?);
+        }
+        Ok(shown)
+    }
+
+    /// A queue and what it holds.
+    pub(crate) async fn queue(&self, project: &ProjectName, name: &Label) -> Result<QueueShown> {
+        let queue = self.open(project, name).await?;
+        let known = self.0.parts.events.queues(project)?;
+        let settings = known.into_iter().find(|(known, _)| known == name);
+        let settings = settings.map(|(_, settings)| settings).unwrap_or_default();
+        show(name.clone(), &*queue, settings).await
+    }
+
+    async fn open(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Queue>> {
+        self.must_have(project).await?;
+        self.0.parts.events.queue(project, name)
+    }
+
+    /// Publishes messages, all or none.
+    pub(crate) async fn publish_messages(
+        &self,
+        project: &ProjectName,
+        queue: &Label,
+        messages: Vec<NewMessage>,
+    ) -> Result<Vec<PublishedMessage>> {
+        self.must_have(project).await?;
+        let messages: Vec<_> = messages.into_iter().map(read).collect::<Result<_>>()?;
+        let published = self
+            .0
+            .parts
+            .events
+            .publish(project, queue, messages)
+            .await?;
+        let shown = published.into_iter().map(|published| PublishedMessage {
+            id: published.id.0,
+            duplicate: published.duplicate,
+        });
+        Ok(shown.collect())
+    }
+
+    /// Looks at messages.
+    pub(crate) async fn peek(
+        &self,
+        project: &ProjectName,
+        queue: &Label,
+        query: LookQuery,
+    ) -> Result<Messages> {
+        let (after, limit) = page(query)?;
+        let seen = self.open(project, queue).await?.peek(after, limit).await?;
+        let messages = seen.into_iter().map(|seen| Shown {
+            id: seen.id.0,
+            attempts: seen.attempts,
+            published_us: seen.published_us,
+            at_us: seen.at_us,
+            died_us: None,
+            cause: None,
+            message: write(seen.message),
+        });
+        Ok(paged(messages.collect(), limit))
+    }
+
+    /// Looks at the dead.
+    pub(crate) async fn dead(
+        &self,
+        project: &ProjectName,
+        queue: &Label,
+        query: LookQuery,
+    ) -> Result<Messages> {
+        let (after, limit) = page(query)?;
+        let dead = self.open(project, queue).await?.dead(after, limit).await?;
+        let messages = dead.into_iter().map(|dead| Shown {
+            id: dead.id.0,
+            attempts: dead.attempts,
+            published_us: dead.published_us,
+            at_us: None,
+            died_us: Some(dead.died_us),
+            cause: Some(dead.cause),
+            message: write(dead.message),
+        });
+        Ok(paged(messages.collect(), limit))
+    }
+
+    /// Publishes dead messages again; answers how many.
+    pub(crate) async fn redrive(
+        &self,
+        project: &ProjectName,
+        queue: &Label,
+        redrive: Redrive,
+    ) -> Result<u64> {
+        let ids = redrive
+            .ids
+            .map(|ids| ids.into_iter().map(MessageId).collect());
+        let most = redrive.limit.unwrap_or(u64::MAX);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        self.open(project, queue).await?.redrive(ids, most).await
+    }
+
+    /// Removes messages; answers how many.
+    pub(crate) async fn purge(
+        &self,
+        project: &ProjectName,
+        queue: &Label,
+        dead: bool,
+    ) -> Result<u64> {
+        let count = self.open(project, queue).await?.purge(dead).await?;
+        tracing::info!(%project, %queue, dead, count, "a queue was purged");
+        Ok(count)
+    }
+
+    /// The triggers of a project.
+    pub(crate) async fn triggers(&self, project: &ProjectName) -> Result<Vec<Trigger>> {
+        self.must_have(project).await?;
+        let states = self.0.parts.events.triggers(project);
+        Ok(states.into_iter().map(shown).collect())
+    }
+}
+
+async fn show(name: Label, queue: &dyn Queue, settings: QueueSettings) -> Result<QueueShown> {
+    let stats = queue.stats().await?;
+    Ok(QueueShown {
+        queue: name,
+        messages: stats.messages,
+        bytes: stats.bytes,
+        blocked: stats.blocked,
+        dead: stats.dead,
+        dead_bytes: stats.dead_bytes,
+        oldest_us: Some(stats.oldest_us).filter(|at| *at > 0),
+        published: stats.published,
+        done: stats.done,
+        settings,
+    })
+}
+
+fn page(query: LookQuery) -> Result<(Option<MessageId>, usize)> {
+    let limit = query.limit.unwrap_or(LOOK);
+    if !(1..=LOOK_MOST).contains(&limit) {
+        return Err(Error::invalid(format!(
+            "limit is not 1 to {LOOK_MOST}: {limit}"
+        )));
+    }
+    Ok((query.after.map(MessageId), limit as usize))
+}
+
+fn paged(messages: Vec<Shown>, limit: usize) -> Messages {
+    let full = messages.len() == limit;
+    let next = messages.last().filter(|_| full).map(|last| last.id);
+    Messages { messages, next }
+}
+
+fn read(new: NewMessage) -> Result<Message> {
+    let body = match (new.text, new.base64) {
+        (Some(_), Some(_)) => {
+            return Err(Error::invalid("a message has `text` and `base64`")
+                .hint("write its body as one of them"));
+        }
+        (Some(text), None) => text.into_bytes(),
+        (None, Some(text)) => BASE64
+            .decode(text)
+            .map_err(|e| Error::invalid("a message's `base64` cannot be read").because(e))?,
+        (None, None) => Vec::new(),
+    };
+    Ok(Message {
+        attributes: new.attributes,
+        body: body.into(),
+        group: new.group,
+        key: new.key,
+        priority: new.priority,
+        delay: new.delay.map(|delay| delay.0),
+    })
+}
+
+fn write(message: Message) -> NewMessage {
+    let (mut text, mut base64) = (None, None);
+    match std::str::from_utf8(&message.body) {
+        Ok(body) => text = Some(body.to_owned()),
+        Err(_) => base64 = Some(BASE64.encode(&message.body)),
+    }
+    NewMessage {
+        text,
+        base64,
+        attributes: message.attributes,
+        group: message.group,
+        key: message.key,
+        priority: message.priority,
+        delay: message.delay.map(gust_types::Span),
+    }
+}
+
+fn shown(state: TriggerState) -> Trigger {
+    let counts = state.counts;
+    Trigger {
+        app: state.app,
+        spec: state.spec,
+        running: state.running,
+        in_flight: counts.in_flight,
+        done: counts.done,
+        retried: counts.retried,
+        refused: counts.refused,
+        dead: counts.dead,
+        next_us: state.next_us,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_text_where_they_can_be() {
+        for body in ["", "正文"] {
+            let message = Message::new(body);
+            let shown = write(message.clone());
+            assert_eq!(shown.text.as_deref(), Some(body));
+            assert_eq!(read(shown).unwrap(), message);
+        }
+        let bytes = Message::new(vec![0xff, 0]);
+        let shown = write(bytes.clone());
+        assert_eq!(shown.base64.as_deref(), Some("/wA="));
+        assert_eq!(read(shown).unwrap(), bytes);
+        for bad in [
+            NewMessage {
+                base64: Some("?".into()),
+                ..NewMessage::default()
+            },
+            NewMessage {
+                base64: Some(String::new()),
+                text: Some(String::new()),
+                ..NewMessage::default()
+            },
+        ] {
+            assert!(read(bad).is_err());
+        }
+    }
+}
