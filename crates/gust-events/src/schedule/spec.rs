@@ -16,7 +16,7 @@ const RATE_MIN_US: u64 = SECOND_US;
 const UNIX_MAX: u64 = 253_402_300_799;
 
 /// A schedule as a person writes it: one of `cron`, `rate` and `at`, and what is done when things go otherwise.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScheduleSpec {
     /// A cron line of 5, 6 (seconds first) or 7 fields (year last), a name such as `@daily`, or EventBridge's
@@ -39,7 +39,7 @@ pub struct ScheduleSpec {
     pub missed: Missed,
     /// How old a missed run may be and still be made up for. Default a week: the report of the weekend is still wanted on
     /// Monday, that of last month is not.
-    pub missed_within: Within,
+    pub missed_within: Span,
     /// Up to so long after its nominal time a run starts, always by the same share of it: each schedule has its own. Keeps
     /// what is due "at midnight" from starting at once. Default none, at most a day.
     #[serde(skip_serializing_if = "is_zero")]
@@ -78,16 +78,28 @@ pub enum Missed {
     All,
 }
 
-/// A span with a default of a week.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Within(pub Span);
-
 /// A moment, written as RFC 3339 (`2026-12-01T08:00:00Z`) or as Unix seconds. Kept in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(pub u64);
 
 // === impl ScheduleSpec ===
+
+impl Default for ScheduleSpec {
+    fn default() -> Self {
+        Self {
+            cron: None,
+            timezone: None,
+            rate: None,
+            at: None,
+            overlap: Overlap::default(),
+            missed: Missed::default(),
+            missed_within: Span::secs(7 * 86_400),
+            jitter: Span::default(),
+            start: None,
+            end: None,
+        }
+    }
+}
 
 impl ScheduleSpec {
     /// What it means for the schedule of this id. The id decides its share of the jitter and nothing else.
@@ -106,7 +118,7 @@ impl ScheduleSpec {
             end_us: self.end.map_or(u64::MAX, |end| end.0),
             overlap: self.overlap,
             missed: self.missed,
-            missed_within_us: micros(self.missed_within.0),
+            missed_within_us: micros(self.missed_within),
         };
         if schedule.next_after(0).is_none() {
             return Err(self.never());
@@ -218,14 +230,6 @@ fn parse_rate(text: &str) -> Result<Span> {
     };
     let count: u64 = count.parse().map_err(|_| wrong())?;
     count.checked_mul(unit).map(Span::secs).ok_or_else(wrong)
-}
-
-// === impl Within ===
-
-impl Default for Within {
-    fn default() -> Self {
-        Self(Span::secs(7 * 86_400))
-    }
 }
 
 // === impl Moment ===

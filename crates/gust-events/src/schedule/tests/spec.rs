@@ -247,5 +247,5 @@ fn what_was_written_survives_the_wire() {
         (plain.overlap, plain.missed),
         (Overlap::Allow, Missed::Last)
     );
-    assert_eq!(plain.missed_within.0.to_string(), "7d");
+    assert_eq!(plain.missed_within.to_string(), "7d");
 }
