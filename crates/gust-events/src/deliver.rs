@@ -12,4 +12,4 @@ mod consumer;
 mod outcome;
 
 pub(crate) use call::Target;
-pub(crate) use consumer::{Consumer, Tally};
+pub(crate) use consumer::{Consumer, Delivery, Tally, Way};

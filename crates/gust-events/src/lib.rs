@@ -14,6 +14,7 @@ pub mod message;
 mod queues;
 pub mod retry;
 pub mod schedule;
+mod timetable;
 mod triggers;
 
 use std::sync::Arc;
@@ -26,9 +27,12 @@ use gust_backend::{
 use gust_dispatch::Dispatcher;
 use gust_task::Stop;
 use gust_trigger::{Counts, Desk, TriggerState};
-use gust_types::{AppName, Label, ProjectName, Result, trigger::EventsSpec};
+use gust_types::{
+    AppName, Label, ProjectName, Result,
+    trigger::{EventsSpec, TriggerSource},
+};
 
-use self::{queues::Queues, triggers::Triggers};
+use self::{queues::Queues, timetable::Timetable, triggers::Triggers};
 
 /// What this room needs from others.
 pub struct Parts {
@@ -43,6 +47,8 @@ pub struct Parts {
 pub struct Events {
     queues: Queues,
     triggers: Arc<Triggers>,
+    timetable: Arc<Timetable>,
+    stop: Stop,
 }
 
 // === impl Events ===
@@ -53,14 +59,22 @@ impl Events {
         let parts = Arc::new(parts);
         let queues = Queues(parts.clone());
         Self {
-            triggers: Arc::new(Triggers::new(parts, queues.clone())),
+            triggers: Arc::new(Triggers::new(parts.clone(), queues.clone())),
+            timetable: Arc::new(Timetable::new(parts)),
+            stop: Stop::new(),
             queues,
         }
     }
 
-    /// Runs the triggers of what is served, now and after every publish, until `stop`.
+    /// Runs the triggers of what is served, now and after every publish, until they are closed or `stop`.
     pub fn start(&self, stop: &Stop) {
-        let (triggers, stop) = (self.triggers.clone(), stop.clone());
+        let (ours, theirs) = (self.stop.clone(), stop.clone());
+        gust_task::spawn("events stop", async move {
+            theirs.stopped().await;
+            ours.stop();
+        });
+        gust_task::spawn("timetable", self.timetable.clone().run(self.stop.clone()));
+        let (triggers, stop) = (self.triggers.clone(), self.stop.clone());
         let mut publishes = self.queues.0.dispatcher.publishes();
         gust_task::spawn("triggers", async move {
             loop {
@@ -76,12 +90,16 @@ impl Events {
 
     /// Takes nothing more from any queue, and waits until what is under way is settled.
     pub async fn close(&self) {
+        self.stop.stop();
         self.triggers.close().await;
+        self.timetable.close().await;
     }
 
     /// What became of deliveries, over all triggers that run.
     pub fn counts(&self) -> Counts {
-        self.triggers.counts()
+        let mut sum = self.triggers.counts();
+        sum += self.timetable.counts();
+        sum
     }
 }
 
@@ -114,12 +132,18 @@ impl Desk for Events {
 
     fn triggers(&self, project: &ProjectName) -> Vec<TriggerState> {
         let all = self.triggers.of(project).into_iter();
-        all.map(|(key, spec, tally)| TriggerState {
-            app: key.app,
-            spec,
-            running: tally.is_some(),
-            counts: tally.map(|tally| tally.counts()).unwrap_or_default(),
-            next_us: None,
+        all.map(|(key, spec, tally)| {
+            let (counts, next_us) = match (&spec.source, tally) {
+                (TriggerSource::Schedule(_), _) => self.timetable.of(&key).unzip(),
+                (_, tally) => (tally.map(|tally| tally.counts()), None),
+            };
+            TriggerState {
+                app: key.app,
+                spec,
+                running: counts.is_some(),
+                counts: counts.unwrap_or_default(),
+                next_us: next_us.flatten(),
+            }
         })
         .collect()
     }

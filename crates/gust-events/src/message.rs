@@ -26,7 +26,9 @@ pub fn of_event(event: &Event) -> Message {
     for (name, value) in &headers {
         // What the binding writes is ASCII.
         if let Ok(value) = value.to_str() {
-            message.attributes.insert(name.to_string(), value.to_owned());
+            message
+                .attributes
+                .insert(name.to_string(), value.to_owned());
         }
     }
     message.group = event.partitionkey().map(str::to_owned);
@@ -38,15 +40,21 @@ pub fn check(message: &Message) -> Result<()> {
     let mut names = message.attributes.keys();
     match names.find(|name| *name != MEDIA_TYPE && !Event::is_name(name)) {
         None => Ok(()),
-        Some(name) => Err(Error::invalid(format!("not the name of an attribute: {name:?}"))
-            .hint("use lower-case letters and digits, 64 at most, or content-type")),
+        Some(name) => Err(
+            Error::invalid(format!("not the name of an attribute: {name:?}"))
+                .hint("use lower-case letters and digits, 64 at most, or content-type"),
+        ),
     }
 }
 
 /// The event that a taken message is.
 pub(crate) fn event(queue: &Label, taken: &Taken) -> Result<Event> {
     let message = &taken.message;
-    if message.attributes.keys().any(|name| name.starts_with(PREFIX)) {
+    if message
+        .attributes
+        .keys()
+        .any(|name| name.starts_with(PREFIX))
+    {
         return kept(message);
     }
     let (id, source) = (taken.receipt.id.0.to_string(), format!("/queues/{queue}"));
@@ -133,7 +141,9 @@ mod tests {
     fn plain_messages_become_events() {
         let queue = Label::new("q").unwrap();
         let mut message = Message::new("正文");
-        message.attributes.insert("content-type".into(), "text/plain".into());
+        message
+            .attributes
+            .insert("content-type".into(), "text/plain".into());
         message.attributes.insert("colour".into(), "红".into());
         check(&message).unwrap();
         let event = super::event(&queue, &taken(message)).unwrap();

@@ -57,8 +57,15 @@ impl Queues {
                 continue;
             }
             for (name, settings) in &events.queues {
-                if theirs.queues.get(name).is_some_and(|there| there != settings) {
-                    let text = format!("app {other:?} has other settings for the queue: {name}", other = other.as_str());
+                if theirs
+                    .queues
+                    .get(name)
+                    .is_some_and(|there| there != settings)
+                {
+                    let text = format!(
+                        "app {other:?} has other settings for the queue: {name}",
+                        other = other.as_str()
+                    );
                     return Err(Error::conflict(text)
                         .hint("let one app say how the queue behaves, or both the same"));
                 }
@@ -71,9 +78,12 @@ impl Queues {
 /// The queues that an app names.
 fn named(events: &EventsSpec) -> impl Iterator<Item = Label> {
     use gust_types::trigger::TriggerSource;
-    let of_triggers = events.triggers.iter().filter_map(|trigger| match &trigger.source {
-        TriggerSource::Queue { queue, .. } => Some(queue.clone()),
-        _ => None,
-    });
+    let of_triggers = events
+        .triggers
+        .iter()
+        .filter_map(|trigger| match &trigger.source {
+            TriggerSource::Queue { queue, .. } => Some(queue.clone()),
+            _ => None,
+        });
     of_triggers.chain(events.queues.keys().cloned())
 }

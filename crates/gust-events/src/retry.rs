@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use gust_types::{Error, Result, Span};
+use gust_types::{Error, Result, Span, trigger};
 use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
@@ -165,6 +165,23 @@ impl Default for RetryPolicy {
             max_delay: Span::secs(300),
             jitter: 0.5,
             max_age: Span::secs(6 * 3_600),
+        }
+    }
+}
+
+impl From<&trigger::RetrySpec> for RetryPolicy {
+    fn from(spec: &trigger::RetrySpec) -> Self {
+        Self {
+            attempts: spec.attempts,
+            backoff: match spec.backoff {
+                trigger::Backoff::None => Backoff::None,
+                trigger::Backoff::Linear => Backoff::Linear,
+                trigger::Backoff::Exponential => Backoff::Exponential,
+            },
+            delay: spec.delay,
+            max_delay: spec.max_delay,
+            jitter: f64::from(spec.jitter) / 100.0,
+            max_age: spec.max_age,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Dispatch tells when something was published; then every app's triggers are compared with those that run. One whose
 //! words did not change goes on as it is, with what it has in flight.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use gust_dispatch::Dispatcher;
 use gust_task::Stop;
@@ -11,6 +11,7 @@ use gust_trigger::Counts;
 use gust_types::{
     AppName, Error, FunctionKey, Label, ProjectName, Result,
     call::Trigger,
+    event::Event,
     trigger::{EventsSpec, QueueSettings, TriggerSource, TriggerSpec},
 };
 use parking_lot::Mutex;
@@ -18,7 +19,9 @@ use tokio::task::JoinHandle;
 
 use crate::{
     Parts, Queues,
-    deliver::{Consumer, Tally, Target},
+    deliver::{Consumer, Delivery, Tally, Target, Way},
+    retry::RetryPolicy,
+    timetable,
 };
 
 /// A trigger's full name.
@@ -54,6 +57,24 @@ struct Running {
     tally: Arc<Tally>,
     stop: Stop,
     task: JoinHandle<Option<()>>,
+}
+
+/// Everything goes to one function.
+struct OneWay(Arc<Delivery>);
+
+/// While the function is not deployed.
+const ABSENT: Duration = Duration::from_secs(5);
+
+impl Way for OneWay {
+    fn of(&self, _: &Event) -> Option<Arc<Delivery>> {
+        Some(self.0.clone())
+    }
+
+    fn patience(&self, dispatcher: &Dispatcher) -> Duration {
+        self.0.target.patience(dispatcher).unwrap_or(ABSENT)
+    }
+
+    fn ended(&self, _: &Event) {}
 }
 
 // === impl Triggers ===
@@ -101,10 +122,7 @@ impl Triggers {
         let TriggerSource::Queue { queue, batch } = &wanted.spec.source else {
             return Ok(None);
         };
-        let tally = Arc::<Tally>::default();
-        let consumer = Consumer {
-            queue: self.queues.open(&key.project, queue)?,
-            name: queue.clone(),
+        let delivery = Arc::new(Delivery {
             target: Target {
                 function: Arc::new(FunctionKey {
                     project: key.project.clone(),
@@ -114,11 +132,17 @@ impl Triggers {
                 path: wanted.spec.path.clone(),
                 trigger: Trigger::Queue,
             },
+            retry: RetryPolicy::from(&wanted.spec.retry),
+            tally: Arc::<Tally>::default(),
+        });
+        let tally = delivery.tally.clone();
+        let consumer = Consumer {
+            queue: self.queues.open(&key.project, queue)?,
+            name: queue.clone(),
+            way: Arc::new(OneWay(delivery)),
             batch: *batch as usize,
             concurrency: wanted.spec.concurrency as usize,
-            retry: wanted.spec.retry.clone(),
             dispatcher: self.parts.dispatcher.clone(),
-            tally: tally.clone(),
         };
         let stop = self.stop.child();
         let task = gust_task::spawn("consumer", Arc::new(consumer).run(stop.clone()));
@@ -196,6 +220,7 @@ pub(crate) fn check(trigger: &TriggerSpec, events: &EventsSpec) -> Result<()> {
         let text = format!("trigger {:?} {why}", trigger.name.as_str());
         Err(Error::invalid(text))
     };
+    RetryPolicy::from(&trigger.retry).check()?;
     match &trigger.source {
         TriggerSource::Queue { queue, .. } => {
             let settings = events.queues.get(queue).cloned().unwrap_or_default();
@@ -208,6 +233,12 @@ pub(crate) fn check(trigger: &TriggerSpec, events: &EventsSpec) -> Result<()> {
             Ok(())
         }
         TriggerSource::Topic { .. } => refuse("names a topic, which is not built yet".to_owned()),
-        TriggerSource::Schedule(_) => Ok(()),
+        TriggerSource::Schedule(schedule) => match timetable::compile(schedule, "") {
+            Ok(_) => Ok(()),
+            Err(mut error) => {
+                error.message = format!("trigger {:?}: {}", trigger.name.as_str(), error.message);
+                Err(error)
+            }
+        },
     }
 }

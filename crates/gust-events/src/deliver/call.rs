@@ -31,8 +31,8 @@ pub(crate) struct Target {
 impl Target {
     /// How long a call may take altogether; `None` when the function is not deployed.
     pub(crate) fn patience(&self, dispatcher: &Dispatcher) -> Option<Duration> {
-        let limits = *dispatcher.function(&self.function)?.limits();
-        Some(limits.wall_time.0 + limits.queue_time.0)
+        let entry = dispatcher.function(&self.function)?;
+        Some(entry.limits().wall_time.0 + entry.limits().queue_time.0)
     }
 
     /// Calls the function with these events: one in the binary mode, several as a batch.
@@ -58,10 +58,13 @@ impl Target {
             Err(error) => return Ended::Silent(error.to_string()),
         };
         request.headers_mut().extend(headers);
-        let trace = events.first().and_then(Event::trace).unwrap_or_else(|| Trace {
-            trace_id: ids::call_id().0,
-            ..Trace::default()
-        });
+        let trace = events
+            .first()
+            .and_then(Event::trace)
+            .unwrap_or_else(|| Trace {
+                trace_id: ids::call_id().0,
+                ..Trace::default()
+            });
         let call = Call {
             id: ids::call_id(),
             function: self.function.clone(),

@@ -1,4 +1,4 @@
-//! A trigger's consumer: takes messages as fast as its function may be called, and settles each by what came of it.
+//! A consumer: takes messages as fast as their functions may be called, and settles each by what came of it.
 
 use std::{
     sync::{
@@ -8,45 +8,68 @@ use std::{
     time::Duration,
 };
 
-use gust_backend::queue::{Queue, TakeOptions, Taken, Verdict};
+use gust_backend::queue::{Queue, Receipt, TakeOptions, Taken, Verdict};
 use gust_dispatch::Dispatcher;
 use gust_task::{Stop, clock, ids};
 use gust_trigger::Counts;
-use gust_types::{Error, Label, event::Event, trigger::RetrySpec};
+use gust_types::{Error, Label, event::Event};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{call::Target, outcome::Meaning};
-use crate::{message, retry};
+use crate::{
+    message,
+    retry::{self, RetryPolicy},
+};
 
 /// How long one look into the queue waits for a message.
-const LOOK: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_secs(600);
 /// After a look that failed.
 const REST: Duration = Duration::from_secs(1);
 /// What a message is the consumer's longer than its call may take: for the settling.
 const MARGIN: Duration = Duration::from_secs(30);
-/// While the function is not deployed.
-const ABSENT: Duration = Duration::from_secs(5);
 
-/// Takes from one queue for one trigger.
+/// Takes from one queue.
 pub(crate) struct Consumer {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) name: Label,
-    pub(crate) target: Target,
+    pub(crate) way: Arc<dyn Way>,
     pub(crate) batch: usize,
     pub(crate) concurrency: usize,
-    pub(crate) retry: RetrySpec,
     pub(crate) dispatcher: Dispatcher,
+}
+
+/// Where the messages of a queue go.
+pub(crate) trait Way: Send + Sync {
+    /// Where this event goes; `None` when nobody is there to take it any more.
+    fn of(&self, event: &Event) -> Option<Arc<Delivery>>;
+    /// How long a call may take, of all that messages here may lead to.
+    fn patience(&self, dispatcher: &Dispatcher) -> Duration;
+    /// The event is done with, one way or the other.
+    fn ended(&self, event: &Event);
+}
+
+/// How the events of one trigger are delivered, and what became of them.
+pub(crate) struct Delivery {
+    pub(crate) target: Target,
+    pub(crate) retry: RetryPolicy,
     pub(crate) tally: Arc<Tally>,
 }
 
-/// What became of a trigger's messages since the node started.
+/// What became of a trigger's events since the node started.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    pub(crate) in_flight: AtomicU64,
-    pub(crate) done: AtomicU64,
-    pub(crate) retried: AtomicU64,
-    pub(crate) refused: AtomicU64,
-    pub(crate) dead: AtomicU64,
+    in_flight: AtomicU64,
+    done: AtomicU64,
+    retried: AtomicU64,
+    refused: AtomicU64,
+    dead: AtomicU64,
+}
+
+/// An event that was taken.
+struct Held {
+    taken: Taken,
+    event: Event,
+    delivery: Arc<Delivery>,
 }
 
 // === impl Tally ===
@@ -61,6 +84,16 @@ impl Tally {
             dead: self.dead.load(Relaxed),
         }
     }
+
+    fn count(&self, verdict: &Verdict) {
+        let counter = match verdict {
+            Verdict::Done => &self.done,
+            Verdict::Again(_) | Verdict::Extend(_) => &self.retried,
+            Verdict::Back(_) => &self.refused,
+            Verdict::Dead(_) => &self.dead,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
 }
 
 // === impl Consumer ===
@@ -70,16 +103,17 @@ impl Consumer {
     pub(crate) async fn run(self: Arc<Self>, stop: Stop) {
         let slots = Arc::new(Semaphore::new(self.concurrency));
         loop {
-            let Some(places) = free(&slots, &stop).await else { break };
+            let Some(places) = free(&slots, &stop).await else {
+                break;
+            };
             let options = TakeOptions {
                 most: places.len() * self.batch,
-                visibility: Some(self.patience() + MARGIN),
+                visibility: Some(self.way.patience(&self.dispatcher) + MARGIN),
                 wait: LOOK,
             };
-            let taking = self.queue.take(options);
             let taken = tokio::select! {
-                taken = taking => taken,
-                // What this look might still have taken comes back when its time is up; a stopping node loses nothing.
+                taken = self.queue.take(options) => taken,
+                // What this look might still have taken comes back when its time is up: nothing is lost.
                 () = stop.stopped() => break,
             };
             match taken {
@@ -97,10 +131,6 @@ impl Consumer {
         let _ = slots.acquire_many(self.concurrency as u32).await;
     }
 
-    fn patience(&self) -> Duration {
-        self.target.patience(&self.dispatcher).unwrap_or(ABSENT)
-    }
-
     fn hand_out(self: &Arc<Self>, mut taken: Vec<Taken>, mut places: Vec<OwnedSemaphorePermit>) {
         while !taken.is_empty() {
             let rest = taken.split_off(taken.len().min(self.batch));
@@ -114,75 +144,58 @@ impl Consumer {
         }
     }
 
+    /// One call. A batch has one way, so what comes together goes together.
     async fn deliver(&self, batch: Vec<Taken>) {
-        let count = batch.len() as u64;
-        self.tally.in_flight.fetch_add(count, Relaxed);
-        let (mut events, mut taken, mut verdicts) = (Vec::new(), Vec::new(), Vec::new());
-        for one in batch {
-            match message::event(&self.name, &one) {
-                Ok(event) => {
-                    events.push(event);
-                    taken.push(one);
-                }
-                Err(error) => verdicts.push((one.receipt, self.dead(unreadable(&error)))),
+        let (mut held, mut verdicts) = (Vec::new(), Vec::new());
+        for taken in batch {
+            let receipt = taken.receipt;
+            match self.hold(taken) {
+                Ok(one) => held.push(one),
+                Err(cause) => verdicts.push((receipt, Verdict::Dead(cause))),
             }
         }
-        if !taken.is_empty() {
-            for (taken, meaning) in taken.iter().zip(self.meanings(&events).await) {
-                verdicts.push((taken.receipt, self.verdict(taken, meaning)));
+        if let Some(first) = held.first() {
+            let (delivery, count) = (first.delivery.clone(), held.len() as u64);
+            delivery.tally.in_flight.fetch_add(count, Relaxed);
+            let events: Vec<_> = held.iter().map(|held| held.event.clone()).collect();
+            let ended = delivery.target.call(&self.dispatcher, &events).await;
+            for (held, meaning) in held.iter().zip(ended.meanings(&events)) {
+                let verdict = verdict(&delivery.retry, &held.taken, meaning);
+                delivery.tally.count(&verdict);
+                verdicts.push((held.taken.receipt, verdict));
             }
+            delivery.tally.in_flight.fetch_sub(count, Relaxed);
         }
+        let over = |verdict: &Verdict| matches!(verdict, Verdict::Done | Verdict::Dead(_));
+        let over: Vec<_> = verdicts
+            .iter()
+            .filter(|(_, v)| over(v))
+            .map(|(r, _)| r.id)
+            .collect();
         self.settle(verdicts).await;
-        self.tally.in_flight.fetch_sub(count, Relaxed);
-    }
-
-    async fn meanings(&self, events: &[Event]) -> Vec<Meaning> {
-        self.target.call(&self.dispatcher, events).await.meanings(events)
-    }
-
-    fn verdict(&self, taken: &Taken, meaning: Meaning) -> Verdict {
-        let (outcome, retry_after, cause) = match meaning {
-            Meaning::NotTried(after) => {
-                self.tally.refused.fetch_add(1, Relaxed);
-                return Verdict::Back(after);
-            }
-            Meaning::Tried {
-                outcome,
-                retry_after,
-                cause,
-            } => (outcome, retry_after, cause),
-        };
-        let now_us = clock::unix_micros();
-        let decided = retry::decide(
-            &self.retry,
-            taken.receipt.attempt,
-            taken.published_us,
-            now_us,
-            outcome,
-            retry_after.as_deref(),
-            ids::random_u64(),
-        );
-        match decided {
-            retry::Verdict::Done => {
-                self.tally.done.fetch_add(1, Relaxed);
-                Verdict::Done
-            }
-            retry::Verdict::Again { at_us } => {
-                self.tally.retried.fetch_add(1, Relaxed);
-                Verdict::Again(Duration::from_micros(at_us.saturating_sub(now_us)))
-            }
-            retry::Verdict::Dead { cause: why } => self.dead(format!("{why}: {cause}")),
+        for held in held
+            .iter()
+            .filter(|held| over.contains(&held.taken.receipt.id))
+        {
+            self.way.ended(&held.event);
         }
     }
 
-    fn dead(&self, cause: String) -> Verdict {
-        self.tally.dead.fetch_add(1, Relaxed);
-        Verdict::Dead(cause)
+    fn hold(&self, taken: Taken) -> Result<Held, String> {
+        let unreadable = |error: Error| format!("the message is no event: {}", error.chain());
+        let event = message::event(&self.name, &taken).map_err(unreadable)?;
+        let gone = || "nobody is there to take it any more".to_owned();
+        let delivery = self.way.of(&event).ok_or_else(gone)?;
+        Ok(Held {
+            taken,
+            event,
+            delivery,
+        })
     }
 
     /// A settlement that fails is tried a few times; after that the message comes back when its time is up, and is
     /// delivered once more.
-    async fn settle(&self, verdicts: Vec<(gust_backend::queue::Receipt, Verdict)>) {
+    async fn settle(&self, verdicts: Vec<(Receipt, Verdict)>) {
         for pause in [Some(REST), Some(REST * 4), None] {
             match self.queue.settle(verdicts.clone()).await {
                 Ok(answers) => {
@@ -202,8 +215,31 @@ impl Consumer {
     }
 }
 
-fn unreadable(error: &Error) -> String {
-    format!("the message cannot be made an event: {}", error.chain())
+fn verdict(policy: &RetryPolicy, taken: &Taken, meaning: Meaning) -> Verdict {
+    let (ended, retry_after, cause) = match meaning {
+        Meaning::NotTried(after) => return Verdict::Back(after),
+        Meaning::Tried {
+            ended,
+            retry_after,
+            cause,
+        } => (ended, retry_after, cause),
+    };
+    let now_us = clock::unix_micros();
+    let tried = retry::Try {
+        attempt: taken.receipt.attempt,
+        first_us: taken.published_us,
+        now_us,
+        ended,
+        retry_after_us: retry_after.and_then(|header| retry::retry_after(&header, now_us)),
+        random: ids::random_u64(),
+    };
+    match retry::decide(policy, &tried) {
+        retry::Verdict::Done => Verdict::Done,
+        retry::Verdict::Again { at_us } => {
+            Verdict::Again(Duration::from_micros(at_us.saturating_sub(now_us)))
+        }
+        retry::Verdict::Dead { cause: why } => Verdict::Dead(format!("{why}: {cause}")),
+    }
 }
 
 /// Every place that is free, as soon as there is one; `None` when it is time to stop.

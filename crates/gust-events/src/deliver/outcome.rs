@@ -6,7 +6,7 @@ use gust_types::event::Event;
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use serde::Deserialize;
 
-use crate::retry::Outcome;
+use crate::retry;
 
 /// How a call ended.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(crate) enum Ended {
 pub(crate) enum Meaning {
     NotTried(Duration),
     Tried {
-        outcome: Outcome,
+        ended: retry::Ended,
         retry_after: Option<String>,
         /// Said of the event when it is given up.
         cause: String,
@@ -59,7 +59,7 @@ impl Ended {
         match self {
             Self::Refused(after) => same(Meaning::NotTried(*after)),
             Self::Silent(why) => same(Meaning::Tried {
-                outcome: Outcome::NoResponse,
+                ended: retry::Ended::Silent,
                 retry_after: None,
                 cause: why.clone(),
             }),
@@ -69,13 +69,13 @@ impl Ended {
                 body,
             } => {
                 let retry_after = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok());
-                let of = |outcome, cause: String| Meaning::Tried {
-                    outcome,
+                let of = |ended, cause: String| Meaning::Tried {
+                    ended,
                     retry_after: retry_after.map(str::to_owned),
                     cause,
                 };
                 let whole = of(
-                    Outcome::Status(status.as_u16()),
+                    retry::Ended::Status(status.as_u16()),
                     format!("the function answered {status}"),
                 );
                 if !status.is_success() || events.len() < 2 {
@@ -83,11 +83,11 @@ impl Ended {
                 }
                 let failed = match failures(headers, body) {
                     Ok(failed) => failed,
-                    Err(why) => return same(of(Outcome::NoResponse, why)),
+                    Err(why) => return same(of(retry::Ended::Silent, why)),
                 };
                 let of_one = |event: &Event| match failed.contains(event.id()) {
                     true => of(
-                        Outcome::NoResponse,
+                        retry::Ended::Silent,
                         "the function did not take it out of the batch".to_owned(),
                     ),
                     false => whole.clone(),
@@ -100,14 +100,20 @@ impl Ended {
 
 /// The ids that the function did not take. An answer that is meant to say so and cannot be read fails the whole batch.
 fn failures(headers: &HeaderMap, body: &[u8]) -> Result<HashSet<String>, String> {
-    let media = headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let media = headers
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok());
     if body.is_empty() || !crate::http::declares_json(media.unwrap_or_default()) {
         return Ok(HashSet::new());
     }
     let partial: Option<Partial> = serde_json::from_slice(body)
         .map_err(|e| format!("the function's answer to a batch cannot be read: {e}"))?;
     let failures = partial.and_then(|partial| partial.batch_item_failures);
-    Ok(failures.into_iter().flatten().map(|f| f.item_identifier).collect())
+    Ok(failures
+        .into_iter()
+        .flatten()
+        .map(|f| f.item_identifier)
+        .collect())
 }
 
 #[cfg(test)]
@@ -115,7 +121,9 @@ mod tests {
     use super::*;
 
     fn events(n: usize) -> Vec<Event> {
-        (1..=n).map(|n| Event::new(n.to_string(), "/s", "t").unwrap()).collect()
+        (1..=n)
+            .map(|n| Event::new(n.to_string(), "/s", "t").unwrap())
+            .collect()
     }
 
     fn answered(status: u16, body: &str) -> Ended {
@@ -129,28 +137,53 @@ mod tests {
         }
     }
 
-    fn outcomes(ended: &Ended, n: usize) -> Vec<Outcome> {
+    fn outcomes(ended: &Ended, n: usize) -> Vec<retry::Ended> {
         let outcome = |meaning| match meaning {
-            Meaning::Tried { outcome, .. } => outcome,
+            Meaning::Tried { ended, .. } => ended,
             Meaning::NotTried(_) => panic!("it was tried"),
         };
-        ended.meanings(&events(n)).into_iter().map(outcome).collect()
+        ended
+            .meanings(&events(n))
+            .into_iter()
+            .map(outcome)
+            .collect()
     }
 
     #[test]
     fn a_batch_fails_in_parts() {
-        let (ok, no) = (Outcome::Status(200), Outcome::NoResponse);
+        let (ok, no) = (retry::Ended::Status(200), retry::Ended::Silent);
         let body = r#"{"batchItemFailures":[{"itemIdentifier":"2"},{"itemIdentifier":"9"}]}"#;
         assert_eq!(outcomes(&answered(200, body), 3), [ok, no, ok]);
-        for all_taken in ["", "null", "{}", r#"{"batchItemFailures":null}"#, r#"{"batchItemFailures":[]}"#] {
-            assert_eq!(outcomes(&answered(200, all_taken), 2), [ok, ok], "{all_taken}");
+        for all_taken in [
+            "",
+            "null",
+            "{}",
+            r#"{"batchItemFailures":null}"#,
+            r#"{"batchItemFailures":[]}"#,
+        ] {
+            assert_eq!(
+                outcomes(&answered(200, all_taken), 2),
+                [ok, ok],
+                "{all_taken}"
+            );
         }
-        for unreadable in ["{", r#"{"batchItemFailures":[{"itemIdentifier":3}]}"#, r#"{"batchItemFailures":7}"#] {
-            assert_eq!(outcomes(&answered(200, unreadable), 2), [no, no], "{unreadable}");
+        for unreadable in [
+            "{",
+            r#"{"batchItemFailures":[{"itemIdentifier":3}]}"#,
+            r#"{"batchItemFailures":7}"#,
+        ] {
+            assert_eq!(
+                outcomes(&answered(200, unreadable), 2),
+                [no, no],
+                "{unreadable}"
+            );
         }
         // One event is no batch: what it answers is its own business.
         assert_eq!(outcomes(&answered(200, body), 1), [ok]);
-        assert_eq!(outcomes(&answered(503, body), 2), [Outcome::Status(503); 2]);
+        assert_eq!(
+            outcomes(&answered(503, body), 2),
+            [retry::Ended::Status(503); 2]
+        );
     }
 
     #[test]
@@ -158,7 +191,9 @@ mod tests {
         let after = Duration::from_secs(3);
         let meanings = Ended::Refused(after).meanings(&events(2));
         assert_eq!(meanings, vec![Meaning::NotTried(after); 2]);
-        let Meaning::Tried { retry_after, cause, .. } = answered(500, "").meanings(&events(1)).remove(0)
+        let Meaning::Tried {
+            retry_after, cause, ..
+        } = answered(500, "").meanings(&events(1)).remove(0)
         else {
             panic!("it was tried");
         };

@@ -1,0 +1,578 @@
+//! The schedules of a node: when each fires, and what it fires.
+//!
+//! A run is an event in a queue of its project that the platform keeps for itself; it is durable before the schedule is
+//! moved on, and carries the fire time as its key, so a crash between the two fires nothing twice. From then on it is a
+//! delivery like any other, with its trigger's retries.
+//!
+//! One task looks at all schedules. It decides nothing: [`Schedule::due`] does.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use gust_backend::{
+    kv::{Kv, KvExt as _, PutOptions, Write},
+    queue::{Message, Queue, QueueSettings},
+};
+use gust_dispatch::Dispatcher;
+use gust_task::{Stop, clock};
+use gust_trigger::Counts;
+use gust_types::{
+    AppName, FunctionKey, Label, ProjectName, Result, Span,
+    call::Trigger,
+    event::Event,
+    trigger::{self, ScheduleSpec, TriggerSource, TriggerSpec},
+};
+use parking_lot::{Mutex, RwLock};
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use crate::{
+    Parts,
+    deliver::{Consumer, Delivery, Tally, Target, Way},
+    message::{self, rfc3339},
+    retry::RetryPolicy,
+    schedule::{self, Overlap, Schedule, State, Timeline},
+    triggers::Key,
+};
+
+/// The type of a run's event.
+const FIRED: &str = "gust.schedule.fired";
+/// The extensions that say whose run it is.
+const APP: &str = "gustapp";
+const NAME: &str = "gusttrigger";
+/// Runs of a project under way at once.
+const CONCURRENCY: usize = 1000;
+/// Schedules looked at before what they fire is written.
+const AT_ONCE: usize = 1000;
+/// Runs written in one batch.
+const BATCH: usize = 500;
+/// After a write that failed.
+const REST: Duration = Duration::from_secs(1);
+/// Ends of runs that wait to be heard of.
+const ENDS: usize = 64 << 10;
+/// The longest wait for the next look.
+const IDLE: Duration = Duration::from_secs(60);
+/// Between the first schedule of a project and its first delivery.
+const SETTLING_IN: Duration = Duration::from_millis(200);
+
+/// The schedules of a node.
+pub(crate) struct Timetable {
+    parts: Arc<Parts>,
+    book: Mutex<Book>,
+    ended: mpsc::Sender<Key>,
+    heard: Mutex<Option<mpsc::Receiver<Key>>>,
+}
+
+/// What is known of them. Only the one task changes it; others read.
+#[derive(Default)]
+struct Book {
+    entries: HashMap<u64, Entry>,
+    ids: HashMap<Key, u64>,
+    /// When to look at which.
+    line: Timeline<u64>,
+    last_id: u64,
+    projects: HashMap<ProjectName, Project>,
+    /// Runs that were not over when the node went down.
+    left: HashMap<Key, u32>,
+    /// What became of the runs of schedules that are gone.
+    past: Counts,
+}
+
+struct Entry {
+    key: Key,
+    spec: TriggerSpec,
+    schedule: Schedule,
+    state: State,
+    delivery: Arc<Delivery>,
+}
+
+/// What the schedules of one project share.
+struct Project {
+    queue: Arc<dyn Queue>,
+    /// Up to when each schedule is settled.
+    memory: Arc<dyn Kv>,
+    way: Arc<Runs>,
+    task: JoinHandle<Option<()>>,
+}
+
+/// Where runs go: each to its own trigger.
+struct Runs {
+    project: ProjectName,
+    deliveries: RwLock<HashMap<(AppName, Label), Arc<Delivery>>>,
+    ended: mpsc::Sender<Key>,
+}
+
+/// What is to be written for one project: runs, and up to when their schedules are settled.
+#[derive(Default)]
+struct Look {
+    runs: Vec<Message>,
+    settled: Vec<(u64, String, State)>,
+}
+
+/// What a manifest says, in the words of [`schedule`].
+pub(crate) fn compile(spec: &ScheduleSpec, id: &str) -> Result<Schedule> {
+    let d = schedule::ScheduleSpec::default();
+    let moment = |text: &Option<String>| text.as_deref().map(str::parse).transpose();
+    let spec = schedule::ScheduleSpec {
+        cron: spec.cron.clone(),
+        timezone: spec.timezone.clone(),
+        rate: spec.rate,
+        at: moment(&spec.at)?,
+        overlap: match spec.overlap {
+            trigger::Overlap::Allow => Overlap::Allow,
+            trigger::Overlap::Skip => Overlap::Skip,
+            trigger::Overlap::Queue => Overlap::Queue,
+        },
+        missed: match spec.missed {
+            trigger::Missed::Skip => schedule::Missed::Skip,
+            trigger::Missed::Last => schedule::Missed::Last,
+            trigger::Missed::All => schedule::Missed::All,
+        },
+        missed_within: spec.missed_within.unwrap_or(Span::secs(86_400)),
+        jitter: spec.jitter.unwrap_or_default(),
+        ..d
+    };
+    spec.compile(id)
+}
+
+// === impl Timetable ===
+
+impl Timetable {
+    pub(crate) fn new(parts: Arc<Parts>) -> Self {
+        let (ended, heard) = mpsc::channel(ENDS);
+        Self {
+            parts,
+            book: Mutex::default(),
+            ended,
+            heard: Mutex::new(Some(heard)),
+        }
+    }
+
+    /// Follows what is published and fires what is due, until `stop`.
+    pub(crate) async fn run(self: Arc<Self>, stop: Stop) {
+        let Some(mut heard) = self.heard.lock().take() else {
+            return;
+        };
+        let mut publishes = self.parts.dispatcher.publishes();
+        publishes.mark_changed();
+        loop {
+            let next_us = self.book.lock().line.next_us();
+            let wait = next_us.map_or(IDLE, |at| {
+                Duration::from_micros(at.saturating_sub(clock::unix_micros()))
+            });
+            tokio::select! {
+                changed = publishes.changed() => match changed {
+                    Ok(()) => self.arrange(&stop).await,
+                    Err(_) => return,
+                },
+                Some(key) = heard.recv() => self.book.lock().end(&key),
+                // The clock of the machine may jump, so a long wait is not trusted.
+                () = tokio::time::sleep(wait.min(IDLE)) => {}
+                () = stop.stopped() => return,
+            }
+            if let Err(error) = self.fire().await {
+                tracing::error!(
+                    error = error.chain(),
+                    "cannot write what schedules fire; trying again"
+                );
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+
+    /// Takes up what is new or changed, and lets go of what is gone.
+    async fn arrange(&self, stop: &Stop) {
+        let mut wanted = BTreeMap::new();
+        for (project, app, events) in self.parts.dispatcher.events() {
+            for spec in &events.triggers {
+                if let TriggerSource::Schedule(_) = &spec.source {
+                    let key = Key {
+                        project: project.clone(),
+                        app: app.clone(),
+                        name: spec.name.clone(),
+                    };
+                    wanted.insert(key, spec.clone());
+                }
+            }
+        }
+        let gone: Vec<Key> = {
+            let book = self.book.lock();
+            wanted.retain(|key, spec| book.entry(key).is_none_or(|entry| entry.spec != *spec));
+            let served = self.parts.dispatcher.events();
+            let is_served = |key: &Key| {
+                served.iter().any(|(project, app, events)| {
+                    *project == key.project
+                        && *app == key.app
+                        && events.triggers.iter().any(|spec| {
+                            spec.name == key.name
+                                && matches!(spec.source, TriggerSource::Schedule(_))
+                        })
+                })
+            };
+            book.ids
+                .keys()
+                .filter(|key| !is_served(key))
+                .cloned()
+                .collect()
+        };
+        for key in gone {
+            self.forget(&key).await;
+        }
+        for (key, spec) in wanted {
+            if let Err(error) = self.take_up(&key, spec, stop).await {
+                let Key { project, app, name } = &key;
+                tracing::error!(%project, %app, trigger = %name, error = error.chain(), "a schedule does not run");
+            }
+        }
+    }
+
+    async fn take_up(&self, key: &Key, spec: TriggerSpec, stop: &Stop) -> Result<()> {
+        let TriggerSource::Schedule(schedule) = &spec.source else {
+            return Ok(());
+        };
+        let schedule = compile(schedule, &format!("{}/{}", key.project, memory_key(key)))?;
+        let (memory, way) = self.project(&key.project, stop).await?;
+        let before = self.book.lock().entry(key).map(|entry| entry.state);
+        let state = match before {
+            Some(state) => state,
+            None => remembered(&*memory, key).await?,
+        };
+        let delivery = Arc::new(Delivery {
+            target: Target {
+                function: Arc::new(FunctionKey {
+                    project: key.project.clone(),
+                    app: key.app.clone(),
+                    function: spec.function.clone(),
+                }),
+                path: spec.path.clone(),
+                trigger: Trigger::Schedule,
+            },
+            retry: RetryPolicy::from(&spec.retry),
+            tally: Arc::<Tally>::default(),
+        });
+        let trigger = (key.app.clone(), key.name.clone());
+        way.deliveries.write().insert(trigger, delivery.clone());
+        self.book.lock().enter(Entry {
+            key: key.clone(),
+            spec,
+            schedule,
+            state,
+            delivery,
+        });
+        Ok(())
+    }
+
+    /// What the schedules of a project share, made with the first of them.
+    async fn project(
+        &self,
+        project: &ProjectName,
+        stop: &Stop,
+    ) -> Result<(Arc<dyn Kv>, Arc<Runs>)> {
+        if let Some(there) = self.book.lock().projects.get(project) {
+            return Ok((there.memory.clone(), there.way.clone()));
+        }
+        let name = Label::reserved("schedules");
+        let settings = QueueSettings {
+            // Only what takes the node down with it gets there: a trigger's own retries end before.
+            attempts: 1000,
+            max_age: Span::secs(14 * 86_400),
+            // As long as a node may be down after a crash between a run and the memory of it.
+            dedup: Span::secs(86_400),
+            ..QueueSettings::default()
+        };
+        let queue = self.parts.backends.queue(project, &name, &settings)?;
+        let memory = self.parts.backends.kv(project, &name)?;
+        let left = left_running(project, &*queue).await?;
+        let way = Arc::new(Runs {
+            project: project.clone(),
+            deliveries: RwLock::default(),
+            ended: self.ended.clone(),
+        });
+        let consumer = Arc::new(Consumer {
+            queue: queue.clone(),
+            name,
+            way: way.clone(),
+            batch: 1,
+            concurrency: CONCURRENCY,
+            dispatcher: self.parts.dispatcher.clone(),
+        });
+        let stop = stop.clone();
+        let task = gust_task::spawn("schedules", async move {
+            // Once the other schedules of the project are known too: a run whose trigger nobody knows is given up.
+            tokio::time::sleep(SETTLING_IN).await;
+            consumer.run(stop).await;
+        });
+        let mut book = self.book.lock();
+        book.left.extend(left);
+        let shared = Project {
+            queue,
+            memory: memory.clone(),
+            way: way.clone(),
+            task,
+        };
+        book.projects.insert(project.clone(), shared);
+        Ok((memory, way))
+    }
+
+    async fn forget(&self, key: &Key) {
+        let memory = self.book.lock().remove(key);
+        if let Some(memory) = memory
+            && let Err(error) = memory.delete(&memory_key(key)).await
+        {
+            tracing::warn!(
+                error = error.chain(),
+                "a schedule that is gone is still remembered"
+            );
+        }
+    }
+
+    /// Fires what is due. No schedule is moved on before its runs are durable.
+    async fn fire(&self) -> Result<()> {
+        loop {
+            let looks = self.book.lock().look(clock::unix_micros())?;
+            if looks.is_empty() {
+                return Ok(());
+            }
+            for (project, look) in looks {
+                let settled: Vec<_> = look.settled.iter().map(|(id, _, s)| (*id, *s)).collect();
+                let written = self.write(&project, look).await;
+                self.book.lock().settle(settled, written.is_ok());
+                written?;
+            }
+        }
+    }
+
+    async fn write(&self, project: &ProjectName, mut look: Look) -> Result<()> {
+        let shared = {
+            let book = self.book.lock();
+            let shared = book.projects.get(project);
+            shared.map(|shared| (shared.queue.clone(), shared.memory.clone()))
+        };
+        let Some((queue, memory)) = shared else {
+            return Ok(());
+        };
+        while !look.runs.is_empty() {
+            let rest = look.runs.split_off(look.runs.len().min(BATCH));
+            queue
+                .publish(std::mem::replace(&mut look.runs, rest))
+                .await?;
+        }
+        let puts = look.settled.into_iter().map(|(_, key, state)| Write::Put {
+            key,
+            value: Bytes::from(state.settled_us.to_string()),
+            options: PutOptions::default(),
+        });
+        memory.write(puts.collect()).await?;
+        Ok(())
+    }
+
+    /// The schedules of a project: what became of their runs, and when they fire next.
+    pub(crate) fn of(&self, key: &Key) -> Option<(Counts, Option<u64>)> {
+        let book = self.book.lock();
+        let entry = book.entry(key)?;
+        let next_us = entry.schedule.next_after(entry.state.settled_us);
+        Some((entry.delivery.tally.counts(), next_us))
+    }
+
+    /// What became of runs since the node started.
+    pub(crate) fn counts(&self) -> Counts {
+        let book = self.book.lock();
+        let mut sum = book.past;
+        for entry in book.entries.values() {
+            sum += entry.delivery.tally.counts();
+        }
+        sum
+    }
+
+    /// Waits for what is under way; the stop was given before.
+    pub(crate) async fn close(&self) {
+        let projects = std::mem::take(&mut self.book.lock().projects);
+        for (_, shared) in projects {
+            // A consumer that panicked has said so.
+            let _ = shared.task.await;
+        }
+    }
+}
+
+/// A schedule's memory in its project's store.
+fn memory_key(key: &Key) -> String {
+    format!("{}/{}", key.app, key.name)
+}
+
+/// Up to when a schedule is settled; one that is new begins now, and that is kept.
+async fn remembered(memory: &dyn Kv, key: &Key) -> Result<State> {
+    let name = memory_key(key);
+    let kept = memory.get(&name).await?;
+    let kept = kept.and_then(|kept| std::str::from_utf8(&kept.value).ok()?.parse().ok());
+    if let Some(settled_us) = kept {
+        return Ok(State::new(settled_us));
+    }
+    let now_us = clock::unix_micros();
+    memory.put(&name, Bytes::from(now_us.to_string())).await?;
+    Ok(State::new(now_us))
+}
+
+/// The runs in the queue, by schedule.
+async fn left_running(project: &ProjectName, queue: &dyn Queue) -> Result<HashMap<Key, u32>> {
+    let mut left: HashMap<Key, u32> = HashMap::new();
+    let mut after = None;
+    loop {
+        let seen = queue.peek(after, AT_ONCE).await?;
+        let Some(last) = seen.last() else {
+            return Ok(left);
+        };
+        after = Some(last.id);
+        for seen in &seen {
+            let of = |name: &str| seen.message.attributes.get(&format!("ce-{name}"));
+            if let (Some(app), Some(name)) = (of(APP), of(NAME))
+                && let (Ok(app), Ok(name)) = (AppName::new(app), Label::new(name))
+            {
+                let project = project.clone();
+                *left.entry(Key { project, app, name }).or_default() += 1;
+            }
+        }
+    }
+}
+
+// === impl Book ===
+
+impl Book {
+    fn entry(&self, key: &Key) -> Option<&Entry> {
+        self.entries.get(self.ids.get(key)?)
+    }
+
+    /// Takes an entry up, in the place of the one before it.
+    fn enter(&mut self, mut entry: Entry) {
+        let known = self.ids.get(&entry.key).copied();
+        let id = known.unwrap_or(self.last_id + 1);
+        self.last_id = self.last_id.max(id);
+        if let Some(before) = self.entries.get(&id) {
+            self.past += before.delivery.tally.counts();
+        } else {
+            entry.state.running = self.left.remove(&entry.key).unwrap_or(0);
+        }
+        self.ids.insert(entry.key.clone(), id);
+        self.entries.insert(id, entry);
+        self.line.insert(id, 0);
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Arc<dyn Kv>> {
+        let id = self.ids.remove(key)?;
+        self.line.remove(id);
+        let entry = self.entries.remove(&id)?;
+        self.past += entry.delivery.tally.counts();
+        let shared = self.projects.get(&key.project)?;
+        let trigger = (key.app.clone(), key.name.clone());
+        shared.way.deliveries.write().remove(&trigger);
+        Some(shared.memory.clone())
+    }
+
+    /// A run is over: another may have waited for that.
+    fn end(&mut self, key: &Key) {
+        let Some(id) = self.ids.get(key).copied() else {
+            return;
+        };
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.state.ended();
+            if entry.state.waiting_us.is_some() {
+                self.line.insert(id, 0);
+            }
+        }
+    }
+
+    /// What is due, by project.
+    fn look(&mut self, now_us: u64) -> Result<BTreeMap<ProjectName, Look>> {
+        let mut looks: BTreeMap<ProjectName, Look> = BTreeMap::new();
+        for _ in 0..AT_ONCE {
+            let Some((id, _)) = self.line.pop_due(now_us) else {
+                break;
+            };
+            let Some(entry) = self.entries.get_mut(&id) else {
+                continue;
+            };
+            let decision = entry.schedule.due(&entry.state, now_us);
+            if let Some(next_us) = decision.next_us {
+                self.line.insert(id, next_us);
+            }
+            if decision.dropped > 0 {
+                let Key { project, app, name } = &entry.key;
+                let dropped = decision.dropped;
+                tracing::info!(%project, %app, trigger = %name, dropped, "runs of a schedule are left out");
+            }
+            if decision.state == entry.state {
+                continue;
+            }
+            let look = looks.entry(entry.key.project.clone()).or_default();
+            for at_us in decision.fire {
+                look.runs.push(run(&entry.key, at_us)?);
+            }
+            let memory = memory_key(&entry.key);
+            look.settled.push((id, memory, decision.state));
+        }
+        Ok(looks)
+    }
+
+    /// The looks were written, or are to be looked at again.
+    fn settle(&mut self, settled: Vec<(u64, State)>, written: bool) {
+        for (id, state) in settled {
+            let Some(entry) = self.entries.get_mut(&id) else {
+                continue;
+            };
+            if written {
+                entry.state = state;
+            } else {
+                self.line.insert(id, 0);
+            }
+        }
+    }
+}
+
+/// A run as an event, under a key that makes it one however often it is written.
+fn run(key: &Key, at_us: u64) -> Result<Message> {
+    let source = format!("/apps/{}/triggers/{}", key.app, key.name);
+    let id = format!("{}/{at_us}", memory_key(key));
+    let event = Event::new(id.clone(), source, FIRED)?
+        .with("time", rfc3339(at_us))?
+        .with(APP, key.app.as_str())?
+        .with(NAME, key.name.as_str())?;
+    Ok(message::of_event(&event).with_key(id))
+}
+
+// === impl Runs ===
+
+impl Way for Runs {
+    fn of(&self, event: &Event) -> Option<Arc<Delivery>> {
+        let key = self.key(event)?;
+        self.deliveries.read().get(&(key.app, key.name)).cloned()
+    }
+
+    fn patience(&self, dispatcher: &Dispatcher) -> Duration {
+        let deliveries = self.deliveries.read();
+        let targets = deliveries
+            .values()
+            .filter_map(|d| d.target.patience(dispatcher));
+        targets.max().unwrap_or(REST)
+    }
+
+    fn ended(&self, event: &Event) {
+        // The one who hears is the task that fires; it reads as fast as it writes. Should it be far behind, the worst is
+        // that a run waits which need not.
+        if let Some(key) = self.key(event) {
+            let _ = self.ended.try_send(key);
+        }
+    }
+}
+
+impl Runs {
+    fn key(&self, event: &Event) -> Option<Key> {
+        let text = |name: &str| event.attribute(name).map(|value| value.text().into_owned());
+        Some(Key {
+            project: self.project.clone(),
+            app: AppName::new(text(APP)?).ok()?,
+            name: Label::new(text(NAME)?).ok()?,
+        })
+    }
+}
