@@ -48,7 +48,7 @@ pub fn check(message: &Message) -> Result<()> {
 }
 
 /// The event that a taken message is.
-pub(crate) fn event(queue: &Label, taken: &Taken) -> Result<Event> {
+pub(crate) fn read(queue: &Label, taken: &Taken) -> Result<Event> {
     let message = &taken.message;
     if message
         .attributes
@@ -134,7 +134,7 @@ mod tests {
         let event = event.with_data(Data::json("{\"n\":1}"));
         let message = of_event(&event);
         assert_eq!(message.group.as_deref(), Some("k"));
-        assert_eq!(super::event(&queue, &taken(message)).unwrap(), event);
+        assert_eq!(read(&queue, &taken(message)).unwrap(), event);
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
             .insert("content-type".into(), "text/plain".into());
         message.attributes.insert("colour".into(), "红".into());
         check(&message).unwrap();
-        let event = super::event(&queue, &taken(message)).unwrap();
+        let event = read(&queue, &taken(message)).unwrap();
         assert_eq!((event.id(), event.source()), ("7", "/queues/q"));
         assert_eq!(event.kind(), MESSAGE_TYPE);
         assert_eq!(event.time(), Some("2023-11-14T22:13:20.000000Z"));

@@ -185,7 +185,7 @@ impl Timetable {
 
     /// Takes up what is new or changed, and lets go of what is gone.
     async fn arrange(&self, stop: &Stop) {
-        let mut wanted = BTreeMap::new();
+        let mut wanted: BTreeMap<Key, TriggerSpec> = BTreeMap::new();
         for (project, app, events) in self.parts.dispatcher.events() {
             for spec in &events.triggers {
                 if let TriggerSource::Schedule(_) = &spec.source {
@@ -200,23 +200,13 @@ impl Timetable {
         }
         let gone: Vec<Key> = {
             let book = self.book.lock();
-            wanted.retain(|key, spec| book.entry(key).is_none_or(|entry| entry.spec != *spec));
-            let served = self.parts.dispatcher.events();
-            let is_served = |key: &Key| {
-                served.iter().any(|(project, app, events)| {
-                    *project == key.project
-                        && *app == key.app
-                        && events.triggers.iter().any(|spec| {
-                            spec.name == key.name
-                                && matches!(spec.source, TriggerSource::Schedule(_))
-                        })
-                })
-            };
-            book.ids
-                .keys()
-                .filter(|key| !is_served(key))
+            let keys = book.ids.keys();
+            let gone = keys
+                .filter(|key| !wanted.contains_key(key))
                 .cloned()
-                .collect()
+                .collect();
+            wanted.retain(|key, spec| book.entry(key).is_none_or(|entry| entry.spec != *spec));
+            gone
         };
         for key in gone {
             self.forget(&key).await;

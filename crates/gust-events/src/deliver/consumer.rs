@@ -183,7 +183,7 @@ impl Consumer {
 
     fn hold(&self, taken: Taken) -> Result<Held, String> {
         let unreadable = |error: Error| format!("the message is no event: {}", error.chain());
-        let event = message::event(&self.name, &taken).map_err(unreadable)?;
+        let event = message::read(&self.name, &taken).map_err(unreadable)?;
         let gone = || "nobody is there to take it any more".to_owned();
         let delivery = self.way.of(&event).ok_or_else(gone)?;
         Ok(Held {
