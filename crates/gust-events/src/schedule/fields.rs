@@ -95,6 +95,17 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
+    /// Whether every year counts. croner is then asked for one: it goes through each of five thousand, most of what
+    /// reading a line costs.
+    pub(super) fn take_every_year(&mut self) -> bool {
+        let [.., year] = &mut self.texts;
+        let every = *year == "*";
+        if every {
+            *year = "1970";
+        }
+        every
+    }
+
     pub(super) fn read(&self) -> Result<croner::Cron> {
         self.croner().map_err(|e| self.blame(e))
     }
