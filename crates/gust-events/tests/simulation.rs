@@ -129,7 +129,7 @@ impl Simulated {
     fn new(numbers: &mut Numbers, id: u32, now: u64) -> Option<Self> {
         let spec = spec(numbers, now);
         // Bounds may leave no fire time: refused, as it should be.
-        let schedule = spec.compile(&format!("app/{id}")).ok()?;
+        let schedule = Schedule::compile(&spec, &format!("app/{id}")).ok()?;
         Some(Self {
             text: serde_json::to_string(&spec).unwrap(),
             spec,

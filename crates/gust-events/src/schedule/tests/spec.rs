@@ -208,7 +208,7 @@ fn eventbridge_spellings_mean_what_they_mean_there() {
     ] {
         let spec: ScheduleSpec = text.parse().unwrap();
         assert_eq!(
-            times(&spec.compile("id").unwrap(), after, 1),
+            times(&Schedule::compile(&spec, "id").unwrap(), after, 1),
             [expected],
             "{text}"
         );
