@@ -32,14 +32,14 @@ impl Control {
 
     /// A queue and what it holds.
     pub(crate) async fn queue(&self, project: &ProjectName, name: &Label) -> Result<QueueShown> {
-        let queue = self.open(project, name).await?;
+        let queue = self.open_queue(project, name).await?;
         let known = self.0.parts.events.queues(project)?;
         let settings = known.into_iter().find(|(known, _)| known == name);
         let settings = settings.map(|(_, settings)| settings).unwrap_or_default();
         show(name.clone(), &*queue, settings).await
     }
 
-    async fn open(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Queue>> {
+    async fn open_queue(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Queue>> {
         self.must_have(project).await?;
         self.0.parts.events.queue(project, name)
     }
@@ -74,7 +74,7 @@ impl Control {
         query: LookQuery,
     ) -> Result<Messages> {
         let (after, limit) = page(query)?;
-        let seen = self.open(project, queue).await?.peek(after, limit).await?;
+        let seen = self.open_queue(project, queue).await?.peek(after, limit).await?;
         let messages = seen.into_iter().map(|seen| Shown {
             id: seen.id.0,
             attempts: seen.attempts,
@@ -95,7 +95,7 @@ impl Control {
         query: LookQuery,
     ) -> Result<Messages> {
         let (after, limit) = page(query)?;
-        let dead = self.open(project, queue).await?.dead(after, limit).await?;
+        let dead = self.open_queue(project, queue).await?.dead(after, limit).await?;
         let messages = dead.into_iter().map(|dead| Shown {
             id: dead.id.0,
             attempts: dead.attempts,
@@ -120,7 +120,7 @@ impl Control {
             .map(|ids| ids.into_iter().map(MessageId).collect());
         let most = redrive.limit.unwrap_or(u64::MAX);
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        self.open(project, queue).await?.redrive(ids, most).await
+        self.open_queue(project, queue).await?.redrive(ids, most).await
     }
 
     /// Removes messages; answers how many.
@@ -130,7 +130,7 @@ impl Control {
         queue: &Label,
         dead: bool,
     ) -> Result<u64> {
-        let count = self.open(project, queue).await?.purge(dead).await?;
+        let count = self.open_queue(project, queue).await?.purge(dead).await?;
         tracing::info!(%project, %queue, dead, count, "a queue was purged");
         Ok(count)
     }

@@ -72,7 +72,7 @@ fn schedule(id: u32) -> Schedule {
         timezone: Some("Europe/Berlin".into()),
         ..ScheduleSpec::default()
     };
-    spec.compile(&id.to_string()).unwrap()
+    Schedule::compile(&spec, &id.to_string()).unwrap()
 }
 
 /// Resident memory in bytes, as Linux says.

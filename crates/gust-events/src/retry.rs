@@ -20,8 +20,8 @@ const MILLION: u64 = 1_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetryPolicy {
-    /// Tries in all, the first one counted. Default 10: with the other defaults the last is after some twenty minutes, which
-    /// is a restart and a bad deploy taken back. From 1 (never again) to 1,000.
+    /// Tries in all, the first one counted. Default 10: with the other defaults the last is after eight and a half
+    /// minutes, which is a restart and a bad deploy taken back. From 1 (never again) to 1,000.
     pub attempts: u32,
     /// How the wait grows. Default `exponential`.
     pub backoff: Backoff,
@@ -118,9 +118,7 @@ pub fn decide(policy: &RetryPolicy, tried: &Try) -> Verdict {
         return Verdict::dead(Cause::Attempts);
     }
     let asked = tried.retry_after_us.unwrap_or_default();
-    let wait = policy
-        .wait_us(tried.attempt, tried.random)
-        .max(asked.min(micros(RETRY_AFTER_MAX)));
+    let wait = wait_us(policy, tried.attempt, tried.random).max(asked.min(micros(RETRY_AFTER_MAX)));
     let at_us = tried.now_us.saturating_add(wait);
     if at_us > tried.first_us.saturating_add(micros(policy.max_age)) {
         return Verdict::dead(Cause::Age);
@@ -152,6 +150,23 @@ pub fn retry_after(header: &str, now_us: u64) -> Option<u64> {
     let since = date.duration_since(std::time::UNIX_EPOCH).ok()?;
     let at_us = u64::try_from(since.as_micros()).ok()?;
     Some(at_us.saturating_sub(now_us))
+}
+
+/// The wait after this try, less its share of the jitter.
+fn wait_us(policy: &RetryPolicy, attempt: u32, random: u64) -> u64 {
+    let delay = micros(policy.delay);
+    let factor = match policy.backoff {
+        Backoff::None => 1,
+        Backoff::Linear => u64::from(attempt),
+        Backoff::Exponential => 1u64
+            .checked_shl(attempt.saturating_sub(1))
+            .unwrap_or(u64::MAX),
+    };
+    let wait = delay.saturating_mul(factor).min(micros(policy.max_delay));
+    // In whole numbers, since floating point may differ in its last digit between machines.
+    let millionths = (policy.jitter.clamp(0.0, 1.0) * MILLION as f64) as u64;
+    let most = u128::from(wait) * u128::from(millionths) / u128::from(MILLION);
+    wait.saturating_sub(((most * u128::from(random)) >> 64) as u64)
 }
 
 // === impl RetryPolicy ===
@@ -209,23 +224,6 @@ impl RetryPolicy {
             )));
         }
         Ok(())
-    }
-
-    /// The wait after this try, less its share of the jitter.
-    fn wait_us(&self, attempt: u32, random: u64) -> u64 {
-        let delay = micros(self.delay);
-        let factor = match self.backoff {
-            Backoff::None => 1,
-            Backoff::Linear => u64::from(attempt),
-            Backoff::Exponential => 1u64
-                .checked_shl(attempt.saturating_sub(1))
-                .unwrap_or(u64::MAX),
-        };
-        let wait = delay.saturating_mul(factor).min(micros(self.max_delay));
-        // In whole numbers, since floating point may differ in its last digit between machines.
-        let millionths = (self.jitter.clamp(0.0, 1.0) * MILLION as f64) as u64;
-        let most = u128::from(wait) * u128::from(millionths) / u128::from(MILLION);
-        wait.saturating_sub(((most * u128::from(random)) >> 64) as u64)
     }
 }
 

@@ -1,6 +1,6 @@
 //! When a schedule fires: pure decisions, the time handed in as Unix microseconds.
 //!
-//! [`ScheduleSpec`] is what a person writes, [`Schedule`] what it means, [`Schedule::due`] what is to be run now, and
+//! [`ScheduleSpec`] is what a person writes, [`Schedule`] what it means ([`Schedule::compile`]), [`Schedule::due`] what is to be run now, and
 //! [`Timeline`] which of very many schedules is to be asked next. Three times are easily confused:
 //!
 //! - the *nominal* time is what the cron line or the rate says;
@@ -8,6 +8,7 @@
 //!   every node and after every restart, so whoever records it can tell a run from its repetition;
 //! - *now* is when somebody looks. It is later than the fire time by a few milliseconds, or by a weekend.
 
+mod compile;
 mod cron;
 mod due;
 mod fields;
@@ -18,8 +19,9 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
+pub use compile::JITTER_MAX;
 pub use due::{COUNTED, Decision, GRACE_US, RUNS_CAUGHT_UP, State};
-pub use spec::{JITTER_MAX, Missed, Moment, Overlap, ScheduleSpec};
+pub use spec::{Missed, Moment, Overlap, ScheduleSpec};
 pub use timeline::Timeline;
 
 use chrono_tz::Tz;

@@ -135,7 +135,7 @@ pub(crate) fn compile(spec: &ScheduleSpec, id: &str) -> Result<Schedule> {
         jitter: spec.jitter.unwrap_or_default(),
         ..d
     };
-    spec.compile(id)
+    Schedule::compile(&spec, id)
 }
 
 // === impl Timetable ===

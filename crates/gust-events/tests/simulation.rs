@@ -129,7 +129,7 @@ impl Simulated {
     fn new(numbers: &mut Numbers, id: u32, now: u64) -> Option<Self> {
         let spec = spec(numbers, now);
         // Bounds may leave no fire time: refused, as it should be.
-        let schedule = spec.compile(&format!("app/{id}")).ok()?;
+        let schedule = Schedule::compile(&spec, &format!("app/{id}")).ok()?;
         Some(Self {
             text: serde_json::to_string(&spec).unwrap(),
             spec,
@@ -272,10 +272,10 @@ fn run(seed: u64) -> Vec<Vec<u64>> {
 #[test]
 fn schedules_fire_each_time_once_in_order_and_lose_none() {
     let mut fired = 0;
-    for seed in seeds(40) {
+    for seed in seeds(20) {
         fired += run(seed).iter().map(Vec::len).sum::<usize>();
     }
-    assert!(fired > 100_000, "the simulation does something: {fired}");
+    assert!(fired > 50_000, "the simulation does something: {fired}");
 }
 
 #[test]
@@ -389,7 +389,7 @@ fn deliver(numbers: &mut Numbers, seed: u64, first_us: u64) -> (u32, Verdict) {
 #[test]
 fn retries_keep_to_their_attempts_their_age_and_their_waits() {
     let mut ends = BTreeMap::new();
-    for seed in seeds(40) {
+    for seed in seeds(20) {
         let lives = |seed| {
             let numbers = &mut Numbers(seed);
             let start = 1_780_000_000 * SECOND;

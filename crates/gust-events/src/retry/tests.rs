@@ -50,7 +50,7 @@ fn the_wait_grows_as_the_policy_says() {
 }
 
 #[test]
-fn by_default_an_event_is_tried_ten_times_in_some_twenty_minutes() {
+fn by_default_an_event_is_tried_ten_times_in_some_nine_minutes() {
     let policy = policy();
     assert_eq!(
         (policy.attempts, policy.backoff),

@@ -74,7 +74,7 @@ impl Cron {
                 line.len()
             )));
         }
-        let cron = Self::read(&Fields::split(line)?)?;
+        let cron = Self::read(Fields::split(line)?)?;
         let from = NaiveDate::from_ymd_opt(1970, 1, 1).unwrap_or_default();
         if cron.next_date(from).is_none() {
             return Err(
@@ -85,12 +85,11 @@ impl Cron {
         Ok(cron)
     }
 
-    fn read(fields: &Fields<'_>) -> Result<Self> {
+    fn read(mut fields: Fields<'_>) -> Result<Self> {
+        let every_year = fields.take_every_year();
         let read = fields.read()?;
         let (of_month, of_week) = (&read.pattern.days, &read.pattern.days_of_week);
         let nth = |n: u8| bits(of_week.get_set_values(1 << n)) as u8;
-        let years = read.pattern.years.values();
-        let every_year = years.len() as i32 == YEAR_MAX;
         Ok(Self {
             seconds: bits(read.pattern.seconds.values()),
             minutes: bits(read.pattern.minutes.values()),
@@ -109,7 +108,7 @@ impl Cron {
                 any_of_week: read.pattern.is_dow_wildcard(),
                 both: read.pattern.matches_dom_and_dow(),
             },
-            years: (!every_year).then(|| runs(&years)),
+            years: (!every_year).then(|| runs(&read.pattern.years.values())),
             fixed: read.determine_job_type() == JobType::FixedTime,
         })
     }

@@ -6,6 +6,12 @@ use croner::{
 };
 use gust_types::{Error, Result};
 
+/// The seven fields, and whether they are EventBridge's: Sunday is 1, and `0/5` is "from 0, each fifth".
+pub(super) struct Fields<'a> {
+    texts: [&'a str; 7],
+    eventbridge: bool,
+}
+
 /// The fields in their order, for whoever got one wrong.
 const FIELDS: [Field; 7] = [
     Field::new("second", "0 to 59, *, lists, ranges and steps such as */5"),
@@ -30,12 +36,6 @@ struct Field {
     takes: &'static str,
 }
 
-/// The seven fields, and whether they are EventBridge's: Sunday is 1, and `0/5` is "from 0, each fifth".
-pub(super) struct Fields<'a> {
-    texts: [&'a str; 7],
-    eventbridge: bool,
-}
-
 // === impl Field, Fields ===
 
 impl Field {
@@ -43,12 +43,16 @@ impl Field {
         Self { name, takes }
     }
 
-    fn wrong(&self, text: &str) -> Error {
+    fn wrong(&self, text: &str, eventbridge: bool) -> Error {
+        let takes = match self.name {
+            "day of week" if eventbridge => "1 (Sunday) to 7, SUN to SAT, *, ?, 6L, 2#1",
+            _ => self.takes,
+        };
         Error::invalid(format!(
             "the {} of a cron line is wrong: {text:?}",
             self.name
         ))
-        .hint(format!("it takes {}", self.takes))
+        .hint(format!("it takes {takes}"))
     }
 }
 
@@ -89,10 +93,21 @@ impl<'a> Fields<'a> {
                 _ => false,
             };
             if !words.all(is_known) {
-                return Err(field.wrong(text));
+                return Err(field.wrong(text, self.eventbridge));
             }
         }
         Ok(())
+    }
+
+    /// Whether every year counts. croner is then asked for one: it goes through each of five thousand, most of what
+    /// reading a line costs.
+    pub(super) fn take_every_year(&mut self) -> bool {
+        let [.., year] = &mut self.texts;
+        let every = *year == "*";
+        if every {
+            *year = "1970";
+        }
+        every
     }
 
     pub(super) fn read(&self) -> Result<croner::Cron> {
@@ -120,7 +135,7 @@ impl<'a> Fields<'a> {
                 *slot = text;
             }
             if alone.croner().is_err() {
-                return field.wrong(text).because(error);
+                return field.wrong(text, self.eventbridge).because(error);
             }
         }
         Error::invalid(format!("not a cron line: {:?}", self.texts.join(" "))).because(error)

@@ -1,4 +1,4 @@
-//! A schedule as it is written, and what it is made of it.
+//! A schedule as it is written: plain data, nothing of it checked but its shape.
 
 use std::{fmt, str::FromStr};
 
@@ -6,12 +6,8 @@ use chrono::{DateTime, SecondsFormat};
 use gust_types::{Error, Result, Span};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{SECOND_US, Schedule, When, cron::Cron, zone};
+use super::SECOND_US;
 
-/// The most that a schedule's jitter may be: beyond a day it is another day.
-pub const JITTER_MAX: Span = Span::secs(86_400);
-/// The shortest rate. What has to run more often is a loop, and no schedule.
-const RATE_MIN_US: u64 = SECOND_US;
 /// The last second of the year 9999: what lies beyond is not in seconds.
 const UNIX_MAX: u64 = 253_402_300_799;
 
@@ -101,72 +97,6 @@ impl Default for ScheduleSpec {
     }
 }
 
-impl ScheduleSpec {
-    /// What it means for the schedule of this id. The id decides its share of the jitter and nothing else.
-    pub fn compile(&self, id: &str) -> Result<Schedule> {
-        let jitter_us = micros(self.jitter);
-        if self.jitter > JITTER_MAX {
-            return Err(Error::invalid(format!(
-                "the jitter of a schedule is at most {JITTER_MAX}, this one is {}",
-                self.jitter
-            )));
-        }
-        let schedule = Schedule {
-            when: self.when()?,
-            shift_us: share(id, jitter_us),
-            start_us: self.start.map_or(0, |start| start.0),
-            end_us: self.end.map_or(u64::MAX, |end| end.0),
-            overlap: self.overlap,
-            missed: self.missed,
-            missed_within_us: micros(self.missed_within),
-        };
-        if schedule.next_after(0).is_none() {
-            return Err(self.never());
-        }
-        Ok(schedule)
-    }
-
-    fn when(&self) -> Result<When> {
-        if self.timezone.is_some() && self.cron.is_none() {
-            return Err(Error::invalid("timezone without cron in a schedule")
-                .hint("a rate has no zone, and a moment brings its own"));
-        }
-        match (&self.cron, self.rate, self.at) {
-            (Some(line), None, None) => Ok(When::Cron {
-                cron: Cron::parse(line)?,
-                zone: zone::parse(self.timezone.as_deref().unwrap_or("UTC"))?,
-            }),
-            (None, Some(rate), None) => {
-                let every_us = micros(rate);
-                if every_us < RATE_MIN_US {
-                    return Err(Error::invalid(format!(
-                        "the rate of a schedule is at least 1s, this one is {rate}"
-                    )));
-                }
-                Ok(When::Rate { every_us })
-            }
-            (None, None, Some(at)) => Ok(When::At(at.0)),
-            (None, None, None) => Err(Error::invalid("a schedule without cron, rate or at")
-                .hint("write one of them, like cron = \"*/5 * * * *\" or rate = \"5m\"")),
-            _ => Err(
-                Error::invalid("a schedule with more than one of cron, rate and at")
-                    .hint("make two schedules of it"),
-            ),
-        }
-    }
-
-    fn never(&self) -> Error {
-        let bounds = match (self.start, self.end) {
-            (Some(start), Some(end)) => format!("from {start} to {end}"),
-            (Some(start), None) => format!("from {start} on"),
-            (None, Some(end)) => format!("before {end}"),
-            (None, None) => "after 1970".into(),
-        };
-        Error::invalid(format!("a schedule that can never fire {bounds}"))
-            .hint("move its start or its end")
-    }
-}
-
 /// In one line: `rate(5 minutes)`, `cron(0 12 * * ? *)` and `at(2026-12-01T08:00:00)` as EventBridge has them, else a cron
 /// line.
 impl FromStr for ScheduleSpec {
@@ -185,20 +115,6 @@ impl FromStr for ScheduleSpec {
         }
         Ok(spec)
     }
-}
-
-/// The part of the jitter that falls to a schedule.
-fn share(id: &str, jitter_us: u64) -> u64 {
-    // FNV-1a and a last mix, both fixed for good: another share after an upgrade could fire twice.
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    let mut hash = id.bytes().fold(0xcbf2_9ce4_8422_2325, step);
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^= hash >> 33;
-    ((u128::from(hash) * u128::from(jitter_us)) >> 64) as u64
-}
-
-fn micros(span: Span) -> u64 {
-    u64::try_from(span.0.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn is_zero(span: &Span) -> bool {

@@ -20,8 +20,7 @@ fn spec(json: &str) -> ScheduleSpec {
 }
 
 fn schedule(json: &str) -> Schedule {
-    spec(json)
-        .compile("app/function/0")
+    Schedule::compile(&spec(json), "app/function/0")
         .unwrap_or_else(|e| panic!("{}: {json}", e.chain()))
 }
 
@@ -32,7 +31,7 @@ fn cron(line: &str, zone: &str) -> Schedule {
 /// The message and the hint that a schedule is refused with.
 fn refused(json: &str) -> String {
     let error = match serde_json::from_str::<ScheduleSpec>(json) {
-        Ok(spec) => spec.compile("id").expect_err(json),
+        Ok(spec) => Schedule::compile(&spec, "id").expect_err(json),
         Err(error) => return error.to_string(),
     };
     format!("{error} ({})", error.hint.clone().unwrap_or_default())
@@ -95,7 +94,7 @@ fn a_schedule_is_small_enough_for_a_hundred_thousand_of_them() {
 fn jitter_gives_each_id_its_own_share_and_always_the_same() {
     let spec = spec(r#"{"cron": "@daily", "jitter": "10m"}"#);
     let first = |id: &str| {
-        spec.compile(id)
+        Schedule::compile(&spec, id)
             .unwrap()
             .next_after(us("2026-06-01T12:00:00Z"))
     };

@@ -208,7 +208,7 @@ fn eventbridge_spellings_mean_what_they_mean_there() {
     ] {
         let spec: ScheduleSpec = text.parse().unwrap();
         assert_eq!(
-            times(&spec.compile("id").unwrap(), after, 1),
+            times(&Schedule::compile(&spec, "id").unwrap(), after, 1),
             [expected],
             "{text}"
         );
@@ -225,6 +225,8 @@ fn eventbridge_spellings_mean_what_they_mean_there() {
         assert!(wrong.parse::<ScheduleSpec>().is_err(), "{wrong}");
     }
     let said = refused(r#"{"cron": "cron(0 12 * * ?)"}"#);
+    let day = refused(r#"{"cron": "cron(0 12 ? * 0 *)"}"#);
+    assert!(day.contains("(it takes 1 (Sunday) to 7"), "{day}");
     assert!(
         said.starts_with("a cron line has 6 fields, this one has 5"),
         "{said}"
