@@ -130,8 +130,10 @@ pub struct Messages {
 #[serde(default, deny_unknown_fields)]
 pub struct LookQuery {
     /// Only those above this number.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
     /// At most this many: 1 to 1,000. Default 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
 }
 

@@ -224,6 +224,22 @@ impl Queue for LocalQueue {
         Ok(answers)
     }
 
+    async fn release(&self) -> Result<u64> {
+        let (mut count, mut after) = (0, None);
+        loop {
+            let most = AT_ONCE;
+            let Done::Released(done, next) = self.ask(Op::Release { after, most }).await? else {
+                return Err(mixed_up());
+            };
+            count += done;
+            if next.is_none() {
+                self.shared.bell.notify_waiters();
+                return Ok(count);
+            }
+            after = next;
+        }
+    }
+
     async fn peek(&self, after: Option<MessageId>, most: usize) -> Result<Vec<Seen>> {
         let open = self.engine.get().await?;
         let Some(keys) = self.keys(&open)? else {

@@ -186,6 +186,9 @@ pub trait Queue: Send + Sync {
     /// Says what is to become of messages. One answer each: the receipt that is good from now on (another one after
     /// [`Verdict::Extend`]), or `NotFound` when the receipt is worth nothing any more.
     async fn settle(&self, verdicts: Vec<(Receipt, Verdict)>) -> Result<Vec<Result<Receipt>>>;
+    /// Makes everything that is taken ready again, for whoever knows that its consumers are gone: a node that has just
+    /// started. Attempts stay. Answers how many messages there were.
+    async fn release(&self) -> Result<u64>;
     /// Looks at messages above a number, in the order of their numbers, without taking them.
     async fn peek(&self, after: Option<MessageId>, most: usize) -> Result<Vec<Seen>>;
     /// Looks at the dead above a number.

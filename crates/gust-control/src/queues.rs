@@ -74,7 +74,11 @@ impl Control {
         query: LookQuery,
     ) -> Result<Messages> {
         let (after, limit) = page(query)?;
-        let seen = self.open_queue(project, queue).await?.peek(after, limit).await?;
+        let seen = self
+            .open_queue(project, queue)
+            .await?
+            .peek(after, limit)
+            .await?;
         let messages = seen.into_iter().map(|seen| Shown {
             id: seen.id.0,
             attempts: seen.attempts,
@@ -95,7 +99,11 @@ impl Control {
         query: LookQuery,
     ) -> Result<Messages> {
         let (after, limit) = page(query)?;
-        let dead = self.open_queue(project, queue).await?.dead(after, limit).await?;
+        let dead = self
+            .open_queue(project, queue)
+            .await?
+            .dead(after, limit)
+            .await?;
         let messages = dead.into_iter().map(|dead| Shown {
             id: dead.id.0,
             attempts: dead.attempts,
@@ -120,7 +128,10 @@ impl Control {
             .map(|ids| ids.into_iter().map(MessageId).collect());
         let most = redrive.limit.unwrap_or(u64::MAX);
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        self.open_queue(project, queue).await?.redrive(ids, most).await
+        self.open_queue(project, queue)
+            .await?
+            .redrive(ids, most)
+            .await
     }
 
     /// Removes messages; answers how many.

@@ -288,6 +288,7 @@ impl Timetable {
             batch: 1,
             concurrency: CONCURRENCY,
             dispatcher: self.parts.dispatcher.clone(),
+            first: true,
         });
         let stop = stop.clone();
         let task = gust_task::spawn("schedules", async move {

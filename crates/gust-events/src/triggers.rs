@@ -3,7 +3,11 @@
 //! Dispatch tells when something was published; then every app's triggers are compared with those that run. One whose
 //! words did not change goes on as it is, with what it has in flight.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use gust_dispatch::Dispatcher;
 use gust_task::Stop;
@@ -49,6 +53,8 @@ pub(crate) struct Triggers {
     leaving: Mutex<Vec<Running>>,
     /// What became of the events of those that are gone.
     past: Mutex<Counts>,
+    /// Queues that were taken from since the node started.
+    seen: Mutex<HashSet<(ProjectName, Label)>>,
     stop: Stop,
 }
 
@@ -87,6 +93,7 @@ impl Triggers {
             running: Mutex::default(),
             leaving: Mutex::default(),
             past: Mutex::default(),
+            seen: Mutex::default(),
             stop: Stop::new(),
         }
     }
@@ -143,6 +150,10 @@ impl Triggers {
             batch: *batch as usize,
             concurrency: wanted.spec.concurrency as usize,
             dispatcher: self.parts.dispatcher.clone(),
+            first: self
+                .seen
+                .lock()
+                .insert((key.project.clone(), queue.clone())),
         };
         let stop = self.stop.child();
         let task = gust_task::spawn("consumer", Arc::new(consumer).run(stop.clone()));

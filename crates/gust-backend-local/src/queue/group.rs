@@ -50,6 +50,11 @@ pub(crate) enum Op {
         dead: bool,
         most: usize,
     },
+    /// Makes what is taken ready again, of so many entries after this key of the index.
+    Release {
+        after: Option<Vec<u8>>,
+        most: usize,
+    },
     /// Forgets keys and dead messages whose time is up.
     Sweep {
         most: usize,
@@ -63,6 +68,8 @@ pub(crate) enum Done {
     Taken(Vec<Taken>, Option<u64>),
     Settled(Vec<Result<Receipt>>),
     Count(u64),
+    /// How many, and the key to go on after.
+    Released(u64, Option<Vec<u8>>),
 }
 
 /// What is known of the tree from earlier groups. Worth nothing after a commit that failed.
@@ -99,7 +106,10 @@ impl Op {
 
     /// Whether it has to be on the disk before it is answered.
     pub(crate) fn is_durable(&self) -> bool {
-        !matches!(self, Self::Take { .. } | Self::Sweep { .. })
+        !matches!(
+            self,
+            Self::Take { .. } | Self::Release { .. } | Self::Sweep { .. }
+        )
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -107,7 +117,9 @@ impl Op {
             Self::Publish(messages) => messages.iter().map(|m| m.size() + 128).sum(),
             Self::Take { most, .. } | Self::Redrive { most, .. } => most * 64,
             Self::Settle(verdicts) => verdicts.len() * 64,
-            Self::Purge { most, .. } | Self::Sweep { most } => most * 32,
+            Self::Purge { most, .. } | Self::Release { most, .. } | Self::Sweep { most } => {
+                most * 32
+            }
         }
     }
 }
@@ -152,6 +164,7 @@ impl<'a> Group<'a> {
             }
             Op::Purge { dead: true, most } => Done::Count(self.purge_dead(keys, &mut state, most)?),
             Op::Purge { dead: false, most } => Done::Count(self.purge(keys, &mut state, most)?),
+            Op::Release { after, most } => self.release(keys, after, most)?,
             Op::Sweep { most } => Done::Count(self.sweep(keys, settings, &mut state, most)?),
         };
         if state != before {
@@ -290,6 +303,7 @@ impl<'a> Group<'a> {
         }
         let entry = Entry {
             attempts: 0,
+            taken: false,
             size,
             group,
         };
@@ -373,6 +387,7 @@ impl<'a> Group<'a> {
     fn hand_out(&mut self, keys: Keys, found: Found, stored: Stored, until_us: u64) -> Taken {
         let Found { place, mut entry } = found;
         entry.attempts += 1;
+        entry.taken = true;
         let receipt = Receipt {
             id: place.id,
             attempt: entry.attempts,
@@ -427,13 +442,19 @@ impl<'a> Group<'a> {
                 state.stats.done += 1;
                 self.remove(keys, state, &Found { place, entry })?;
             }
-            Verdict::Again(delay) | Verdict::Extend(delay) => {
+            Verdict::Again(delay) => {
+                receipt.until_us = self.now_us + check::micros(delay);
+                entry.taken = false;
+                self.move_to(keys, place, receipt.until_us, &entry);
+            }
+            Verdict::Extend(delay) => {
                 receipt.until_us = self.now_us + check::micros(delay);
                 self.move_to(keys, place, receipt.until_us, &entry);
             }
             Verdict::Back(delay) => {
                 receipt.until_us = self.now_us + check::micros(delay);
                 entry.attempts = entry.attempts.saturating_sub(1);
+                entry.taken = false;
                 receipt.attempt = entry.attempts;
                 self.move_to(keys, place, receipt.until_us, &entry);
             }
@@ -491,6 +512,7 @@ impl<'a> Group<'a> {
         self.put(keys.head(&entry.group), head);
         let entry = Entry {
             attempts: 0,
+            taken: false,
             size: next.size,
             group: entry.group.clone(),
         };
@@ -584,6 +606,28 @@ impl<'a> Group<'a> {
             count += 1;
         }
         Ok(count)
+    }
+
+    fn release(&mut self, keys: Keys, after: Option<Vec<u8>>, most: usize) -> Result<Done> {
+        let (start, to) = keys.all_ready();
+        let from = after.map_or(start, |mut key| {
+            key.push(0);
+            key
+        });
+        let found = self.scan(&from, &to, most)?;
+        let full = found.len() == most;
+        let last = found.last().filter(|_| full).map(|(key, _)| key.clone());
+        let mut count = 0;
+        for (key, value) in found {
+            let place = keys.place_of(&key).ok_or_else(codec::damaged)?;
+            let mut entry = Entry::decode(&value)?;
+            if entry.taken && place.at_us > self.now_us {
+                entry.taken = false;
+                self.move_to(keys, place, self.now_us, &entry);
+                count += 1;
+            }
+        }
+        Ok(Done::Released(count, last))
     }
 
     fn sweep(

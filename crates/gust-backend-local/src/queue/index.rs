@@ -11,6 +11,8 @@ use super::{codec::damaged, keys::Place};
 pub(super) struct Entry {
     /// How often it was taken.
     pub(super) attempts: u32,
+    /// A consumer has it, or had it until its time was up.
+    pub(super) taken: bool,
     /// Bytes of the message.
     pub(super) size: u32,
     /// Empty when it has none.
@@ -26,7 +28,8 @@ pub(super) struct Blocked {
 
 impl Entry {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut to = Vec::with_capacity(8 + self.group.len());
+        let mut to = Vec::with_capacity(9 + self.group.len());
+        to.put_u8(u8::from(self.taken));
         to.put_u32(self.attempts);
         to.put_u32(self.size);
         to.extend_from_slice(self.group.as_bytes());
@@ -34,9 +37,11 @@ impl Entry {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
-        let (attempts, rest) = bytes.split_first_chunk().ok_or_else(damaged)?;
+        let (taken, rest) = bytes.split_first().ok_or_else(damaged)?;
+        let (attempts, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
         let (size, group) = rest.split_first_chunk().ok_or_else(damaged)?;
         Ok(Self {
+            taken: *taken == 1,
             attempts: u32::from_be_bytes(*attempts),
             size: u32::from_be_bytes(*size),
             group: std::str::from_utf8(group)

@@ -237,6 +237,24 @@ fn agrees_with_the_model(seed: u64) {
                     }
                     assert_eq!(wanted, count, "{context}");
                 }
+                11 if dice.below(8) == 0 => {
+                    let wanted = model.release(now_us);
+                    let (mut count, mut after) = (0, None);
+                    loop {
+                        let most = 1 + dice.below(4) as usize;
+                        let op = Op::Release { after, most };
+                        let done = tree.commit(vec![op], now_us).remove(0);
+                        let Ok(Done::Released(n, next)) = done else {
+                            panic!("{context}")
+                        };
+                        count += n;
+                        if next.is_none() {
+                            break;
+                        }
+                        after = next;
+                    }
+                    assert_eq!(wanted, count, "{context}");
+                }
                 _ => {
                     let sweep = tree.commit(vec![Op::Sweep { most: 100 }], now_us).remove(0);
                     assert!(sweep.is_ok());

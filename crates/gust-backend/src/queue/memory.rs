@@ -36,6 +36,7 @@ struct Kept {
     published_us: u64,
     attempts: u32,
     at_us: u64,
+    taken: bool,
 }
 
 // === impl Model ===
@@ -79,6 +80,7 @@ impl Model {
         let kept = Kept {
             published_us: now_us,
             attempts: 0,
+            taken: false,
             at_us: now_us + check::micros(delay),
             message,
         };
@@ -116,6 +118,7 @@ impl Model {
                 break;
             };
             kept.attempts += 1;
+            kept.taken = true;
             kept.at_us = until_us;
             taken.push(Taken {
                 receipt: Receipt {
@@ -171,11 +174,17 @@ impl Model {
                 self.messages.remove(&receipt.id);
                 self.done += 1;
             }
-            Verdict::Again(delay) | Verdict::Extend(delay) => {
+            Verdict::Extend(delay) => {
+                kept.at_us = now_us + check::micros(delay);
+                receipt.until_us = kept.at_us;
+            }
+            Verdict::Again(delay) => {
+                kept.taken = false;
                 kept.at_us = now_us + check::micros(delay);
                 receipt.until_us = kept.at_us;
             }
             Verdict::Back(delay) => {
+                kept.taken = false;
                 kept.at_us = now_us + check::micros(delay);
                 kept.attempts = kept.attempts.saturating_sub(1);
                 receipt.until_us = kept.at_us;
@@ -184,6 +193,17 @@ impl Model {
             Verdict::Dead(cause) => self.bury(receipt.id, cause, now_us),
         }
         Ok(receipt)
+    }
+
+    /// What is taken is ready again.
+    pub fn release(&mut self, now_us: u64) -> u64 {
+        let taken = self
+            .messages
+            .values_mut()
+            .filter(|kept| kept.taken && kept.at_us > now_us);
+        taken
+            .map(|kept| (kept.at_us, kept.taken) = (now_us, false))
+            .count() as u64
     }
 
     fn bury(&mut self, id: MessageId, cause: String, now_us: u64) {
@@ -362,6 +382,12 @@ impl Queue for MemoryQueue {
         let answers = answers.collect();
         self.changed.notify_waiters();
         Ok(answers)
+    }
+
+    async fn release(&self) -> Result<u64> {
+        let count = self.model.lock().release(clock::unix_micros());
+        self.changed.notify_waiters();
+        Ok(count)
     }
 
     async fn peek(&self, after: Option<MessageId>, most: usize) -> Result<Vec<Seen>> {

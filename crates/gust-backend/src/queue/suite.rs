@@ -18,6 +18,7 @@ pub async fn run(make: impl AsyncFn(QueueSettings) -> Arc<dyn Queue>) {
     extending_keeps_a_message(plain().await).await;
     again_waits(plain().await).await;
     a_message_that_was_not_tried_has_no_attempt_behind_it(plain().await).await;
+    what_is_taken_can_be_released(plain().await).await;
     a_delayed_message_waits(plain().await).await;
     higher_priority_comes_first(plain().await).await;
     groups_are_handled_one_after_the_other(plain().await).await;
@@ -206,6 +207,25 @@ async fn a_message_that_was_not_tried_has_no_attempt_behind_it(queue: Arc<dyn Qu
         assert_eq!(taken[0].receipt.attempt, 1);
         settle(&queue, &taken[0], Verdict::Back(Duration::ZERO)).await;
     }
+}
+
+async fn what_is_taken_can_be_released(queue: Arc<dyn Queue>) {
+    let delayed = message("delayed").after(Duration::from_secs(60));
+    let group = |text: &str| message(text).in_group("g");
+    publish(
+        &queue,
+        vec![message("a"), message("b"), group("c"), group("d"), delayed],
+    )
+    .await;
+    let taken = take(&queue, 10).await;
+    assert_eq!(texts(&taken), ["a", "b", "c"]);
+    settle(&queue, &taken[1], Verdict::Again(Duration::from_secs(60))).await;
+    assert_eq!(ok(queue.release().await), 2);
+    let again = take(&queue, 10).await;
+    assert_eq!(texts(&again), ["a", "c"]);
+    assert_eq!(again[0].receipt.attempt, 2);
+    let late = ok(queue.settle(vec![(taken[0].receipt, Verdict::Done)]).await);
+    assert!(late[0].is_err());
 }
 
 async fn a_delayed_message_waits(queue: Arc<dyn Queue>) {

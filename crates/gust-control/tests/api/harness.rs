@@ -211,6 +211,7 @@ pub fn app(name: &str, code: &str) -> AppSpec {
         functions: BTreeMap::from([(function_name("main"), function(code))]),
         routes: vec![route("/...", "main")],
         hosts: Vec::new(),
+        events: Default::default(),
     }
 }
 

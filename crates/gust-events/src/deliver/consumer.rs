@@ -28,6 +28,9 @@ const REST: Duration = Duration::from_secs(1);
 /// What a message is the consumer's longer than its call may take: for the settling.
 const MARGIN: Duration = Duration::from_secs(30);
 
+/// The extension that says how often the event was delivered, this time included.
+const ATTEMPT: &str = "gustattempt";
+
 /// Takes from one queue.
 pub(crate) struct Consumer {
     pub(crate) queue: Arc<dyn Queue>,
@@ -36,6 +39,8 @@ pub(crate) struct Consumer {
     pub(crate) batch: usize,
     pub(crate) concurrency: usize,
     pub(crate) dispatcher: Dispatcher,
+    /// Nobody took from the queue since the node started: what is taken was taken by a node that is gone.
+    pub(crate) first: bool,
 }
 
 /// Where the messages of a queue go.
@@ -102,6 +107,9 @@ impl Consumer {
     /// Takes and delivers until `stop`, then waits for what is under way.
     pub(crate) async fn run(self: Arc<Self>, stop: Stop) {
         let slots = Arc::new(Semaphore::new(self.concurrency));
+        if self.first {
+            self.release().await;
+        }
         loop {
             let Some(places) = free(&slots, &stop).await else {
                 break;
@@ -129,6 +137,19 @@ impl Consumer {
         }
         // Every place free again: nothing is under way.
         let _ = slots.acquire_many(self.concurrency as u32).await;
+    }
+
+    async fn release(&self) {
+        match self.queue.release().await {
+            Ok(0) => {}
+            Ok(count) => {
+                tracing::info!(queue = %self.name, count, "delivering again what was under way when the node went down");
+            }
+            // It comes back by itself when its time is up.
+            Err(error) => {
+                tracing::warn!(queue = %self.name, error = error.chain(), "cannot release messages");
+            }
+        }
     }
 
     fn hand_out(self: &Arc<Self>, mut taken: Vec<Taken>, mut places: Vec<OwnedSemaphorePermit>) {
@@ -183,7 +204,9 @@ impl Consumer {
 
     fn hold(&self, taken: Taken) -> Result<Held, String> {
         let unreadable = |error: Error| format!("the message is no event: {}", error.chain());
-        let event = message::read(&self.name, &taken).map_err(unreadable)?;
+        let mut event = message::read(&self.name, &taken).map_err(unreadable)?;
+        let attempt = i32::try_from(taken.receipt.attempt).unwrap_or(i32::MAX);
+        event.set(ATTEMPT, attempt).map_err(unreadable)?;
         let gone = || "nobody is there to take it any more".to_owned();
         let delivery = self.way.of(&event).ok_or_else(gone)?;
         Ok(Held {

@@ -5,6 +5,7 @@
 mod bill;
 mod crash;
 mod disk;
+mod events;
 mod first_day;
 mod limits;
 mod neighbours;
