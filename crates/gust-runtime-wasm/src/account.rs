@@ -72,8 +72,9 @@ impl Account {
         }
     }
 
-    /// The guest's side has ended. The instance goes back to its pool when it is fit. Hands back the fault, if any.
-    pub(crate) fn exit(&mut self, exit: Exit) -> Result<(), Fault> {
+    /// The guest's side has ended. The instance goes back to its pool when it is fit. Hands back the fault, if any, of which
+    /// those who share the instance hear first.
+    pub(crate) fn exit(&mut self, exit: Exit, shared: Option<&Shared>) -> Result<(), Fault> {
         let Exit { mut live, result } = exit;
         let counts = live.store.data_mut().scope.take_counts();
         match result {
@@ -84,6 +85,9 @@ impl Account {
             Err(error) => {
                 let limits = &self.resident.revision.spec.limits;
                 let fault = Fault::from_guest(&error, counts, limits);
+                if let Some(shared) = shared {
+                    shared.doom(&fault);
+                }
                 drop(live);
                 self.blame(&fault);
                 self.settle(counts, None);

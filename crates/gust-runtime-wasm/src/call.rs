@@ -172,7 +172,9 @@ impl Inline {
         self.drive = None;
         if exit.result.is_err() {
             // Nothing of the answer is out yet, so a guest that crashed behind its answer has none.
-            let fault = self.account.exit(exit).err().unwrap_or_else(Fault::silent);
+            let shared = self.shared.as_deref();
+            let fault = self.account.exit(exit, shared).err();
+            let fault = fault.unwrap_or_else(Fault::silent);
             self.lose(&fault);
             return Err(fault.error());
         }
@@ -183,7 +185,9 @@ impl Inline {
                 Err(fault.error())
             }
             Some(answer) => {
-                self.account.exit(exit).map_err(|fault| fault.error())?;
+                self.account
+                    .exit(exit, None)
+                    .map_err(|fault| fault.error())?;
                 Ok(answer.into_reply())
             }
             None => {
@@ -237,9 +241,9 @@ impl Inline {
 
     /// The guest is beyond help, for this call and whoever else is in.
     fn lose(&mut self, fault: &Fault) {
-        self.drive = None;
+        let drive = self.drive.take();
         if let Some(shared) = self.shared.take() {
-            shared.lose(fault);
+            shared.lose(drive, fault);
         }
     }
 

@@ -146,8 +146,7 @@ impl Coach {
     }
 
     fn cut_off(&mut self, fault: &Fault) {
-        self.drive = None;
-        self.shared.lose(fault);
+        self.shared.lose(self.drive.take(), fault);
     }
 }
 

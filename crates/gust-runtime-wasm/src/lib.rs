@@ -45,6 +45,7 @@ mod spin_http;
 mod stream;
 mod stubs;
 mod ticker;
+mod warm;
 mod watch;
 mod work;
 

@@ -86,6 +86,11 @@ impl Future for Ride {
                 return Poll::Ready(Err(Error::internal("a call was polled after its end")));
             };
             if gathered.is_whole() {
+                // It looks whole as well when the guest is gone.
+                if let Some(fault) = account.lost() {
+                    self.account = Some(account);
+                    return self.fail(&fault);
+                }
                 account.leave();
                 return Poll::Ready(Ok(gathered.into_reply()));
             }

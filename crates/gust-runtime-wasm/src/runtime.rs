@@ -20,7 +20,7 @@ use crate::{
     engine::Engines,
     resident::{self, Disposal, EntryPre, Home, Ready, Resident},
     shelf::{Record, Shelf},
-    stubs,
+    stubs, warm,
     watch::Watch,
 };
 
@@ -61,6 +61,7 @@ impl WasmRuntime {
         let engines = Arc::new(Engines::new(&settings)?);
         let shelf = Arc::new(Shelf::open(prepared, &engines)?);
         let watch = Watch::over(shelf.folder());
+        warm::start(&shelf)?;
         Ok(Self(Arc::new(Inner {
             compiler: Compiler::new(engines.clone(), shelf.clone())?,
             jobs: Semaphore::new(settings.compile_jobs.max(1) as usize),

@@ -23,7 +23,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     account::Account,
-    drive::Exit,
+    drive::{Drive, Exit},
     fault::Fault,
     guest::{Counts, LastWords},
     handle::Handle,
@@ -73,7 +73,10 @@ struct State {
     closed: bool,
     /// A call left before its end: never again idle.
     spoilt: bool,
+    /// Why the instance is lost. Set before its copy is dropped: a body whose guest is gone looks as if it had ended well.
     lost: Option<Fault>,
+    /// The copy of a lost instance is dropped too, and what it left charged to somebody.
+    gone: bool,
     /// The account of the call that ended last: it hands the instance back.
     last: Option<Account>,
     /// The guest was done before the call whose answer is still read.
@@ -280,13 +283,13 @@ impl Shared {
 
     /// The last account waits for the guest to be done; any other is settled.
     fn put_away(&self, mut state: MutexGuard<'_, State>, mut account: Account) {
-        if state.places > 0 || state.lost.is_some() {
+        if state.places > 0 || state.gone {
             drop(state);
             account.settle_without(Counts::default());
         } else if let Some(rest) = state.rest.take() {
             drop(state);
             // The guest's side went well, or there would be no rest.
-            let _ = account.exit(rest);
+            let _ = account.exit(rest, None);
         } else {
             let before = state.last.replace(account);
             drop(state);
@@ -357,7 +360,7 @@ impl Shared {
         state.closed = true;
         if let Some(mut last) = state.last.take() {
             drop(state);
-            let _ = last.exit(exit);
+            let _ = last.exit(exit, None);
         } else if state.places > 0 {
             state.rest = Some(exit);
         }
@@ -372,13 +375,23 @@ impl Shared {
             return;
         };
         let fault = Fault::from_guest(&error, counts, &scope.revision.spec.limits);
+        self.doom(&fault);
         drop(live);
         self.fail(&fault, counts);
     }
 
-    /// The instance is gone: everybody in it has no answer.
-    pub(crate) fn lose(&self, fault: &Fault) {
+    /// The instance is lost: everybody in it has no answer, or no more of it. Drops the copy in between.
+    pub(crate) fn lose(&self, drive: Option<Drive>, fault: &Fault) {
+        self.doom(fault);
+        drop(drive);
         self.fail(fault, self.last_words.take());
+    }
+
+    /// From now on no end of a body in here is a good one. To be said before the copy is dropped.
+    pub(crate) fn doom(&self, fault: &Fault) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.lost.get_or_insert_with(|| fault.clone());
     }
 
     /// `counts` are what nobody was charged for yet: the call that ended last pays, or one of those who are in.
@@ -386,7 +399,8 @@ impl Shared {
         let (riders, jobs, last) = {
             let mut state = self.state.lock();
             state.closed = true;
-            state.lost = Some(fault.clone());
+            state.lost.get_or_insert_with(|| fault.clone());
+            state.gone = true;
             (
                 std::mem::take(&mut state.riders),
                 std::mem::take(&mut state.jobs),

@@ -125,6 +125,22 @@ impl Shelf {
         Ok(())
     }
 
+    /// What is prepared, the newest first.
+    pub(crate) fn newest(&self) -> Vec<Digest> {
+        let ending = format!("-{:016x}.json", self.fit);
+        let files = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut records: Vec<_> = files
+            .filter_map(|file| {
+                let name = file.file_name();
+                let hex = name.to_str()?.strip_suffix(&ending)?;
+                let artifact = format!("sha256:{hex}").parse().ok()?;
+                Some((file.metadata().ok()?.modified().ok()?, artifact))
+            })
+            .collect();
+        records.sort_unstable_by_key(|(time, _)| std::cmp::Reverse(*time));
+        records.into_iter().map(|(_, artifact)| artifact).collect()
+    }
+
     fn path(&self, artifact: &Digest, ending: &str) -> PathBuf {
         self.folder
             .join(format!("{}-{:016x}.{ending}", artifact.hex(), self.fit))

@@ -248,7 +248,8 @@ impl Side {
         let Some(mut account) = self.account.take() else {
             return;
         };
-        self.fault = account.exit(exit).err();
+        let shared = self.driver.as_ref().and_then(|d| d.shared.as_deref());
+        self.fault = account.exit(exit, shared).err();
         if let Some(fault) = self.fault.clone() {
             self.lose(&fault);
         }
@@ -274,8 +275,7 @@ impl Side {
         if let Some(driver) = self.driver.take()
             && let Some(shared) = driver.shared
         {
-            drop(driver.drive);
-            shared.lose(fault);
+            shared.lose(Some(driver.drive), fault);
         }
     }
 

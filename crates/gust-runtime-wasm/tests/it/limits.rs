@@ -238,6 +238,25 @@ async fn a_trap_after_the_first_byte_breaks_the_body_off() {
     );
 }
 
+/// A body whose guest is gone looks as if it had ended well. Whoever reads it on another thread than the guest's must hear
+/// of the trap first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trap_after_the_first_byte_is_never_a_good_end() {
+    for name in BOTH {
+        let function = limited(name, |_| {}).await;
+        for _ in 0..30 {
+            // It computes for so long that the threads for that have it.
+            let call = get("/trap-after-first-byte/30");
+            let (reply, ended) = begin(function.start().await, call).await;
+            let read = spawn(reply.into_body().collect()).await.unwrap();
+            let error = read.expect_err("an answer that breaks off");
+            assert_eq!(error.kind, Kind::Failed, "{name}");
+            let finished = ended.get("the end of a trap").await;
+            assert_eq!(finished.outcome, Outcome::Failed, "{name}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn handles_are_bounded() {
     for name in BOTH {

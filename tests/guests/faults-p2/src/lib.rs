@@ -29,15 +29,14 @@ impl Guest for Faults {
                 text(out, 200, &format!("{got} MiB\n"));
             }
             ["sleep", ms] => {
-                let nanos = Duration::from_millis(number(ms)).as_nanos() as u64;
-                monotonic_clock::subscribe_duration(nanos).block();
+                sleep_ms(number(ms));
                 text(out, 200, "slept\n");
             }
             ["trap"] => core::arch::wasm32::unreachable(),
-            ["trap-after-first-byte"] => {
-                let answer = Answer::begin(out, 200, &[("content-type", "text/plain")]);
-                let _ = answer.write(b"half of ").and_then(|()| answer.flush());
-                core::arch::wasm32::unreachable()
+            ["trap-after-first-byte"] => trap_after_first_byte(out),
+            ["trap-after-first-byte", ms] => {
+                faults::spin_ms(number(ms));
+                trap_after_first_byte(out)
             }
             ["no-response"] => {}
             ["two-responses"] => two_responses(out),
@@ -64,6 +63,19 @@ impl Guest for Faults {
 
 fn number(text: &str) -> u64 {
     text.parse().unwrap_or(0)
+}
+
+fn sleep_ms(ms: u64) {
+    let nanos = Duration::from_millis(ms).as_nanos() as u64;
+    monotonic_clock::subscribe_duration(nanos).block();
+}
+
+fn trap_after_first_byte(out: ResponseOutparam) -> ! {
+    let answer = Answer::begin(out, 200, &[("content-type", "text/plain")]);
+    let _ = answer.write(b"half of ").and_then(|()| answer.flush());
+    // Time for the host to send it on.
+    sleep_ms(20);
+    core::arch::wasm32::unreachable()
 }
 
 /// The types allow one response; a copied handle number gets past them. The host must refuse the second use.

@@ -35,6 +35,10 @@ impl Guest for Faults {
             }
             ["trap"] => core::arch::wasm32::unreachable(),
             ["trap-after-first-byte"] => trap_after_first_byte(),
+            ["trap-after-first-byte", ms] => {
+                faults::spin_ms(number(ms));
+                trap_after_first_byte()
+            }
             ["no-response"] => Err(ErrorCode::InternalError(Some("no response".into()))),
             ["two-responses"] => twice::respond(),
             ["print", mib] => {

@@ -80,7 +80,25 @@ fn record_sums(records: &Value) -> BTreeMap<String, u64> {
     all
 }
 
-fn billed(node: &Node) -> Result<u64> {
+/// The rows, their total and the records that they are of say the same of every number. Answers the records' sums.
+pub(crate) fn records_equal_usage(node: &Node, when: &str) -> Result<BTreeMap<String, u64>> {
+    let usage = node.json(&["usage"])?;
+    let records = node.json(&["usage", "--records", "--limit", "10000"])?;
+    let (of_rows, of_records) = (sums(&usage["rows"]), record_sums(&records["records"]));
+    for (field, total) in usage["total"].as_object().into_iter().flatten() {
+        let rows = of_rows.get(field).copied();
+        assert_eq!(rows, total.as_u64(), "the rows' {field} {when}");
+        let recorded = of_records.get(field).copied().unwrap_or(0);
+        assert_eq!(
+            Some(recorded),
+            total.as_u64(),
+            "the records' {field} {when}"
+        );
+    }
+    Ok(of_records)
+}
+
+pub(crate) fn billed(node: &Node) -> Result<u64> {
     Ok(node.json(&["usage"])?["total"]["calls"]
         .as_u64()
         .unwrap_or(0))
@@ -99,19 +117,7 @@ async fn records_equal_settled_calls_over_load_failures_and_restarts() -> Result
         assert_eq!(billed(&node)?, settled, "after restart {round}");
         settled += storm(&node, 16, 100).await?;
         assert_eq!(billed(&node)?, settled, "round {round}");
-        let usage = node.json(&["usage"])?;
-        let records = node.json(&["usage", "--records", "--limit", "10000"])?;
-        let (of_rows, of_records) = (sums(&usage["rows"]), record_sums(&records["records"]));
-        for (field, total) in usage["total"].as_object().into_iter().flatten() {
-            let at = format!("{field} in round {round}");
-            assert_eq!(
-                of_rows.get(field).copied(),
-                total.as_u64(),
-                "the rows' {at}"
-            );
-            let recorded = of_records.get(field).copied().unwrap_or(0);
-            assert_eq!(Some(recorded), total.as_u64(), "the records' {at}");
-        }
+        let of_records = records_equal_usage(&node, &format!("in round {round}"))?;
         for field in [
             "wall_us",
             "cpu_us",

@@ -1,0 +1,114 @@
+//! A guest that traps after its first byte: the answer breaks off where it was, the call is on the bill once as failed, the
+//! log says why, and nobody else notices.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use gust_scenarios::{App, Client, Node};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+const HOST: &str = "half.gust.localhost";
+/// At once, and after it has computed for so long that it was moved to the threads for that.
+const TRAPS: [&str; 2] = ["/trap-after-first-byte", "/trap-after-first-byte/30"];
+/// Head, first byte and trap are never timed the same twice.
+const TIMES: usize = 30;
+
+/// What came over a connection until the other side gave it up: the head, and the body with its framing.
+async fn all_there_is(addr: SocketAddr, path: &str) -> Result<(String, String)> {
+    let mut stream = TcpStream::connect(addr).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {HOST}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut bytes = Vec::new();
+    // Ended or reset, the bytes before it count.
+    let read = async { while matches!(stream.read_buf(&mut bytes).await, Ok(n) if n > 0) {} };
+    let over = tokio::time::timeout(Duration::from_secs(10), read).await;
+    let text = String::from_utf8(bytes)?;
+    ensure!(over.is_ok(), "the connection is left open after: {text}");
+    let (head, body) = text.split_once("\r\n\r\n").context(text.clone())?;
+    Ok((head.to_ascii_lowercase(), body.to_owned()))
+}
+
+/// A node with the guest as `half`, and somebody else beside it.
+fn node_with(guest: &str) -> Result<Node> {
+    let node = Node::start()?;
+    node.deploy(&App::new("half")?.function("half", guest, "route = \"/...\"")?)?;
+    node.deploy(&App::new("beside")?.function("beside", "faults-p2", "route = \"/...\"")?)?;
+    Ok(node)
+}
+
+async fn check(guest: &str) -> Result<()> {
+    let node = node_with(guest)?;
+    let mut beside = Client::connect(node.functions, "beside.gust.localhost").await?;
+    let long = gust_task::spawn("beside", async move { beside.get("/sleep/3000").await });
+    for n in 0..TIMES {
+        let (head, body) = all_there_is(node.functions, TRAPS[n % TRAPS.len()]).await?;
+        assert!(head.starts_with("http/1.1 200 "), "{guest} {n}: {head}");
+        assert!(
+            head.contains("transfer-encoding: chunked"),
+            "{guest} {n}: {head}"
+        );
+        assert_eq!(
+            body, "8\r\nhalf of \r\n",
+            "{guest} {n}: the first chunk and no last one"
+        );
+        is_told_once(&node, guest, &head).await?;
+        let mut next = Client::connect(node.functions, HOST).await?;
+        assert_eq!(
+            next.get("/ok").await?.text(),
+            "ok\n",
+            "{guest} {n}: goes on"
+        );
+    }
+    let mut client = Client::connect(node.functions, HOST).await?;
+    let broken = client.get(TRAPS[0]).await.err();
+    assert!(
+        broken.is_some(),
+        "{guest}: a client is told that something is missing"
+    );
+    let long = long.await?.context("cut off")??;
+    assert_eq!(
+        (long.status.as_u16(), long.text().as_str()),
+        (200, "slept\n")
+    );
+    let total = node.json(&["usage"])?["total"].clone();
+    let times = TIMES as u64;
+    assert_eq!(total["calls"], 2 * times + 2, "{guest}: {total}");
+    assert_eq!(total["failed"], times + 1, "{guest}: {total}");
+    assert_eq!(total["ok"], times + 1, "{guest}: {total}");
+    Ok(())
+}
+
+/// One record, one line of the log.
+async fn is_told_once(node: &Node, guest: &str, head: &str) -> Result<()> {
+    let id = head
+        .lines()
+        .find_map(|line| line.strip_prefix("x-request-id: "))
+        .context("no request id")?;
+    let records = node.json(&["usage", "--records", "--limit", "1000"])?;
+    let of_it: Vec<_> = records["records"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|record| record["call"] == id)
+        .collect();
+    assert_eq!(of_it.len(), 1, "{guest}: {of_it:?}");
+    assert_eq!(of_it[0]["outcome"], "failed", "{guest}: {}", of_it[0]);
+    assert_eq!(of_it[0]["status"], 200, "{guest}: {}", of_it[0]);
+    assert_eq!(of_it[0]["bytes_out"], 8, "{guest}: {}", of_it[0]);
+    let log = node.gust(&["logs", "half", "--call", id])?;
+    assert_eq!(log.matches("unreachable").count(), 1, "{guest}: {log}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wasi_0_2_answer_that_traps_half_way_is_broken_off_and_billed_once() -> Result<()> {
+    check("faults-p2").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wasi_0_3_answer_that_traps_half_way_is_broken_off_and_billed_once() -> Result<()> {
+    check("faults-p3").await
+}
