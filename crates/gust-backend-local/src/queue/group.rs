@@ -352,7 +352,7 @@ impl<'a> Group<'a> {
             id: MessageId(id),
         };
         let start = self.cache.starts.get(&(keys, priority)).copied();
-        let from = keys.ready(start.unwrap_or(at(0, 0)));
+        let from = keys.ready(start.unwrap_or_else(|| at(0, 0)));
         let to = keys.ready(at(self.now_us + 1, 0));
         let mut found = Vec::new();
         for (key, value) in self.scan(&from, &to, most)? {
