@@ -31,7 +31,6 @@ const ROOMS: &[(&str, Room)] = &[
     ("gust-runtime", Seam),
     ("gust-backend", Seam),
     ("gust-meter", Seam),
-    ("gust-trigger", Seam),
     ("gust-runtime-wasm", Plugin),
     ("gust-backend-local", Plugin),
     ("gust-dispatch", Engine),

@@ -6,6 +6,7 @@
 //! Start with [`kv::Kv`].
 #![warn(missing_docs)]
 
+pub mod desk;
 pub mod kv;
 pub mod queue;
 pub mod sql;

@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
+use gust_backend::desk::Desk;
 use gust_dispatch::Dispatcher;
 use gust_meter::{BudgetKeeper, Ledger, Prices};
 use gust_runtime::{Runtime, artifact::ArtifactFolder};
 use gust_task::{Stop, clock, reconcile};
 use gust_telemetry::{GuestLogs, Registry};
-use gust_trigger::Desk;
 use gust_types::{Digest, Error, ProjectName, Result};
 use parking_lot::Mutex;
 use tokio::sync::{RwLock, Semaphore};

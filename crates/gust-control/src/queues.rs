@@ -7,8 +7,8 @@ use gust_api::queue::{
     LookQuery, Message as Shown, Messages, NewMessage, PublishedMessage, Queue as QueueShown,
     Redrive, Trigger,
 };
+use gust_backend::desk::TriggerState;
 use gust_backend::queue::{Message, MessageId, Queue, QueueSettings};
-use gust_trigger::TriggerState;
 use gust_types::{Error, Label, ProjectName, Result};
 
 use crate::control::Control;

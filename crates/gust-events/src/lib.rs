@@ -20,13 +20,13 @@ mod triggers;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use gust_backend::desk::{Counts, Desk, TriggerState};
 use gust_backend::{
     Backends,
     queue::{Message, Published, Queue, QueueSettings},
 };
 use gust_dispatch::Dispatcher;
 use gust_task::Stop;
-use gust_trigger::{Counts, Desk, TriggerState};
 use gust_types::{
     AppName, Label, ProjectName, Result,
     trigger::{EventsSpec, TriggerSource},

@@ -13,13 +13,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use gust_backend::desk::Counts;
 use gust_backend::{
     kv::{Kv, KvExt as _, PutOptions, Write},
     queue::{Message, Queue, QueueSettings},
 };
 use gust_dispatch::Dispatcher;
 use gust_task::{Stop, clock};
-use gust_trigger::Counts;
 use gust_types::{
     AppName, FunctionKey, Label, ProjectName, Result, Span,
     call::Trigger,

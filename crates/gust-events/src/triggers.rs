@@ -9,9 +9,9 @@ use std::{
     time::Duration,
 };
 
+use gust_backend::desk::Counts;
 use gust_dispatch::Dispatcher;
 use gust_task::Stop;
-use gust_trigger::Counts;
 use gust_types::{
     AppName, Error, FunctionKey, Label, ProjectName, Result,
     call::Trigger,

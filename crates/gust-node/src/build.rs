@@ -161,7 +161,7 @@ fn registry(metrics: PathMetrics, backends: &Arc<LocalBackends>, logs: &GuestLog
 }
 
 fn count_deliveries(registry: &mut Registry, events: &Events) {
-    type Of = fn(gust_trigger::Counts) -> u64;
+    type Of = fn(gust_backend::desk::Counts) -> u64;
     let numbers: [(&str, &str, Shape, Of); 5] = [
         (
             "deliveries_in_flight",

@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
+use gust_backend::desk::Counts;
 use gust_backend::queue::{Queue, Receipt, TakeOptions, Taken, Verdict};
 use gust_dispatch::Dispatcher;
 use gust_task::{Stop, clock, ids};
-use gust_trigger::Counts;
 use gust_types::{Error, Label, event::Event};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -44,7 +44,7 @@ fn lines(node: &Node) -> Result<Vec<Vec<String>>> {
 }
 
 fn until(what: &str, mut is: impl FnMut() -> Result<bool>) -> Result<()> {
-    let begun = Instant::now();
+    let begun = gust_task::clock::now();
     while begun.elapsed() < Duration::from_secs(30) {
         if is()? {
             return Ok(());

@@ -1,17 +1,17 @@
-//! What starts a function besides a request, as other rooms see it.
+//! Queues and triggers as other rooms see them.
 //!
 //! The control plane asks the events room through [`Desk`] and knows nothing of deliveries; the events room never knows
-//! who asks. Sources outside the node come behind a seam of their own here.
-#![warn(missing_docs)]
+//! who asks.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gust_backend::queue::{Message, Published, Queue, QueueSettings};
 use gust_types::{
     AppName, Label, ProjectName, Result,
     trigger::{EventsSpec, TriggerSpec},
 };
+
+use crate::queue::{Message, Published, Queue, QueueSettings};
 
 /// A trigger and what became of its events.
 #[derive(Debug, Clone, PartialEq)]
