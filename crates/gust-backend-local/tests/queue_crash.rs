@@ -4,7 +4,11 @@
 //! The test starts itself again as a child, which says on its standard output what was acknowledged. Forty rounds, two
 //! hundred with `GUST_LONG=1`.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::{
     collections::{HashMap, HashSet},
