@@ -15,7 +15,7 @@ mod tests;
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -33,14 +33,20 @@ use tokio::sync::Notify;
 
 use self::{
     codec::{State, Stored},
-    group::{Done, Op, Target},
+    group::{Done, Kind, Op, Target},
     index::Entry,
     keys::{Keys, Place},
 };
 use crate::store::{Committer, Engine, engine::Open};
 
-/// Messages removed, published again or swept in one commit.
+/// Messages removed, published again or swept in one commit, at most.
 const AT_ONCE: usize = 2000;
+/// Handles of queues that nobody holds any more are let go when there are so many.
+const HANDLES: usize = 1024;
+/// Entries of the index that one look goes through to find where messages stand.
+const WALKED: usize = 20_000;
+/// Messages swept in one commit.
+const SWEPT: usize = 200;
 /// How often what is over its time is swept.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -48,14 +54,14 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub(crate) struct Queues {
     engine: Arc<Engine>,
     committer: Arc<Committer>,
-    open: Mutex<HashMap<Arc<[u8]>, Arc<Shared>>>,
+    open: Mutex<HashMap<Arc<[u8]>, Weak<Shared>>>,
 }
 
 /// What the handles of one queue share.
 #[derive(Default)]
 struct Shared {
     /// Rung when something may have become ready.
-    bell: Notify,
+    bell: Arc<Notify>,
     /// No message has a number below this: saves walking over what was removed.
     first: AtomicU64,
     swept_us: AtomicU64,
@@ -87,13 +93,25 @@ impl Queues {
         settings: &QueueSettings,
     ) -> LocalQueue {
         let name: Arc<[u8]> = keys::queue(project, name).into();
-        let shared = self.open.lock().entry(name.clone()).or_default().clone();
+        let shared = {
+            let mut open = self.open.lock();
+            if open.len() >= HANDLES {
+                open.retain(|_, shared| shared.strong_count() > 0);
+            }
+            let known = open.get(&name).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let shared = Arc::<Shared>::default();
+                open.insert(name.clone(), Arc::downgrade(&shared));
+                shared
+            })
+        };
         LocalQueue {
             engine: self.engine.clone(),
             committer: self.committer.clone(),
             target: Target {
                 name,
                 settings: Arc::new(settings.clone()),
+                bell: shared.bell.clone(),
             },
             shared,
         }
@@ -117,7 +135,7 @@ impl Queues {
 
     /// Lets those go who wait.
     pub(crate) fn stop(&self) {
-        for shared in self.open.lock().values() {
+        for shared in self.open.lock().values().filter_map(Weak::upgrade) {
             shared.bell.notify_waiters();
         }
     }
@@ -135,6 +153,32 @@ impl LocalQueue {
             Done::Count(count) => Ok(count),
             _ => Err(mixed_up()),
         }
+    }
+
+    /// Asks for step after step, from key to key, until the end.
+    async fn walk(&self, step: impl Fn(Option<Vec<u8>>) -> Op) -> Result<u64> {
+        let (mut count, mut after) = (0, None);
+        loop {
+            let Done::Walked(done, next) = self.ask(step(after)).await? else {
+                return Err(mixed_up());
+            };
+            count += done;
+            if next.is_none() {
+                return Ok(count);
+            }
+            after = next;
+        }
+    }
+
+    /// The last number that was given.
+    async fn last(&self) -> Result<MessageId> {
+        let open = self.engine.get().await?;
+        let state = match self.keys(&open)? {
+            Some(keys) => open.queued(&keys.state())?,
+            None => None,
+        };
+        let state = state.map(|bytes| State::decode(&bytes)).transpose()?;
+        Ok(MessageId(state.unwrap_or_default().last))
     }
 
     /// The queue's number, if anything was ever asked of it.
@@ -156,8 +200,11 @@ impl LocalQueue {
                 .compare_exchange(before, now_us, Relaxed, Relaxed);
             swap.is_ok()
         };
-        if mine {
-            self.count(Op::Sweep { most: AT_ONCE }).await?;
+        // A few rounds: what is left over is for the next second.
+        for _ in 0..if mine { 10 } else { 0 } {
+            if self.count(Op::Sweep { most: SWEPT }).await? < SWEPT as u64 {
+                break;
+            }
         }
         Ok(())
     }
@@ -174,15 +221,11 @@ impl Queue for LocalQueue {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
-        let keyed = messages.iter().any(|message| message.key.is_some());
         let Done::Published(published) = self.ask(Op::Publish(messages)).await? else {
             return Err(mixed_up());
         };
-        self.shared.bell.notify_waiters();
-        if keyed {
-            // What is published is published; the next one sweeps again.
-            let _ = self.sweep().await;
-        }
+        // What is published is published; the next one sweeps again.
+        let _ = self.sweep().await;
         Ok(published)
     }
 
@@ -192,6 +235,8 @@ impl Queue for LocalQueue {
             .visibility
             .unwrap_or(self.target.settings.visibility.0);
         let most = options.most.min(self.limits().take);
+        // Nothing is lost when it is not swept: the next one does.
+        let _ = self.sweep().await;
         loop {
             // From here on, so that nothing rings unheard between looking and waiting.
             let mut bell = std::pin::pin!(self.shared.bell.notified());
@@ -199,6 +244,7 @@ impl Queue for LocalQueue {
             let Done::Taken(taken, next_us) = self.ask(Op::Take { most, visibility }).await? else {
                 return Err(mixed_up());
             };
+            let taken = taken.receive();
             let now = clock::now();
             if !taken.is_empty() || now >= end {
                 return Ok(taken);
@@ -206,8 +252,6 @@ impl Queue for LocalQueue {
             let ready = next_us.map_or(Duration::MAX, |at| {
                 Duration::from_micros(at.saturating_sub(clock::unix_micros()))
             });
-            // Nothing is lost when it is not swept: the next one does.
-            let _ = self.sweep().await;
             // Whichever is first: looking again tells.
             let _ = tokio::time::timeout(ready.min(end - now), bell).await;
         }
@@ -220,24 +264,13 @@ impl Queue for LocalQueue {
         let Done::Settled(answers) = self.ask(Op::Settle(verdicts)).await? else {
             return Err(mixed_up());
         };
-        self.shared.bell.notify_waiters();
         Ok(answers)
     }
 
     async fn release(&self) -> Result<u64> {
-        let (mut count, mut after) = (0, None);
-        loop {
-            let most = AT_ONCE;
-            let Done::Released(done, next) = self.ask(Op::Release { after, most }).await? else {
-                return Err(mixed_up());
-            };
-            count += done;
-            if next.is_none() {
-                self.shared.bell.notify_waiters();
-                return Ok(count);
-            }
-            after = next;
-        }
+        let most = AT_ONCE;
+        let count = self.walk(|after| Op::Release { after, most }).await?;
+        Ok(count)
     }
 
     async fn peek(&self, after: Option<MessageId>, most: usize) -> Result<Vec<Seen>> {
@@ -246,9 +279,13 @@ impl Queue for LocalQueue {
             return Ok(Vec::new());
         };
         let (from, to) = keys.all_messages(after);
-        let mut seen = Vec::new();
+        let (mut seen, mut bytes) = (Vec::new(), 0);
         for found in open.queue_range(&from, &to).take(most.min(AT_ONCE)) {
+            if bytes >= check::LOOK_BYTES {
+                break;
+            }
             let (key, value) = found?;
+            bytes += value.len() as u64;
             let stored = Stored::decode(&value)?;
             seen.push(Seen {
                 id: Keys::id_of(&key).ok_or_else(codec::damaged)?,
@@ -268,56 +305,59 @@ impl Queue for LocalQueue {
             return Ok(Vec::new());
         };
         let (from, to) = keys.all_dead(after);
-        let found = open.queue_range(&from, &to).take(most.min(AT_ONCE));
-        found
-            .map(|found| {
-                let (key, value) = found?;
-                codec::decode_dead(Keys::id_of(&key).ok_or_else(codec::damaged)?, &value)
-            })
-            .collect()
+        let (mut dead, mut bytes) = (Vec::new(), 0);
+        for found in open.queue_range(&from, &to).take(most.min(AT_ONCE)) {
+            if bytes >= check::LOOK_BYTES {
+                break;
+            }
+            let (key, value) = found?;
+            bytes += value.len() as u64;
+            let id = Keys::id_of(&key).ok_or_else(codec::damaged)?;
+            dead.push(codec::decode_dead(id, &value)?);
+        }
+        Ok(dead)
     }
 
     async fn redrive(&self, ids: Option<Vec<MessageId>>, most: usize) -> Result<u64> {
+        // What dies again meanwhile has a number above this.
+        let upto = self.last().await?;
+        let mut left = most;
         let mut count = 0;
-        let mut ids = ids;
-        while count < most as u64 {
-            let step = (most - count as usize).min(AT_ONCE);
+        let mut ids = ids.map(|ids| ids.into_iter().take(most).collect::<Vec<_>>());
+        loop {
             let some = ids
                 .as_mut()
-                .map(|ids| ids.drain(..ids.len().min(step)).collect::<Vec<_>>());
-            if some.as_ref().is_some_and(Vec::is_empty) {
-                break;
+                .map(|ids| ids.drain(..ids.len().min(AT_ONCE)).collect());
+            if left == 0 || some.as_ref().is_some_and(Vec::is_empty) {
+                return Ok(count);
             }
-            let all = some.is_none();
-            let done = self
-                .count(Op::Redrive {
-                    ids: some,
-                    most: step,
-                })
-                .await?;
-            count += done;
-            self.shared.bell.notify_waiters();
-            if all && done < step as u64 {
-                break;
-            }
-        }
-        Ok(count)
-    }
-
-    async fn purge(&self, dead: bool) -> Result<u64> {
-        let mut count = 0;
-        loop {
-            let done = self
-                .count(Op::Purge {
-                    dead,
-                    most: AT_ONCE,
-                })
-                .await?;
-            count += done;
-            if done == 0 {
+            let op = Op::Redrive {
+                most: left.min(AT_ONCE),
+                upto,
+                ids: some,
+            };
+            let done = self.count(op).await?;
+            (count, left) = (count + done, left.saturating_sub(done as usize));
+            if ids.is_none() && done == 0 {
                 return Ok(count);
             }
         }
+    }
+
+    async fn purge(&self, dead: bool) -> Result<u64> {
+        let upto = self.last().await?;
+        let whole = |what| {
+            move |after| Op::Purge {
+                what,
+                upto,
+                after,
+                most: AT_ONCE,
+            }
+        };
+        if dead {
+            return self.walk(whole(Kind::Dead)).await;
+        }
+        Ok(self.walk(whole(Kind::Blocked)).await? + self.walk(whole(Kind::Ready)).await?)
     }
 
     async fn stats(&self) -> Result<QueueStats> {
@@ -345,7 +385,7 @@ impl Queue for LocalQueue {
 }
 
 /// Fills in where messages stand. Those that nobody has taken yet stand where they were put; for the others the index
-/// is read through, once.
+/// is read through, once and not for ever: of one that is not found it stays unknown.
 fn place(open: &Open, keys: Keys, settings: &QueueSettings, seen: &mut [Seen]) -> Result<()> {
     let mut elsewhere = HashMap::new();
     for (n, seen) in seen.iter_mut().enumerate() {
@@ -366,7 +406,7 @@ fn place(open: &Open, keys: Keys, settings: &QueueSettings, seen: &mut [Seen]) -
         }
     }
     let (from, to) = keys.all_ready();
-    let mut index = open.queue_range(&from, &to);
+    let mut index = open.queue_range(&from, &to).take(WALKED);
     // The blocked are in no index: those that wait for their group are looked up before the index is.
     elsewhere.retain(|id, n| {
         let group = seen.get(*n).and_then(|seen| seen.message.group.as_deref());

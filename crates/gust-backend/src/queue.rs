@@ -75,6 +75,8 @@ pub struct Taken {
     pub receipt: Receipt,
     /// When it was published, Unix microseconds.
     pub published_us: u64,
+    /// When it could first be taken: its age counts from there.
+    pub ready_us: u64,
     /// The message. Its delay is what it was published with.
     pub message: Message,
 }
@@ -142,7 +144,7 @@ pub struct Seen {
 pub struct QueueStats {
     /// Messages that are not dead.
     pub messages: u64,
-    /// Their bytes, attributes included.
+    /// Their bytes: attributes included, and 128 for each message.
     pub bytes: u64,
     /// Of the messages, those that wait for their group.
     pub blocked: u64,
@@ -189,14 +191,15 @@ pub trait Queue: Send + Sync {
     /// Makes everything that is taken ready again, for whoever knows that its consumers are gone: a node that has just
     /// started. Attempts stay. Answers how many messages there were.
     async fn release(&self) -> Result<u64>;
-    /// Looks at messages above a number, in the order of their numbers, without taking them.
+    /// Looks at messages above a number, in the order of their numbers, without taking them. Fewer than asked for, but at
+    /// least one, when they are large.
     async fn peek(&self, after: Option<MessageId>, most: usize) -> Result<Vec<Seen>>;
     /// Looks at the dead above a number.
     async fn dead(&self, after: Option<MessageId>, most: usize) -> Result<Vec<Dead>>;
     /// Publishes dead messages again, under new numbers and with no attempts behind them: these, or with `None` the
     /// first `most`. Answers how many there were.
     async fn redrive(&self, ids: Option<Vec<MessageId>>, most: usize) -> Result<u64>;
-    /// Removes all messages, or all dead ones. Answers how many there were.
+    /// Removes all messages that are there now, or all dead ones. Answers how many there were.
     async fn purge(&self, dead: bool) -> Result<u64>;
     /// What it holds.
     async fn stats(&self) -> Result<QueueStats>;
@@ -242,6 +245,11 @@ impl Message {
         self
     }
 
+    /// What it counts as in its queue: its size, and what keeping any message takes.
+    pub fn weight(&self) -> u64 {
+        self.size() as u64 + 128
+    }
+
     /// Bytes of body, attributes, group and key.
     pub fn size(&self) -> usize {
         let attributes: usize = self.attributes.iter().map(|(n, v)| n.len() + v.len()).sum();
@@ -269,7 +277,7 @@ impl Default for QueueLimits {
             batch: 1000,
             batch_bytes: 8 << 20,
             take: 1000,
-            name: 128,
+            name: 256,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Messages and the other values of the tree, as bytes.
 
 use bytes::{BufMut as _, Bytes};
-use gust_backend::queue::{Dead, Message, MessageId, QueueStats};
+use gust_backend::queue::{Dead, Message, MessageId, QueueSettings, QueueStats, check};
 use gust_types::{Error, Result};
 
 const FORMAT: u8 = 1;
@@ -57,6 +57,14 @@ fn put_text(to: &mut Vec<u8>, text: &str) {
 }
 
 // === impl Stored ===
+
+impl Stored {
+    /// When it could first be taken.
+    pub(super) fn ready_us(&self, settings: &QueueSettings) -> u64 {
+        let delay = self.message.delay.unwrap_or(settings.delay.0);
+        self.published_us + check::micros(delay)
+    }
+}
 
 impl Stored {
     pub(super) fn encode(&self) -> Vec<u8> {

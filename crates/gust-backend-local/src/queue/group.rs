@@ -17,13 +17,15 @@ use fjall::Slice;
 use gust_backend::queue::{
     Dead, Message, MessageId, Published, QueueSettings, Receipt, Taken, Verdict, check,
 };
-use gust_types::Result;
+use gust_types::{Error, Result};
 
 use super::{
     codec::{self, State, Stored},
     index::{Blocked, Entry},
     keys::{self, Keys, Place},
 };
+use tokio::sync::Notify;
+
 use crate::store::engine::Open;
 
 /// A queue's name in the tree and how it behaves.
@@ -31,6 +33,8 @@ use crate::store::engine::Open;
 pub(crate) struct Target {
     pub(super) name: Arc<[u8]>,
     pub(super) settings: Arc<QueueSettings>,
+    /// Rung when something may have become ready.
+    pub(crate) bell: Arc<Notify>,
 }
 
 /// What somebody asks of a queue.
@@ -43,11 +47,15 @@ pub(crate) enum Op {
     Settle(Vec<(Receipt, Verdict)>),
     Redrive {
         ids: Option<Vec<MessageId>>,
+        /// Of all, only up to this number.
+        upto: MessageId,
         most: usize,
     },
-    /// Removes up to so many messages, or dead ones.
+    /// Removes messages up to this number, of so many entries after this key.
     Purge {
-        dead: bool,
+        what: Kind,
+        upto: MessageId,
+        after: Option<Vec<u8>>,
         most: usize,
     },
     /// Makes what is taken ready again, of so many entries after this key of the index.
@@ -65,11 +73,32 @@ pub(crate) enum Op {
 pub(crate) enum Done {
     Published(Vec<Published>),
     /// And when the next message can be taken, if none could.
-    Taken(Vec<Taken>, Option<u64>),
+    Taken(Handed, Option<u64>),
     Settled(Vec<Result<Receipt>>),
     Count(u64),
     /// How many, and the key to go on after.
-    Released(u64, Option<Vec<u8>>),
+    Walked(u64, Option<Vec<u8>>),
+}
+
+/// Taken messages on their way to whoever asked for them.
+#[derive(Default)]
+pub(crate) struct Handed {
+    taken: Vec<Taken>,
+    back: Option<Box<dyn FnOnce(Vec<Receipt>) + Send>>,
+}
+
+/// Where messages lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Blocked,
+    Ready,
+    Dead,
+}
+
+/// Entries of a range, and whether there are more.
+struct Found<T> {
+    items: Vec<T>,
+    more: bool,
 }
 
 /// What is known of the tree from earlier groups. Worth nothing after a commit that failed.
@@ -79,7 +108,16 @@ pub(crate) struct Cache {
     states: HashMap<Keys, State>,
     /// No entry of this queue and priority stands before this place: saves walking over what was removed.
     starts: HashMap<(Keys, u8), Place>,
+    /// Nor any that cannot be taken yet before this one.
+    aheads: HashMap<(Keys, u8), Place>,
 }
+
+/// Queues that are kept in mind.
+const KNOWN: usize = 16 << 10;
+/// Queues of a project.
+const QUEUES: usize = 1000;
+/// Messages that die in one taking; the next one goes on.
+const BURIALS: usize = 500;
 
 /// A group under evaluation.
 pub(crate) struct Group<'a> {
@@ -91,7 +129,7 @@ pub(crate) struct Group<'a> {
 }
 
 /// An entry of the index, and where it stands.
-struct Found {
+struct Indexed {
     place: Place,
     entry: Entry,
 }
@@ -101,7 +139,15 @@ struct Found {
 impl Op {
     /// Whether it takes room on the disk.
     pub(crate) fn grows(&self) -> bool {
-        matches!(self, Self::Publish(_))
+        matches!(self, Self::Publish(_) | Self::Redrive { .. })
+    }
+
+    /// Whether something may be ready afterwards that was not before.
+    pub(crate) fn rings(&self) -> bool {
+        matches!(
+            self,
+            Self::Publish(_) | Self::Settle(_) | Self::Redrive { .. } | Self::Release { .. }
+        )
     }
 
     /// Whether it has to be on the disk before it is answered.
@@ -115,11 +161,48 @@ impl Op {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Publish(messages) => messages.iter().map(|m| m.size() + 128).sum(),
-            Self::Take { most, .. } | Self::Redrive { most, .. } => most * 64,
-            Self::Settle(verdicts) => verdicts.len() * 64,
-            Self::Purge { most, .. } | Self::Release { most, .. } | Self::Sweep { most } => {
-                most * 32
+            Self::Take { most, .. } | Self::Release { most, .. } | Self::Sweep { most } => {
+                most * 64
             }
+            Self::Settle(verdicts) => verdicts.len() * 64,
+            Self::Redrive { .. } | Self::Purge { .. } => check::LOOK_BYTES as usize,
+        }
+    }
+}
+
+// === impl Handed ===
+
+impl Handed {
+    fn new(taken: Vec<Taken>) -> Self {
+        Self { taken, back: None }
+    }
+
+    /// What is to be done with the receipts when nobody receives these.
+    pub(crate) fn guard(&mut self, back: impl FnOnce(Vec<Receipt>) + Send + 'static) {
+        self.back = Some(Box::new(back));
+    }
+
+    /// Received.
+    pub(super) fn receive(mut self) -> Vec<Taken> {
+        self.back = None;
+        std::mem::take(&mut self.taken)
+    }
+}
+
+impl std::ops::Deref for Handed {
+    type Target = [Taken];
+
+    fn deref(&self) -> &[Taken] {
+        &self.taken
+    }
+}
+
+impl Drop for Handed {
+    fn drop(&mut self) {
+        if let Some(back) = self.back.take()
+            && !self.taken.is_empty()
+        {
+            back(self.taken.iter().map(|taken| taken.receipt).collect());
         }
     }
 }
@@ -128,6 +211,9 @@ impl Op {
 
 impl<'a> Group<'a> {
     pub(crate) fn new(open: &'a Open, cache: &'a mut Cache, now_us: u64) -> Self {
+        if cache.states.len() > KNOWN {
+            *cache = Cache::default();
+        }
         Self {
             open,
             cache,
@@ -144,8 +230,13 @@ impl<'a> Group<'a> {
 
     /// Evaluates one request. An error of kind `Internal` means that the group is not to be written.
     pub(crate) fn evaluate(&mut self, target: &Target, op: Op) -> Result<Done> {
-        let keys = self.keys(target)?;
         let settings = &target.settings;
+        // A queue is made by the first message that it takes.
+        let makes =
+            matches!(&op, Op::Publish(messages) if fits(settings, &State::default(), messages));
+        let Some(keys) = self.keys(target, makes)? else {
+            return none(op, settings);
+        };
         let before = self.state(keys)?;
         let mut state = before;
         let done = match op {
@@ -159,11 +250,15 @@ impl<'a> Group<'a> {
                 let settle = |(receipt, verdict)| self.settle(keys, &mut state, receipt, verdict);
                 Done::Settled(internal_first(verdicts.into_iter().map(settle))?)
             }
-            Op::Redrive { ids, most } => {
-                Done::Count(self.redrive(keys, settings, &mut state, ids, most)?)
+            Op::Redrive { ids, upto, most } => {
+                Done::Count(self.redrive(keys, settings, &mut state, (ids, upto), most)?)
             }
-            Op::Purge { dead: true, most } => Done::Count(self.purge_dead(keys, &mut state, most)?),
-            Op::Purge { dead: false, most } => Done::Count(self.purge(keys, &mut state, most)?),
+            Op::Purge {
+                what,
+                upto,
+                after,
+                most,
+            } => self.purge(keys, &mut state, (what, upto), after, most)?,
             Op::Release { after, most } => self.release(keys, after, most)?,
             Op::Sweep { most } => Done::Count(self.sweep(keys, settings, &mut state, most)?),
         };
@@ -177,32 +272,44 @@ impl<'a> Group<'a> {
     /// What a queue holds, as the group has left it so far.
     #[cfg(test)]
     pub(crate) fn stats(&mut self, target: &Target) -> Result<gust_backend::queue::QueueStats> {
-        let keys = self.keys(target)?;
-        Ok(self.state(keys)?.stats)
+        match self.keys(target, false)? {
+            Some(keys) => Ok(self.state(keys)?.stats),
+            None => Ok(gust_backend::queue::QueueStats::default()),
+        }
     }
 
-    /// The keys of a queue, which gets its number with the first request.
-    fn keys(&mut self, target: &Target) -> Result<Keys> {
+    /// The keys of a queue; with `make` it gets its number if it has none.
+    fn keys(&mut self, target: &Target, make: bool) -> Result<Option<Keys>> {
         if let Some(number) = self.cache.numbers.get(&target.name) {
-            return Ok(Keys(*number));
+            return Ok(Some(Keys(*number)));
         }
         let number = match self.get(&target.name)? {
-            Some(number) => codec::read_number(&number)? as u32,
+            Some(number) => codec::read_number(&number)?,
+            None if !make => return Ok(None),
             None => {
+                self.check_room(target)?;
                 let last = self.get(keys::LAST_QUEUE)?;
-                let number = last
-                    .map(|n| codec::read_number(&n))
-                    .transpose()?
-                    .unwrap_or(0)
-                    + 1;
+                let last = last.map(|n| codec::read_number(&n)).transpose()?;
+                let number = last.unwrap_or(0) + 1;
                 let bytes = number.to_be_bytes();
                 self.put(keys::LAST_QUEUE.to_vec(), bytes.to_vec());
                 self.put(target.name.to_vec(), bytes.to_vec());
-                number as u32
+                number
             }
         };
+        let number = u32::try_from(number).map_err(|_| codec::damaged())?;
         self.cache.numbers.insert(target.name.clone(), number);
-        Ok(Keys(number))
+        Ok(Some(Keys(number)))
+    }
+
+    /// Refuses one queue too many.
+    fn check_room(&self, target: &Target) -> Result<()> {
+        let (from, to) = keys::siblings(&target.name);
+        if self.scan(&from, &to, QUEUES)?.items.len() < QUEUES {
+            return Ok(());
+        }
+        let text = format!("the project has {QUEUES} queues already");
+        Err(Error::exhausted(text).hint("use groups or attributes instead of more queues"))
     }
 
     fn state(&mut self, keys: Keys) -> Result<State> {
@@ -224,8 +331,7 @@ impl<'a> Group<'a> {
         state: &mut State,
         messages: Vec<Message>,
     ) -> Result<Vec<Published>> {
-        let fresh: usize = messages.iter().map(Message::size).sum();
-        if state.stats.bytes + state.stats.dead_bytes + fresh as u64 > settings.max_bytes.0 {
+        if !fits(settings, state, &messages) {
             return Err(check::full(settings));
         }
         let mut published = Vec::with_capacity(messages.len());
@@ -268,7 +374,7 @@ impl<'a> Group<'a> {
         };
         state.stats.messages += 1;
         state.stats.published += 1;
-        state.stats.bytes += message.size() as u64;
+        state.stats.bytes += message.weight();
         state.priorities |= 1 << message.priority;
         self.queue_up(keys, state, place, &message)?;
         let stored = Stored {
@@ -290,7 +396,7 @@ impl<'a> Group<'a> {
         place: Place,
         message: &Message,
     ) -> Result<()> {
-        let size = message.size() as u32;
+        let size = message.weight() as u32;
         let group = message.group.clone().unwrap_or_default();
         if !group.is_empty() {
             if self.get(&keys.head(&group))?.is_some() {
@@ -320,32 +426,55 @@ impl<'a> Group<'a> {
         visibility: Duration,
     ) -> Result<Done> {
         let until_us = self.now_us + check::visibility_us(visibility);
-        let mut taken = Vec::new();
-        // A death can bring the next of its group to the front, even one of a higher priority: then all over again.
-        'again: while taken.len() < most {
-            for priority in priorities(state) {
-                for found in self.ready(keys, priority, most - taken.len())? {
-                    let id = found.place.id;
-                    let bytes = self.get(&keys.message(id))?.ok_or_else(codec::damaged)?;
-                    let stored = Stored::decode(&bytes)?;
-                    if let Some(cause) = self.doomed(settings, &found, &stored) {
+        let (mut taken, mut bytes, mut burials) = (Vec::new(), 0, 0);
+        let mut enough;
+        loop {
+            // A death makes room for another, or brings the next of its group to the front, even one of a higher
+            // priority: then all over again.
+            let before = burials;
+            'look: for priority in priorities(state) {
+                loop {
+                    let died = burials;
+                    for found in self.ready(keys, priority, most - taken.len())? {
+                        if bytes >= check::LOOK_BYTES {
+                            break 'look;
+                        }
+                        let id = found.place.id;
+                        let body = self.get(&keys.message(id))?.ok_or_else(codec::damaged)?;
+                        let stored = Stored::decode(&body)?;
+                        bytes += stored.message.weight();
+                        let Some(cause) = self.doomed(settings, &found, &stored) else {
+                            taken.push(self.hand_out(keys, settings, found, stored, until_us));
+                            continue;
+                        };
+                        let in_group = !found.entry.group.is_empty();
                         self.bury(keys, state, found, stored, cause.to_owned())?;
-                        continue 'again;
+                        burials += 1;
+                        if in_group || burials >= BURIALS {
+                            break 'look;
+                        }
                     }
-                    taken.push(self.hand_out(keys, found, stored, until_us));
+                    if burials == died {
+                        break;
+                    }
                 }
             }
-            break;
+            enough = bytes >= check::LOOK_BYTES || burials >= BURIALS;
+            if enough || taken.len() >= most || burials == before {
+                break;
+            }
         }
         let next_us = match taken.is_empty() {
+            // There may be more to see at once.
+            true if enough => Some(self.now_us),
             true => self.next_us(keys, state)?,
             false => None,
         };
-        Ok(Done::Taken(taken, next_us))
+        Ok(Done::Taken(Handed::new(taken), next_us))
     }
 
     /// What can be taken now.
-    fn ready(&mut self, keys: Keys, priority: u8, most: usize) -> Result<Vec<Found>> {
+    fn ready(&mut self, keys: Keys, priority: u8, most: usize) -> Result<Vec<Indexed>> {
         let at = |at_us, id| Place {
             priority,
             at_us,
@@ -355,8 +484,8 @@ impl<'a> Group<'a> {
         let from = keys.ready(start.unwrap_or_else(|| at(0, 0)));
         let to = keys.ready(at(self.now_us + 1, 0));
         let mut found = Vec::new();
-        for (key, value) in self.scan(&from, &to, most)? {
-            found.push(Found {
+        for (key, value) in self.scan(&from, &to, most)?.items {
+            found.push(Indexed {
                 place: keys.place_of(&key).ok_or_else(codec::damaged)?,
                 entry: Entry::decode(&value)?,
             });
@@ -373,10 +502,10 @@ impl<'a> Group<'a> {
     fn doomed(
         &self,
         settings: &QueueSettings,
-        found: &Found,
+        found: &Indexed,
         stored: &Stored,
     ) -> Option<&'static str> {
-        let age = self.now_us.saturating_sub(stored.published_us);
+        let age = self.now_us.saturating_sub(stored.ready_us(settings));
         if age > check::micros(settings.max_age.0) {
             return Some(check::TOO_OLD);
         }
@@ -384,8 +513,15 @@ impl<'a> Group<'a> {
             .then_some(check::TOO_OFTEN)
     }
 
-    fn hand_out(&mut self, keys: Keys, found: Found, stored: Stored, until_us: u64) -> Taken {
-        let Found { place, mut entry } = found;
+    fn hand_out(
+        &mut self,
+        keys: Keys,
+        settings: &QueueSettings,
+        found: Indexed,
+        stored: Stored,
+        until_us: u64,
+    ) -> Taken {
+        let Indexed { place, mut entry } = found;
         entry.attempts += 1;
         entry.taken = true;
         let receipt = Receipt {
@@ -398,23 +534,36 @@ impl<'a> Group<'a> {
         Taken {
             receipt,
             published_us: stored.published_us,
+            ready_us: stored.ready_us(settings),
             message: stored.message,
         }
     }
 
     /// When the first message can be taken that cannot be now.
     fn next_us(&mut self, keys: Keys, state: &State) -> Result<Option<u64>> {
-        let mut next = None;
+        let mut next: Option<u64> = None;
         for priority in priorities(state) {
             let at = |at_us, id| Place {
                 priority,
                 at_us,
                 id: MessageId(id),
             };
-            let (from, to) = (at(self.now_us + 1, 0), at(u64::MAX, u64::MAX));
-            for (key, _) in self.scan(&keys.ready(from), &keys.ready(to), 1)? {
-                let place = keys.place_of(&key).ok_or_else(codec::damaged)?;
-                next = Some(next.map_or(place.at_us, |n: u64| n.min(place.at_us)));
+            let ahead = self.cache.aheads.get(&(keys, priority)).copied();
+            let from = ahead
+                .unwrap_or_else(|| at(0, 0))
+                .max(at(self.now_us + 1, 0));
+            let end = at(u64::MAX, u64::MAX);
+            let found = self
+                .scan(&keys.ready(from), &keys.ready(end), 1)?
+                .items
+                .pop();
+            let place = match found {
+                Some((key, _)) => keys.place_of(&key).ok_or_else(codec::damaged)?,
+                None => end,
+            };
+            self.cache.aheads.insert((keys, priority), place);
+            if place != end {
+                next = Some(next.map_or(place.at_us, |n| n.min(place.at_us)));
             }
         }
         Ok(next)
@@ -440,7 +589,7 @@ impl<'a> Group<'a> {
         match verdict {
             Verdict::Done => {
                 state.stats.done += 1;
-                self.remove(keys, state, &Found { place, entry })?;
+                self.remove(keys, state, &Indexed { place, entry })?;
             }
             Verdict::Again(delay) => {
                 receipt.until_us = self.now_us + check::micros(delay);
@@ -461,7 +610,7 @@ impl<'a> Group<'a> {
             Verdict::Dead(cause) => {
                 let bytes = self.get(&keys.message(place.id))?;
                 let stored = Stored::decode(&bytes.ok_or_else(codec::damaged)?)?;
-                self.bury(keys, state, Found { place, entry }, stored, cause)?;
+                self.bury(keys, state, Indexed { place, entry }, stored, cause)?;
             }
         }
         Ok(receipt)
@@ -471,7 +620,7 @@ impl<'a> Group<'a> {
         &mut self,
         keys: Keys,
         state: &mut State,
-        found: Found,
+        found: Indexed,
         stored: Stored,
         cause: String,
     ) -> Result<()> {
@@ -491,8 +640,8 @@ impl<'a> Group<'a> {
     }
 
     /// Out of the queue; the next of its group comes up.
-    fn remove(&mut self, keys: Keys, state: &mut State, found: &Found) -> Result<()> {
-        let Found { place, entry } = found;
+    fn remove(&mut self, keys: Keys, state: &mut State, found: &Indexed) -> Result<()> {
+        let Indexed { place, entry } = found;
         self.delete(keys.ready(*place));
         self.delete(keys.message(place.id));
         state.stats.messages = state.stats.messages.saturating_sub(1);
@@ -501,7 +650,7 @@ impl<'a> Group<'a> {
             return Ok(());
         }
         let (from, to) = keys.behind(&entry.group, place.id);
-        let Some((key, value)) = self.scan(&from, &to, 1)?.pop() else {
+        let Some((key, value)) = self.scan(&from, &to, 1)?.items.pop() else {
             self.delete(keys.head(&entry.group));
             return Ok(());
         };
@@ -525,7 +674,7 @@ impl<'a> Group<'a> {
         keys: Keys,
         settings: &QueueSettings,
         state: &mut State,
-        ids: Option<Vec<MessageId>>,
+        (ids, upto): (Option<Vec<MessageId>>, MessageId),
         most: usize,
     ) -> Result<u64> {
         let mut found = Vec::new();
@@ -538,8 +687,9 @@ impl<'a> Group<'a> {
             }
             None => {
                 let (from, to) = keys.all_dead(None);
-                for (key, value) in self.scan(&from, &to, most)? {
-                    found.push((Keys::id_of(&key).ok_or_else(codec::damaged)?, value));
+                for (key, value) in self.scan(&from, &to, most)?.items {
+                    let id = Keys::id_of(&key).ok_or_else(codec::damaged)?;
+                    found.extend((id <= upto).then_some((id, value)));
                 }
             }
         }
@@ -565,60 +715,60 @@ impl<'a> Group<'a> {
     fn unbury(&mut self, keys: Keys, state: &mut State, dead: &Dead) {
         self.delete(keys.dead(dead.id));
         state.stats.dead = state.stats.dead.saturating_sub(1);
-        let size = dead.message.size() as u64;
-        state.stats.dead_bytes = state.stats.dead_bytes.saturating_sub(size);
+        let weight = dead.message.weight();
+        state.stats.dead_bytes = state.stats.dead_bytes.saturating_sub(weight);
     }
 
-    fn purge_dead(&mut self, keys: Keys, state: &mut State, most: usize) -> Result<u64> {
-        let (from, to) = keys.all_dead(None);
-        let found = self.scan(&from, &to, most)?;
-        let count = found.len() as u64;
-        for (key, value) in found {
+    /// Who purges walks over the blocked before the ready: so that, whenever it stops, no group has messages and no head.
+    fn purge(
+        &mut self,
+        keys: Keys,
+        state: &mut State,
+        (what, upto): (Kind, MessageId),
+        after: Option<Vec<u8>>,
+        most: usize,
+    ) -> Result<Done> {
+        let (start, to) = match what {
+            Kind::Blocked => keys.all_blocked(),
+            Kind::Ready => keys.all_ready(),
+            Kind::Dead => keys.all_dead(None),
+        };
+        let found = self.scan(&after.map_or(start, behind), &to, most)?;
+        let last = found.items.last().map(|(key, _)| key.clone());
+        let mut count = 0;
+        for (key, value) in found.items {
             let id = Keys::id_of(&key).ok_or_else(codec::damaged)?;
-            self.unbury(keys, state, &codec::decode_dead(id, &value)?);
-        }
-        Ok(count)
-    }
-
-    /// The blocked first: so that, whenever it stops, no group has messages and no head.
-    fn purge(&mut self, keys: Keys, state: &mut State, most: usize) -> Result<u64> {
-        let stats = &mut state.stats;
-        let (from, to) = keys.all_blocked();
-        let blocked = self.scan(&from, &to, most)?;
-        let mut count = blocked.len() as u64;
-        for (key, value) in blocked {
-            let id = Keys::id_of(&key).ok_or_else(codec::damaged)?;
-            let size = Blocked::decode(&value, id)?.size;
-            stats.blocked = stats.blocked.saturating_sub(1);
-            stats.messages = stats.messages.saturating_sub(1);
-            stats.bytes = stats.bytes.saturating_sub(u64::from(size));
-            self.delete(keys.message(id));
-            self.delete(key);
-        }
-        if count > 0 {
-            return Ok(count);
-        }
-        let (from, to) = keys.all_ready();
-        for (key, value) in self.scan(&from, &to, most)? {
-            let place = keys.place_of(&key).ok_or_else(codec::damaged)?;
-            let entry = Entry::decode(&value)?;
-            self.remove(keys, state, &Found { place, entry })?;
+            if id > upto {
+                continue;
+            }
             count += 1;
+            match what {
+                Kind::Dead => self.unbury(keys, state, &codec::decode_dead(id, &value)?),
+                Kind::Ready => {
+                    let place = keys.place_of(&key).ok_or_else(codec::damaged)?;
+                    let entry = Entry::decode(&value)?;
+                    self.remove(keys, state, &Indexed { place, entry })?;
+                }
+                Kind::Blocked => {
+                    let weight = u64::from(Blocked::decode(&value, id)?.size);
+                    let stats = &mut state.stats;
+                    stats.blocked = stats.blocked.saturating_sub(1);
+                    stats.messages = stats.messages.saturating_sub(1);
+                    stats.bytes = stats.bytes.saturating_sub(weight);
+                    self.delete(keys.message(id));
+                    self.delete(key);
+                }
+            }
         }
-        Ok(count)
+        Ok(Done::Walked(count, last.filter(|_| found.more)))
     }
 
     fn release(&mut self, keys: Keys, after: Option<Vec<u8>>, most: usize) -> Result<Done> {
         let (start, to) = keys.all_ready();
-        let from = after.map_or(start, |mut key| {
-            key.push(0);
-            key
-        });
-        let found = self.scan(&from, &to, most)?;
-        let full = found.len() == most;
-        let last = found.last().filter(|_| full).map(|(key, _)| key.clone());
+        let found = self.scan(&after.map_or(start, behind), &to, most)?;
+        let last = found.items.last().map(|(key, _)| key.clone());
         let mut count = 0;
-        for (key, value) in found {
+        for (key, value) in found.items {
             let place = keys.place_of(&key).ok_or_else(codec::damaged)?;
             let mut entry = Entry::decode(&value)?;
             if entry.taken && place.at_us > self.now_us {
@@ -627,7 +777,7 @@ impl<'a> Group<'a> {
                 count += 1;
             }
         }
-        Ok(Done::Released(count, last))
+        Ok(Done::Walked(count, last.filter(|_| found.more)))
     }
 
     fn sweep(
@@ -638,7 +788,7 @@ impl<'a> Group<'a> {
         most: usize,
     ) -> Result<u64> {
         let (from, to) = keys.to_forget(self.now_us);
-        let due = self.scan(&from, &to, most)?;
+        let due = self.scan(&from, &to, most)?.items;
         let mut count = due.len() as u64;
         for (entry, _) in due {
             let name = Keys::forgotten(&entry).ok_or_else(codec::damaged)?;
@@ -651,7 +801,7 @@ impl<'a> Group<'a> {
             self.delete(entry);
         }
         let (from, to) = keys.all_dead(None);
-        for (key, value) in self.scan(&from, &to, 100)? {
+        for (key, value) in self.scan(&from, &to, most)?.items {
             let id = Keys::id_of(&key).ok_or_else(codec::damaged)?;
             let dead = codec::decode_dead(id, &value)?;
             let age = self.now_us.saturating_sub(dead.died_us);
@@ -669,8 +819,14 @@ impl<'a> Group<'a> {
     }
 
     fn put_ready(&mut self, keys: Keys, place: Place, entry: &Entry) {
-        if let Some(start) = self.cache.starts.get_mut(&(keys, place.priority)) {
+        let of = (keys, place.priority);
+        if let Some(start) = self.cache.starts.get_mut(&of) {
             *start = place.min(*start);
+        }
+        if let Some(ahead) = self.cache.aheads.get_mut(&of)
+            && place.at_us > self.now_us
+        {
+            *ahead = place.min(*ahead);
         }
         self.put(keys.ready(place), entry.encode());
     }
@@ -690,44 +846,78 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// The first entries of a range, as the group has left it so far.
-    fn scan(&self, from: &[u8], to: &[u8], most: usize) -> Result<Vec<(Vec<u8>, Slice)>> {
-        let mut changed = self
-            .changes
-            .range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)))
-            .peekable();
+    /// The first entries of a range, as the group has left it so far: so many, or fewer when they are large.
+    fn scan(&self, from: &[u8], to: &[u8], most: usize) -> Result<Found<(Vec<u8>, Slice)>> {
+        let mut items: Vec<(Vec<u8>, Slice)> = Vec::new();
+        // A clock that went back makes a range that ends before it begins.
+        if from >= to {
+            return Ok(Found { items, more: false });
+        }
+        let range = (Bound::Included(from), Bound::Excluded(to));
+        let mut changed = self.changes.range::<[u8], _>(range).peekable();
         let mut stored = self.open.queue_range(from, to).peekable();
-        let mut found = Vec::new();
-        while found.len() < most {
+        let mut bytes = 0;
+        loop {
             let mine = changed.peek().map(|(key, _)| key.as_slice());
             let theirs = match stored.peek() {
                 Some(Ok((key, _))) => Some(&key[..]),
-                Some(Err(_)) => {
-                    if let Some(Err(error)) = stored.next() {
-                        return Err(error);
-                    }
-                    continue;
-                }
+                Some(Err(_)) => match stored.next() {
+                    Some(Err(error)) => return Err(error),
+                    _ => continue,
+                },
                 None => None,
             };
-            let (take_mine, drop_theirs) = match (mine, theirs) {
-                (None, None) => break,
-                (Some(mine), Some(theirs)) => (mine <= theirs, mine == theirs),
-                (mine, _) => (mine.is_some(), false),
+            if mine.is_none() && theirs.is_none() {
+                return Ok(Found { items, more: false });
+            }
+            if items.len() >= most || bytes >= check::LOOK_BYTES {
+                return Ok(Found { items, more: true });
+            }
+            let is_mine = mine.is_some_and(|mine| theirs.is_none_or(|theirs| mine <= theirs));
+            let is_theirs_too = is_mine && mine == theirs;
+            let found = match is_mine {
+                true => changed
+                    .next()
+                    .and_then(|(k, v)| Some((k.clone(), v.clone()?))),
+                false => stored
+                    .next()
+                    .transpose()?
+                    .map(|(key, value)| (key.to_vec(), value)),
             };
-            if drop_theirs {
+            if is_theirs_too {
                 stored.next();
             }
-            if take_mine {
-                if let Some((key, Some(value))) = changed.next() {
-                    found.push((key.clone(), value.clone()));
-                }
-            } else if let Some(Ok((key, value))) = stored.next() {
-                found.push((key.to_vec(), value));
+            if let Some(found) = found {
+                bytes += found.1.len() as u64;
+                items.push(found);
             }
         }
-        Ok(found)
     }
+}
+
+/// What a queue that was never made answers.
+fn none(op: Op, settings: &QueueSettings) -> Result<Done> {
+    Ok(match op {
+        Op::Publish(_) => return Err(check::full(settings)),
+        Op::Take { .. } => Done::Taken(Handed::default(), None),
+        Op::Settle(verdicts) => {
+            Done::Settled(verdicts.iter().map(|_| Err(check::stale())).collect())
+        }
+        Op::Redrive { .. } | Op::Sweep { .. } => Done::Count(0),
+        Op::Purge { .. } | Op::Release { .. } => Done::Walked(0, None),
+    })
+}
+
+/// Whether there is room for these.
+fn fits(settings: &QueueSettings, state: &State, messages: &[Message]) -> bool {
+    let fresh: u64 = messages.iter().map(Message::weight).sum();
+    state.stats.bytes + state.stats.dead_bytes + fresh <= settings.max_bytes.0
+}
+
+/// The first key behind this one.
+fn behind(mut key: Vec<u8>) -> Vec<u8> {
+    key.push(0);
+    key
 }
 
 /// The priorities that a queue has seen, the highest first.

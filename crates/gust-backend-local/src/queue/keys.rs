@@ -38,6 +38,16 @@ pub(super) fn queues(project: &ProjectName) -> (Vec<u8>, Vec<u8>) {
     (from, to)
 }
 
+/// All queues of the project that this one is of.
+pub(super) fn siblings(queue: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let end = queue
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(queue.len());
+    let project = queue.get(..end).unwrap_or_default();
+    ([project, &[0]].concat(), [project, &[1]].concat())
+}
+
 /// Makes the keys of one queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Keys(pub(super) u32);

@@ -15,10 +15,10 @@ use gust_backend::{
         suite,
     },
 };
-use gust_types::{ByteSize, Kind, Label, ProjectName, Span};
+use gust_types::{ByteSize, Label, ProjectName, Span};
 
 use super::{
-    group::{Cache, Done, Group, Op, Target},
+    group::{Cache, Done, Group, Kind, Op, Target},
     keys,
 };
 use crate::{
@@ -70,6 +70,7 @@ impl Tree {
             target: Target {
                 name: name.into(),
                 settings: Arc::new(settings.clone()),
+                bell: Arc::default(),
             },
         };
         (engine, tree)
@@ -78,7 +79,7 @@ impl Tree {
     /// Evaluates these in one group and writes what it comes to.
     fn commit(&mut self, ops: Vec<Op>, now_us: u64) -> Vec<gust_types::Result<Done>> {
         let mut group = Group::new(&self.open, &mut self.cache, now_us);
-        let done = ops
+        let done: Vec<_> = ops
             .into_iter()
             .map(|op| group.evaluate(&self.target, op))
             .collect();
@@ -135,12 +136,27 @@ fn a_verdict(dice: &mut Dice) -> Verdict {
     }
 }
 
+/// Step after step to the end; how many there were.
+fn walk(tree: &mut Tree, now_us: u64, step: impl Fn(Option<Vec<u8>>) -> Op) -> u64 {
+    let (mut count, mut after) = (0, None);
+    loop {
+        let Ok(Done::Walked(n, next)) = tree.commit(vec![step(after)], now_us).remove(0) else {
+            panic!("no walk");
+        };
+        count += n;
+        if next.is_none() {
+            return count;
+        }
+        after = next;
+    }
+}
+
 /// Random operations on the queue and on the model: every answer is the same.
 fn agrees_with_the_model(seed: u64) {
     let settings = QueueSettings {
         attempts: 3,
         max_age: Span::millis(60),
-        max_bytes: ByteSize(400),
+        max_bytes: ByteSize(3000),
         dedup: Span::millis(8),
         dead_age: Span::secs(3600),
         ..QueueSettings::default()
@@ -183,7 +199,7 @@ fn agrees_with_the_model(seed: u64) {
                     let Ok(Done::Taken(taken, next_us)) = done else {
                         panic!("{context}");
                     };
-                    assert_eq!(wanted, taken, "{context}");
+                    assert_eq!(wanted[..], taken[..], "{context}");
                     if taken.is_empty() {
                         assert_eq!(model.next_us(), next_us, "{context}");
                     }
@@ -210,9 +226,9 @@ fn agrees_with_the_model(seed: u64) {
                     let most = dice.below(3) as usize;
                     let ids = (dice.below(2) == 0).then(|| vec![MessageId(dice.below(step + 1))]);
                     let wanted = model.redrive(ids.clone(), most, now_us);
-                    let done = tree
-                        .commit(vec![Op::Redrive { ids, most }], now_us)
-                        .remove(0);
+                    let upto = MessageId(u64::MAX);
+                    let op = Op::Redrive { ids, upto, most };
+                    let done = tree.commit(vec![op], now_us).remove(0);
                     assert!(
                         matches!(done, Ok(Done::Count(n)) if n == wanted),
                         "{context}"
@@ -221,38 +237,27 @@ fn agrees_with_the_model(seed: u64) {
                 11 if dice.below(20) == 0 => {
                     let dead = dice.below(2) == 0;
                     let wanted = model.purge(dead);
+                    let kinds = match dead {
+                        true => vec![Kind::Dead],
+                        false => vec![Kind::Blocked, Kind::Ready],
+                    };
                     let mut count = 0;
-                    loop {
+                    for what in kinds {
                         let most = 1 + dice.below(4) as usize;
-                        let done = tree
-                            .commit(vec![Op::Purge { dead, most }], now_us)
-                            .remove(0);
-                        let Ok(Done::Count(n)) = done else {
-                            panic!("{context}")
-                        };
-                        count += n;
-                        if n == 0 {
-                            break;
-                        }
+                        let upto = MessageId(u64::MAX);
+                        count += walk(&mut tree, now_us, |after| Op::Purge {
+                            what,
+                            upto,
+                            after,
+                            most,
+                        });
                     }
                     assert_eq!(wanted, count, "{context}");
                 }
                 11 if dice.below(8) == 0 => {
                     let wanted = model.release(now_us);
-                    let (mut count, mut after) = (0, None);
-                    loop {
-                        let most = 1 + dice.below(4) as usize;
-                        let op = Op::Release { after, most };
-                        let done = tree.commit(vec![op], now_us).remove(0);
-                        let Ok(Done::Released(n, next)) = done else {
-                            panic!("{context}")
-                        };
-                        count += n;
-                        if next.is_none() {
-                            break;
-                        }
-                        after = next;
-                    }
+                    let most = 1 + dice.below(4) as usize;
+                    let count = walk(&mut tree, now_us, |after| Op::Release { after, most });
                     assert_eq!(wanted, count, "{context}");
                 }
                 _ => {
@@ -361,7 +366,7 @@ async fn many_publishers_share_syncs_and_takings_need_none() {
     };
     futures::future::join_all((0..500).map(publish)).await;
     let stats = backends.kv_stats();
-    assert_eq!(stats.writes, 500);
+    assert!(stats.writes >= 500, "{stats:?}");
     assert!(stats.commits < 100, "{stats:?}");
     let before = backends.kv_stats().commits;
     let options = TakeOptions {
@@ -390,7 +395,7 @@ async fn projects_and_names_never_meet() {
         assert_eq!(other.stats().await.unwrap().messages, 0);
     }
     let names = backends.queues(&ProjectName::new("a").unwrap()).unwrap();
-    assert_eq!(names, [Label::new("b").unwrap(), Label::new("bb").unwrap()]);
+    assert_eq!(names, [Label::new("b").unwrap()]);
     assert_eq!(
         of("a", "b")
             .take(TakeOptions::default())
@@ -422,7 +427,7 @@ async fn on_a_full_disk_publishing_is_refused_and_deliveries_go_on() {
     let error = queue.publish(vec![Message::new("more")]).await.unwrap_err();
     assert_eq!(
         (error.kind, error.message.as_str()),
-        (Kind::Exhausted, "disk is full")
+        (gust_types::Kind::Exhausted, "disk is full")
     );
     for _ in 0..25 {
         let options = TakeOptions {
@@ -444,4 +449,98 @@ async fn on_a_full_disk_publishing_is_refused_and_deliveries_go_on() {
     disk.free();
     queue.publish(vec![Message::new("again")]).await.unwrap();
     assert_eq!(queue.stats().await.unwrap().messages, 1);
+}
+
+#[test]
+fn a_clock_that_goes_back_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_engine, mut tree) = Tree::open(folder.path(), &QueueSettings::default());
+    let publish = |text: &str| Op::Publish(vec![Message::new(text.to_owned())]);
+    let take = || Op::Take {
+        most: 10,
+        visibility: Duration::from_secs(1),
+    };
+    tree.commit(vec![publish("a"), take(), take()], 9_000_000);
+    // What is published now is ready before what was looked at then.
+    let mut done = tree.commit(vec![publish("b"), take()], 1_000_000);
+    let Ok(Done::Taken(taken, _)) = done.remove(1) else {
+        panic!()
+    };
+    assert_eq!(taken.len(), 1);
+    assert!(tree.commit(vec![take()], 2_000_000).remove(0).is_ok());
+}
+
+#[test]
+fn an_aged_backlog_dies_in_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = QueueSettings {
+        max_age: Span::secs(1),
+        ..QueueSettings::default()
+    };
+    let (_engine, mut tree) = Tree::open(folder.path(), &settings);
+    let old = (0..1000).map(|n| Message::new(format!("{n}")));
+    tree.commit(vec![Op::Publish(old.collect())], 1_000_000);
+    let take = || Op::Take {
+        most: 10,
+        visibility: Duration::from_secs(1),
+    };
+    let now_us = 10_000_000;
+    tree.commit(vec![Op::Publish(vec![Message::new("new")])], now_us);
+    for _ in 0..2 {
+        let Ok(Done::Taken(taken, next_us)) = tree.commit(vec![take()], now_us).remove(0) else {
+            panic!()
+        };
+        // At once again: there is more to see.
+        assert_eq!((taken.len(), next_us), (0, Some(now_us)));
+    }
+    let Ok(Done::Taken(taken, _)) = tree.commit(vec![take()], now_us).remove(0) else {
+        panic!()
+    };
+    assert_eq!(&taken[0].message.body[..], b"new");
+}
+
+#[tokio::test]
+async fn a_project_has_no_more_queues_than_it_may_and_looking_makes_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let backends = LocalBackends::open(folder.path()).unwrap();
+    let of = |name: String| queue(&backends, &name, QueueSettings::default());
+    let project = ProjectName::default_project();
+    let looked = of("looked".to_owned());
+    assert!(
+        looked
+            .take(TakeOptions::default())
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        looked.purge(false).await.unwrap() + looked.redrive(None, 9).await.unwrap(),
+        0
+    );
+    assert_eq!(looked.stats().await.unwrap().messages, 0);
+    assert!(backends.queues(&project).unwrap().is_empty());
+    let make = async |n: u64| of(format!("q{n}")).publish(vec![Message::new("x")]).await;
+    let made = futures::future::join_all((0..1000).map(make)).await;
+    assert!(made.iter().all(Result::is_ok));
+    let error = make(1000).await.unwrap_err();
+    assert!(error.message.contains("1000 queues"), "{}", error.message);
+    make(7).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_leaves_before_the_answer_has_taken_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let backends = LocalBackends::open(folder.path()).unwrap();
+    let queue = queue(&backends, "q", QueueSettings::default());
+    queue.publish(vec![Message::new("a")]).await.unwrap();
+    for _ in 0..50 {
+        // Polled once, so that the request is on its way, and dropped.
+        let _ = futures::FutureExt::now_or_never(queue.take(TakeOptions::default()));
+    }
+    let options = TakeOptions {
+        wait: Duration::from_secs(5),
+        ..TakeOptions::default()
+    };
+    let taken = queue.take(options).await.unwrap();
+    assert_eq!(taken[0].receipt.attempt, 1);
 }

@@ -16,11 +16,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gust_backend::kv::{Version, Write};
+use gust_backend::{
+    kv::{Version, Write},
+    queue::Verdict,
+};
 use gust_task::clock;
 use gust_types::{ByteSize, Error, Kind, Result};
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use super::{
     PATIENCE,
@@ -84,7 +87,8 @@ pub(crate) struct Committer {
 struct Queued {
     request: Request,
     bytes: usize,
-    _room: tokio::sync::OwnedSemaphorePermit,
+    /// What is ours takes no room.
+    _room: Option<tokio::sync::OwnedSemaphorePermit>,
 }
 
 enum Request {
@@ -117,7 +121,8 @@ enum Ready {
     Write(Answer<Vec<Option<Version>>>, Vec<Option<Version>>),
     Increment(Answer<i64>, i64),
     Sweep(Answer<u64>, u64),
-    Queue(Answer<Done>, Done),
+    /// With the bell that is rung afterwards, when something may have become ready.
+    Queue(Answer<Done>, Done, Option<Arc<Notify>>),
 }
 
 // === impl Committer ===
@@ -133,6 +138,7 @@ impl Committer {
             counters: counters.clone(),
             commit: None,
             queues: queue::Cache::default(),
+            ours: sender.downgrade(),
             ballast: None,
             last_group: 0,
             resting: None,
@@ -198,7 +204,7 @@ impl Committer {
         let queued = Queued {
             request: Request::Sweep { due, answer },
             bytes,
-            _room: room,
+            _room: Some(room),
         };
         if self.sender()?.try_send(queued).is_err() {
             return Ok(0);
@@ -237,7 +243,7 @@ impl Committer {
             place.send(Queued {
                 request: make(answer),
                 bytes,
-                _room: room,
+                _room: Some(room),
             });
             Ok(())
         };
@@ -273,6 +279,8 @@ struct Thread {
     commit: Option<u64>,
     /// What is known of the queues.
     queues: queue::Cache,
+    /// The way back to this thread, for as long as others have one.
+    ours: mpsc::WeakSender<Queued>,
     /// Room to give up when the disk is so full that not even what gives room back can be written.
     ballast: Option<Ballast>,
     last_group: usize,
@@ -435,6 +443,30 @@ impl Thread {
         }
     }
 
+    /// What is taken comes back when nobody receives it: who left took nothing.
+    fn guarded(&self, target: &Target, done: Done) -> Done {
+        let Done::Taken(mut taken, next_us) = done else {
+            return done;
+        };
+        let (ours, target) = (self.ours.clone(), target.clone());
+        taken.guard(move |receipts| {
+            let Some(ours) = ours.upgrade() else { return };
+            let back = |receipt| (receipt, Verdict::Back(Duration::ZERO));
+            let request = Request::Queue {
+                target,
+                op: Op::Settle(receipts.into_iter().map(back).collect()),
+                answer: oneshot::channel().0,
+            };
+            // Should there be no place, it comes back when its time is up.
+            let _ = ours.try_send(Queued {
+                request,
+                bytes: 0,
+                _room: None,
+            });
+        });
+        Done::Taken(taken, next_us)
+    }
+
     /// An error means that nothing of the group is to be written.
     fn evaluate(
         &self,
@@ -484,15 +516,18 @@ impl Thread {
                 }
                 Some(Ready::Sweep(answer, swept))
             }
-            Request::Queue { target, op, answer } => match queues.evaluate(&target, op) {
-                Ok(done) => Some(Ready::Queue(answer, done)),
-                Err(error) => {
-                    refused(&error);
-                    let broken = (error.kind == Kind::Internal).then(|| again(&error));
-                    let _ = answer.send(Err(error));
-                    return broken.map_or(Ok(None), Err);
+            Request::Queue { target, op, answer } => {
+                let bell = op.rings().then(|| target.bell.clone());
+                match queues.evaluate(&target, op) {
+                    Ok(done) => Some(Ready::Queue(answer, self.guarded(&target, done), bell)),
+                    Err(error) => {
+                        refused(&error);
+                        let broken = (error.kind == Kind::Internal).then(|| again(&error));
+                        let _ = answer.send(Err(error));
+                        return broken.map_or(Ok(None), Err);
+                    }
                 }
-            },
+            }
         })
     }
 
@@ -590,7 +625,12 @@ impl Ready {
             Ready::Write(answer, versions) => answer.send(result.map(|()| versions)).is_ok(),
             Ready::Increment(answer, sum) => answer.send(result.map(|()| sum)).is_ok(),
             Ready::Sweep(answer, swept) => answer.send(result.map(|()| swept)).is_ok(),
-            Ready::Queue(answer, done) => answer.send(result.map(|()| done)).is_ok(),
+            Ready::Queue(answer, done, bell) => {
+                let bell = bell.filter(|_| result.is_ok());
+                let sent = answer.send(result.map(|()| done)).is_ok();
+                bell.iter().for_each(|bell| bell.notify_waiters());
+                sent
+            }
         };
     }
 }

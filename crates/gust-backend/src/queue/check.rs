@@ -81,3 +81,6 @@ pub fn micros(time: Duration) -> u64 {
 pub fn visibility_us(visibility: Duration) -> u64 {
     micros(visibility).max(1000)
 }
+
+/// Bytes of messages that one look, or one taking, goes on for; the one that crosses it is still among them.
+pub const LOOK_BYTES: u64 = 8 << 20;

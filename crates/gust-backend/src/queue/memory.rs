@@ -53,8 +53,8 @@ impl Model {
     /// Keeps all or none.
     pub fn publish(&mut self, messages: Vec<Message>, now_us: u64) -> Result<Vec<Published>> {
         let (messages_bytes, dead_bytes) = (self.bytes(), self.dead_bytes());
-        let fresh: usize = messages.iter().map(Message::size).sum();
-        if messages_bytes + dead_bytes + fresh as u64 > self.settings.max_bytes.0 {
+        let fresh: u64 = messages.iter().map(Message::weight).sum();
+        if messages_bytes + dead_bytes + fresh > self.settings.max_bytes.0 {
             return Err(check::full(&self.settings));
         }
         Ok(messages.into_iter().map(|m| self.keep(m, now_us)).collect())
@@ -128,6 +128,7 @@ impl Model {
                     priority: kept.message.priority,
                 },
                 published_us: kept.published_us,
+                ready_us: ready_us(kept, &self.settings),
                 message: kept.message.clone(),
             });
         }
@@ -148,7 +149,9 @@ impl Model {
 
     fn doomed(&self, id: MessageId, now_us: u64) -> Option<&'static str> {
         let kept = self.messages.get(&id)?;
-        if now_us.saturating_sub(kept.published_us) > check::micros(self.settings.max_age.0) {
+        if now_us.saturating_sub(ready_us(kept, &self.settings))
+            > check::micros(self.settings.max_age.0)
+        {
             return Some(check::TOO_OLD);
         }
         (self.settings.attempts > 0 && kept.attempts >= self.settings.attempts)
@@ -306,16 +309,17 @@ impl Model {
     fn bytes(&self) -> u64 {
         self.messages
             .values()
-            .map(|kept| kept.message.size() as u64)
+            .map(|kept| kept.message.weight())
             .sum()
     }
 
     fn dead_bytes(&self) -> u64 {
-        self.dead
-            .values()
-            .map(|dead| dead.message.size() as u64)
-            .sum()
+        self.dead.values().map(|dead| dead.message.weight()).sum()
     }
+}
+
+fn ready_us(kept: &Kept, settings: &QueueSettings) -> u64 {
+    kept.published_us + check::micros(kept.message.delay.unwrap_or(settings.delay.0))
 }
 
 /// The model behind the seam.

@@ -38,9 +38,10 @@ pub async fn run(make: impl AsyncFn(QueueSettings) -> Arc<dyn Queue>) {
         max_age: Span::millis(30),
         ..QueueSettings::default()
     };
-    an_old_message_dies(make(short).await).await;
+    an_old_message_dies(make(short.clone()).await).await;
+    a_delay_is_no_age(make(short).await).await;
     let small = QueueSettings {
-        max_bytes: ByteSize(1000),
+        max_bytes: ByteSize(1200),
         ..QueueSettings::default()
     };
     a_full_queue_refuses_until_there_is_room(make(small).await).await;
@@ -370,6 +371,14 @@ async fn a_poison_message_dies_and_its_group_goes_on(queue: Arc<dyn Queue>) {
     );
 }
 
+async fn a_delay_is_no_age(queue: Arc<dyn Queue>) {
+    publish(&queue, vec![message("a").after(Duration::from_millis(60))]).await;
+    pause(70).await;
+    let taken = take(&queue, 1).await;
+    assert_eq!(texts(&taken), ["a"]);
+    assert_eq!(taken[0].ready_us, taken[0].published_us + 60_000);
+}
+
 async fn an_old_message_dies(queue: Arc<dyn Queue>) {
     publish(&queue, vec![message("old")]).await;
     pause(40).await;
@@ -479,7 +488,10 @@ async fn stats_count(queue: Arc<dyn Queue>) {
     )
     .await;
     let stats = ok(queue.stats().await);
-    assert_eq!((stats.messages, stats.bytes, stats.blocked), (3, 9, 1));
+    assert_eq!(
+        (stats.messages, stats.bytes, stats.blocked),
+        (3, 9 + 3 * 128, 1)
+    );
     assert_eq!((stats.published, stats.done, stats.dead), (3, 0, 0));
     assert!(stats.oldest_us >= before);
     let taken = take(&queue, 1).await;
@@ -490,7 +502,10 @@ async fn stats_count(queue: Arc<dyn Queue>) {
     );
     settle(&queue, &taken[0], Verdict::Done).await;
     let stats = ok(queue.stats().await);
-    assert_eq!((stats.messages, stats.bytes, stats.done), (2, 4, 1));
+    assert_eq!(
+        (stats.messages, stats.bytes, stats.done),
+        (2, 4 + 2 * 128, 1)
+    );
     let seen = ok(queue.peek(None, 10).await);
     let at: HashMap<_, _> = seen
         .iter()
