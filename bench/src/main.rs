@@ -5,6 +5,7 @@
 
 mod cold;
 mod density;
+mod events;
 mod guests;
 mod http;
 mod kv;
@@ -31,10 +32,19 @@ struct Args {
     /// The `kv_bench` example of gust-backend-local.
     #[arg(long, default_value = "target/dist/examples/kv_bench")]
     kv_bench: PathBuf,
+    /// The `queue_bench` example of gust-backend-local.
+    #[arg(long, default_value = "target/dist/examples/queue_bench")]
+    queue_bench: PathBuf,
+    /// The `nats-server` binary of the peer.
+    #[arg(long, env = "NATS_SERVER", default_value = "nats-server")]
+    nats_server: PathBuf,
+    /// The `redis-server` binary of the peer.
+    #[arg(long, env = "REDIS_SERVER", default_value = "redis-server")]
+    redis_server: PathBuf,
     /// Folder of built guests.
     #[arg(long, default_value = "target/guests")]
     guests: PathBuf,
-    /// Rounds (http) or functions (cold, density); smaller for a quick look.
+    /// Rounds (http), functions (cold, density) or thousands of messages (events); smaller for a quick look.
     #[arg(long)]
     scale: Option<usize>,
     #[command(subcommand)]
@@ -53,6 +63,8 @@ enum Bench {
     Overload,
     /// Acknowledged durable key-value writes.
     Kv,
+    /// Durable publishing beside NATS JetStream and Redis streams; messages through the node to a function.
+    Events,
     /// The bare hyper server that `http` compares with; prints its port.
     #[command(hide = true)]
     HyperServer,
@@ -70,6 +82,7 @@ fn main() -> Result<()> {
             Bench::Density => ("density", density::run(&args).await?),
             Bench::Overload => ("overload", overload::run(&args).await?),
             Bench::Kv => ("kv", kv::run(&args)?),
+            Bench::Events => ("events", events::run(&args).await?),
             Bench::HyperServer => return http::hyper_server().await.map(|()| ("", Map::new())),
         })
     })?;

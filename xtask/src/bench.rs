@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::tools::{self, cargo, root, target};
 
-const NAMES: &[&str] = &["http", "cold", "density", "overload", "kv"];
+const NAMES: &[&str] = &["http", "cold", "density", "overload", "kv", "events"];
 const GUESTS: &[&str] = &[
     "hello-p2",
     "hello-p3",
@@ -79,20 +79,13 @@ fn build(names: &[&str]) -> Result<()> {
         "the bench",
         &["build", "--release", "--locked", "-p", "gust-bench"],
     )?;
-    if names.contains(&"kv") {
-        cargo(
-            "kv_bench",
-            &[
-                "build",
-                "--profile",
-                "dist",
-                "--locked",
-                "-p",
-                "gust-backend-local",
-                "--example",
-                "kv_bench",
-            ],
-        )?;
+    for (name, example) in [("kv", "kv_bench"), ("events", "queue_bench")] {
+        if names.contains(&name) {
+            build_example(example)?;
+        }
+    }
+    if names.contains(&"events") {
+        need_event_peers();
     }
     let peers = target().join("peers");
     if names.contains(&"http") && !peers.join("bin/wasmtime").is_file() {
@@ -113,6 +106,28 @@ fn build(names: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// An example of the local backends, which measures them alone.
+fn build_example(example: &str) -> Result<()> {
+    let mut args = vec!["build", "--profile", "dist", "--locked"];
+    args.extend(["-p", "gust-backend-local", "--example", example]);
+    cargo(example, &args)
+}
+
+/// Installs the peers of `events` where it can; each that is missing leaves its figures empty.
+fn need_event_peers() {
+    for (program, variable) in [
+        ("nats-server", "NATS_SERVER"),
+        ("redis-server", "REDIS_SERVER"),
+    ] {
+        if std::env::var_os(variable).is_some() {
+            continue;
+        }
+        if let Err(error) = tools::need(&[(program, program)]) {
+            eprintln!("{program} is not measured: {error:#}");
+        }
+    }
+}
+
 fn measure(name: &str) -> Result<Value> {
     eprintln!("\n== bench {name}");
     let path = |p: &str| target().join(p).to_string_lossy().into_owned();
@@ -124,6 +139,7 @@ fn measure(name: &str) -> Result<Value> {
             &path("peers/bin/wasmtime"),
         ])
         .args(["--kv-bench", &path("dist/examples/kv_bench")])
+        .args(["--queue-bench", &path("dist/examples/queue_bench")])
         .args(["--guests", &root().join("target/guests").to_string_lossy()])
         .arg(name)
         .current_dir(root())
