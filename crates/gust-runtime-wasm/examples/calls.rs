@@ -58,7 +58,7 @@ async fn rows() -> Vec<Row> {
     ] {
         let revision = bench.prepare(name, calls).await;
         let prepared = bench.load(&revision).await.prepared;
-        rows.push(warm(&*prepared, what).await);
+        rows.extend(warm(&*prepared, what).await);
     }
     for name in ["hello-p2", "hello-p3"] {
         rows.extend(cold(&bench, name).await);
@@ -71,21 +71,31 @@ fn soon() -> std::time::Instant {
 }
 
 /// Calls one after the other, as a busy connection makes them.
-async fn warm(prepared: &dyn Prepared, what: &str) -> Row {
+async fn warm(prepared: &dyn Prepared, what: &str) -> Vec<Row> {
     let back: Arc<Mutex<Option<Box<dyn Instance>>>> = Arc::default();
     let mut times = Vec::with_capacity(WARM_ROUNDS);
+    let mut starts = Vec::new();
     for _ in 0..WARM_ROUNDS + 1000 {
         let begun = clock::now();
         let idle = back.lock().take();
         let instance = match idle {
             Some(instance) => instance,
-            None => prepared.start(soon()).await.unwrap(),
+            None => {
+                let instance = prepared.start(soon()).await.unwrap();
+                starts.push(begun.elapsed());
+                instance
+            }
         };
         call(instance, &back).await;
         times.push(begun.elapsed());
     }
     times.drain(..1000);
-    row(what.to_owned(), times)
+    let mut rows = vec![row(what.to_owned(), times)];
+    if starts.len() > WARM_ROUNDS {
+        starts.drain(..1000);
+        rows.push(row(format!("{what}: the instance"), starts));
+    }
+    rows
 }
 
 /// Everything from the prepared file to the first answer, each round from the start.

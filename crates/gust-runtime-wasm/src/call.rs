@@ -96,10 +96,12 @@ impl Inline {
             shared.begin(deadline);
         }
         let bell = (live.bell.clone(), live.waker.clone());
+        let words = live.last_words.clone();
         let spent = live.spent;
         let drive = Drive::new(
             work::start(live, call, seat.clone()),
             bell,
+            words,
             spent,
             resident.revision.spec.limits.cpu_time.0,
             resident.ticker.run(),

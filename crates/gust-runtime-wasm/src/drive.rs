@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    guest::LastWords,
     live::{Bell, Live},
     meter::CpuClock,
     share::Shared,
@@ -24,6 +25,10 @@ pub(crate) struct Drive {
     /// What was on the clock before the first turn.
     before: Duration,
     cpu_limit: Duration,
+    /// Told when the guest is cut off: before the copy is dropped.
+    last_words: Arc<LastWords>,
+    /// The guest has ended by itself.
+    ended: bool,
     /// Told when others may enter, in an instance that takes several calls.
     shared: Option<Arc<Shared>>,
     /// Makes time pass inside the guest.
@@ -62,6 +67,7 @@ impl Drive {
     pub(crate) fn new(
         work: Work,
         (bell, waker): (Arc<Bell>, Waker),
+        last_words: Arc<LastWords>,
         spent: Duration,
         cpu_limit: Duration,
         running: Running,
@@ -76,6 +82,8 @@ impl Drive {
             clock,
             before: spent,
             cpu_limit,
+            last_words,
+            ended: false,
             shared,
             _running: running,
         }
@@ -108,7 +116,13 @@ impl Drive {
             .clock
             .time(|| catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(&mut cx))));
         match polled {
-            Ok(Poll::Ready(exit)) => Turn::Ended(Box::new(exit)),
+            Ok(Poll::Ready(exit)) => {
+                self.ended = true;
+                if exit.result.is_err() {
+                    self.last_words.cut_off();
+                }
+                Turn::Ended(Box::new(exit))
+            }
             Ok(Poll::Pending) if self.clock.total() >= self.cpu_limit => Turn::Spent,
             Ok(Poll::Pending) if self.bell.take() => Turn::Yielded,
             Ok(Poll::Pending) => Turn::Parked,
@@ -140,5 +154,13 @@ impl Drive {
     /// CPU time of the call so far.
     pub(crate) fn cpu(&self) -> Duration {
         self.clock.total()
+    }
+}
+
+impl Drop for Drive {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.last_words.cut_off();
+        }
     }
 }

@@ -3,7 +3,16 @@
 //! [`Guest`] is split so that the parts can be borrowed side by side: WASI's own context, the table of handles, and
 //! the [`Scope`], which is all that Gust itself adds. Host functions of ours work on a `&mut Scope` (and the table).
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Release},
+        },
+    },
+    time::Instant,
+};
 
 use gust_runtime::Bindings;
 use gust_types::{
@@ -57,13 +66,18 @@ pub(crate) struct Scope {
     /// State of the host interfaces (open stores, open databases, clients).
     pub(crate) host: HostState,
     /// Hears the last counts of a copy that is cut off in the middle of a call.
-    last_words: Arc<LastWords>,
+    pub(crate) last_words: Arc<LastWords>,
 }
 
 /// What a copy had used when it was dropped. A store that is thrown away in the middle of a call takes its counters
 /// with it; this is how the bill still hears of them.
 #[derive(Default)]
-pub(crate) struct LastWords(Mutex<Option<Counts>>);
+pub(crate) struct LastWords {
+    counts: Mutex<Option<Counts>>,
+    /// The copy traps or is thrown away in the middle of a call. Set before it is dropped: what it was sending seems to end
+    /// well with it.
+    cut_off: AtomicBool,
+}
 
 /// Counts of one call.
 #[derive(Debug, Clone, Copy, Default)]
@@ -189,14 +203,23 @@ impl Scope {
 impl Drop for Scope {
     fn drop(&mut self) {
         let counts = self.take_counts();
-        *self.last_words.0.lock() = Some(counts);
+        *self.last_words.counts.lock() = Some(counts);
     }
 }
 
 impl LastWords {
     /// What the copy had used, once it is gone.
     pub(crate) fn take(&self) -> Counts {
-        self.0.lock().take().unwrap_or_default()
+        self.counts.lock().take().unwrap_or_default()
+    }
+
+    /// To be said before the copy is dropped.
+    pub(crate) fn cut_off(&self) {
+        self.cut_off.store(true, Release);
+    }
+
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Acquire)
     }
 }
 

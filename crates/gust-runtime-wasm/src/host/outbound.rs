@@ -23,7 +23,7 @@ use self::{
     target::Target,
     time::Budget,
 };
-use crate::guest::{CallContext, Scope};
+use crate::guest::{CallContext, LastWords, Scope};
 
 mod body;
 mod connect;
@@ -49,6 +49,7 @@ pub(crate) struct Sender {
     revision: Arc<Revision>,
     bindings: Arc<Bindings>,
     call: CallContext,
+    copy: Arc<LastWords>,
     pool: Arc<Pool>,
 }
 
@@ -62,6 +63,7 @@ impl Sender {
             revision: scope.revision.clone(),
             bindings: scope.bindings.clone(),
             call: scope.call,
+            copy: scope.last_words.clone(),
             pool: POOL.clone(),
         }
     }
@@ -78,7 +80,8 @@ impl Sender {
         }
         let budget = Budget::new(&options, self.call.deadline);
         let limit = self.revision.spec.limits.response_body.0;
-        let prepared = Prepared::new(request, &self.call, limit);
+        let request = request.map(|sent| body::sent(sent, limit, &self.copy));
+        let prepared = Prepared::new(request, &self.call);
         match target {
             Target::Own => self.call_peer(None, prepared.request, budget).await,
             Target::Peer(host) => {

@@ -1,18 +1,28 @@
 //! Outbound HTTP through every interface that offers it. What is decided below them has its tests beside the code.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use futures::stream;
 use gust_runtime::{Bindings, PeerContext, Peers};
 use gust_runtime_wasm::Settings;
 use gust_types::{
-    Body, BoxFuture, FunctionName, Reply, Revision,
+    Body, BoxFuture, Call, FunctionName, Reply, Revision,
     call::full,
     outbound::{Blocked, Outbound},
+};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Collected, StreamBody};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
 };
 
 use crate::{
     fakes::serve,
-    kit::{Bench, Function, get, shared, small, within},
+    kit::{Bench, Function, get, shared, small, spawn, within},
 };
 
 const GUESTS: [&str; 5] = ["host-wasi", "host-p3", "host-spin2", "host-spin3", "spin1"];
@@ -160,5 +170,95 @@ async fn waiting_ends_with_the_guests_patience_or_the_call() {
         let _ = function.start().await.call(call, done).await;
         assert!(begun.elapsed() < Duration::from_secs(5), "{name}");
         drop(ended);
+    }
+}
+
+/// The start of an upload by a guest that traps half-way.
+fn half(url: &str) -> Call {
+    get(&format!("/half?url={url}"))
+}
+
+/// A server that takes one upload, answering it early or never; tells that it has begun, and everything that came.
+async fn take_upload(early: bool) -> (SocketAddr, oneshot::Receiver<()>, JoinHandle<String>) {
+    let (begins, begun) = oneshot::channel();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let taken = spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut bytes = Vec::new();
+        while !String::from_utf8_lossy(&bytes).contains("half of ") {
+            assert!(tcp.read_buf(&mut bytes).await.unwrap() > 0);
+        }
+        if early {
+            let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+            tcp.write_all(head).await.unwrap();
+        }
+        drop(begins);
+        while matches!(tcp.read_buf(&mut bytes).await, Ok(n) if n > 0) {}
+        String::from_utf8(bytes).unwrap()
+    });
+    (address, begun, taken)
+}
+
+/// A body whose guest is gone looks as if it had ended well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_is_cut_short_never_looks_whole() {
+    for name in ["host-wasi", "host-p3"] {
+        let function = load(name, "http://127.0.0.1:*").await;
+        for (early, hangs_up) in [(false, false), (true, false), (true, true)].repeat(5) {
+            let (server, begun, taken) = take_upload(early).await;
+            let upload = function.fail(half(&format!("http://{server}/")));
+            tokio::select! {
+                _ = upload => {}
+                // By its trap, or by a caller who does not wait for it.
+                _ = begun, if hangs_up => {}
+            }
+            let taken = tokio::time::timeout(Duration::from_secs(5), taken).await;
+            let taken = taken.expect("the connection is closed").unwrap();
+            assert!(taken.ends_with("8\r\nhalf of \r\n"), "{name}: {taken}");
+        }
+    }
+}
+
+/// Answers early and tells how the request's body ended.
+struct Uploads(mpsc::Sender<gust_types::Result<Bytes>>);
+
+impl Peers for Uploads {
+    fn call(
+        &self,
+        _: &Revision,
+        _: Option<&FunctionName>,
+        request: http::Request<Body>,
+        _: PeerContext,
+    ) -> BoxFuture<'static, gust_types::Result<Reply>> {
+        let told = self.0.clone();
+        Box::pin(async move {
+            spawn(async move {
+                let body = request.into_body().collect().await;
+                told.send(body.map(Collected::to_bytes)).await.unwrap();
+            });
+            let never = stream::pending::<gust_types::Result<Frame<Bytes>>>();
+            Ok(http::Response::new(StreamBody::new(never).boxed_unsync()))
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_of_the_app_is_told_that_its_caller_trapped() {
+    for name in ["host-wasi", "host-p3"] {
+        let (tell, mut told) = mpsc::channel(1);
+        let bench = shared();
+        let outbound = Outbound::parse(&["http://*.spin.internal".to_owned()]).unwrap();
+        let change = |bindings: &mut Bindings| {
+            bindings.outbound = Arc::new(outbound);
+            bindings.peers = Arc::new(Uploads(tell));
+        };
+        let function = bench.load_with(bench.revision(name), change).await;
+        for _ in 0..5 {
+            function.fail(half("http://b.spin.internal/x")).await;
+            let body = told.recv().await.expect("an upload");
+            let error = body.expect_err("an upload that breaks off");
+            assert!(error.message.contains("broke off"), "{}", error.chain());
+        }
     }
 }

@@ -28,6 +28,7 @@ impl Guest for Host {
             ["list", ..] => list(&path).await.unwrap_or_else(|e| error(&e)),
             ["write", ..] => write(&path).await.unwrap_or_else(|e| error(&e)),
             ["fetch"] => kit_p3::fetch(&path).await,
+            ["half"] => kit_p3::half(&path).await,
             ["connect"] => connect(path.query("addr").unwrap_or_default()).await,
             ["clocks"] => clocks().await,
             ["random", n] => random_bytes(n.parse().unwrap_or(0)),

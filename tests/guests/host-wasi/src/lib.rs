@@ -34,6 +34,7 @@ impl Guest for Host {
             ["list", ..] => list(&path),
             ["write", ..] => write(&path),
             ["fetch"] => kit_p2::fetch(&path),
+            ["half"] => kit_p2::half(&path),
             ["connect"] => connect(path.query("addr").unwrap_or_default()),
             ["clocks"] => clocks(),
             ["random", n] => random_bytes(n.parse().unwrap_or(0)),

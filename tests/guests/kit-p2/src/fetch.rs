@@ -1,6 +1,7 @@
 //! A call to somewhere else through `wasi:http/outgoing-handler@0.2`, told as JSON.
 
 use kit::{Json, Path, url::Url};
+use wasip2::clocks::monotonic_clock;
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
     ErrorCode, Fields, IncomingBody, IncomingResponse, Method, OutgoingBody, OutgoingRequest,
@@ -37,26 +38,7 @@ type Failed = (&'static str, ErrorCode);
 
 fn send(path: &Path, url: Url) -> Result<IncomingResponse, Failed> {
     let request = OutgoingRequest::new(Fields::new());
-    let scheme = match url.scheme.as_str() {
-        "http" => Scheme::Http,
-        "https" => Scheme::Https,
-        other => Scheme::Other(other.into()),
-    };
-    let method = match path.query("method").unwrap_or("GET") {
-        "GET" => Method::Get,
-        "POST" => Method::Post,
-        other => Method::Other(other.into()),
-    };
-    let _ = request.set_scheme(Some(&scheme));
-    let _ = request.set_method(&method);
-    let invalid = |()| ("request", ErrorCode::HttpRequestUriInvalid);
-    request
-        .set_authority(Some(&url.authority))
-        .map_err(invalid)?;
-    request
-        .set_path_with_query(Some(&url.path_with_query))
-        .map_err(invalid)?;
-
+    address(&request, path.query("method").unwrap_or("GET"), &url)?;
     let options = RequestOptions::new();
     if let Some(ms) = path
         .query("timeout_ms")
@@ -88,6 +70,44 @@ fn send(path: &Path, url: Url) -> Result<IncomingResponse, Failed> {
         .expect("it is ready")
         .expect("it is asked once");
     response.map_err(|e| ("response", e))
+}
+
+fn address(request: &OutgoingRequest, method: &str, url: &Url) -> Result<(), Failed> {
+    let scheme = match url.scheme.as_str() {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
+        other => Scheme::Other(other.into()),
+    };
+    let method = match method {
+        "GET" => Method::Get,
+        "POST" => Method::Post,
+        other => Method::Other(other.into()),
+    };
+    let _ = request.set_scheme(Some(&scheme));
+    let _ = request.set_method(&method);
+    let invalid = |()| ("request", ErrorCode::HttpRequestUriInvalid);
+    request
+        .set_authority(Some(&url.authority))
+        .map_err(invalid)?;
+    request
+        .set_path_with_query(Some(&url.path_with_query))
+        .map_err(invalid)
+}
+
+/// Sends the first half of a body to `?url=` and traps.
+pub fn half(path: &Path) -> Json {
+    let Some(url) = path.query("url").and_then(Url::parse) else {
+        return Json::error("BadUrl", "expected ?url=scheme://host/path");
+    };
+    let request = OutgoingRequest::new(Fields::new());
+    address(&request, "POST", &url).expect("a URL that is allowed");
+    let body = request.body().expect("the body is taken once");
+    let _response = outgoing_handler::handle(request, None).expect("a request that is sent");
+    let stream = body.write().expect("the stream is taken once");
+    let _ = stream.blocking_write_and_flush(b"half of ");
+    // Time for the host to send it on.
+    monotonic_clock::subscribe_duration(20_000_000).block();
+    core::arch::wasm32::unreachable()
 }
 
 fn receive(response: IncomingResponse) -> Result<Json, Failed> {

@@ -2,7 +2,7 @@
 
 mod fetch;
 
-pub use fetch::fetch;
+pub use fetch::{fetch, half};
 
 use kit::{Json, Path};
 use wasip2::http::types::{

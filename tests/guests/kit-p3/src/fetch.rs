@@ -1,6 +1,7 @@
 //! A call to somewhere else through `wasi:http/client@0.3`, told as JSON.
 
 use kit::{Json, Path, url::Url};
+use wasip3::clocks::monotonic_clock;
 use wasip3::http::client;
 use wasip3::http::types::{ErrorCode, Fields, Method, Request, RequestOptions, Response, Scheme};
 use wasip3::{spawn_local, wit_future, wit_stream};
@@ -16,6 +17,25 @@ pub async fn fetch(path: &Path) -> Json {
         Ok(response) => receive(response).await,
         Err(e) => failed(&e),
     }
+}
+
+/// Sends the first half of a body to `?url=` and traps.
+pub async fn half(path: &Path) -> Json {
+    let Some(url) = path.query("url").and_then(Url::parse) else {
+        return Json::error("BadUrl", "expected ?url=scheme://host/path");
+    };
+    let (mut writer, contents) = wit_stream::new();
+    let (_, trailers) = wit_future::new(|| Ok(None));
+    let (request, _sent) = Request::new(Fields::new(), Some(contents), trailers, None);
+    address(&request, "POST", &url).expect("a URL that is allowed");
+    spawn_local(async move {
+        writer.write_all(b"half of ".to_vec()).await;
+        // Time for the host to send it on.
+        monotonic_clock::wait_for(20_000_000).await;
+        core::arch::wasm32::unreachable()
+    });
+    let _response = client::send(request).await;
+    std::future::pending().await
 }
 
 /// An error's name is what stands before its payload.
@@ -48,12 +68,22 @@ async fn send(path: &Path, url: Url) -> Result<Response, ErrorCode> {
     let contents = body.is_some().then_some(contents);
     let (request, _sent) = Request::new(Fields::new(), contents, trailers, Some(options));
 
+    address(&request, path.query("method").unwrap_or("GET"), &url)?;
+    if let Some(body) = body {
+        spawn_local(async move {
+            writer.write_all(body).await;
+        });
+    }
+    client::send(request).await
+}
+
+fn address(request: &Request, method: &str, url: &Url) -> Result<(), ErrorCode> {
     let scheme = match url.scheme.as_str() {
         "http" => Scheme::Http,
         "https" => Scheme::Https,
         other => Scheme::Other(other.into()),
     };
-    let method = match path.query("method").unwrap_or("GET") {
+    let method = match method {
         "GET" => Method::Get,
         "POST" => Method::Post,
         other => Method::Other(other.into()),
@@ -68,14 +98,7 @@ async fn send(path: &Path, url: Url) -> Result<Response, ErrorCode> {
         .map_err(invalid)?;
     request
         .set_path_with_query(Some(&url.path_with_query))
-        .map_err(invalid)?;
-
-    if let Some(body) = body {
-        spawn_local(async move {
-            writer.write_all(body).await;
-        });
-    }
-    client::send(request).await
+        .map_err(invalid)
 }
 
 async fn receive(response: Response) -> Json {

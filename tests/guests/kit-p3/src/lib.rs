@@ -4,7 +4,7 @@ use std::future::Future;
 
 mod fetch;
 
-pub use fetch::fetch;
+pub use fetch::{fetch, half};
 
 use kit::{Json, Path};
 use wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Trailers};

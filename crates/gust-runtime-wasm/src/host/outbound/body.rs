@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -13,27 +14,30 @@ use tokio::time::Sleep;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::{fault, time::Budget};
+use crate::guest::LastWords;
 
-/// A request's body that fails once it has sent more than `limit` bytes.
-pub(super) fn limited(body: WasiBody, limit: u64) -> WasiBody {
-    if body.size_hint().exact().is_some_and(|size| size <= limit) {
+/// A request's body that fails once it has sent more than `limit` bytes, and when the guest that sends it is cut off.
+pub(super) fn sent(body: WasiBody, limit: u64, copy: &Arc<LastWords>) -> WasiBody {
+    if body.is_end_stream() {
         return body;
     }
-    Limited {
+    Sent {
         body,
         limit,
         left: limit,
+        copy: copy.clone(),
     }
     .boxed_unsync()
 }
 
-struct Limited {
+struct Sent {
     body: WasiBody,
     limit: u64,
     left: u64,
+    copy: Arc<LastWords>,
 }
 
-impl Body for Limited {
+impl Body for Sent {
     type Data = Bytes;
     type Error = Error;
 
@@ -42,6 +46,10 @@ impl Body for Limited {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        // The body of a copy that is gone looks whole.
+        if frame.is_none() && self.copy.is_cut_off() {
+            return Poll::Ready(Some(Err(Error::ConnectionTerminated)));
+        }
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
@@ -57,7 +65,7 @@ impl Body for Limited {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.is_end_stream() && !self.copy.is_cut_off()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -3,7 +3,6 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use wasmtime_wasi_http::WasiBody;
 
-use super::body;
 use crate::guest::CallContext;
 
 /// Headers of one hop (RFC 9110, 7.6.1). `te` is looked at on its own.
@@ -27,9 +26,8 @@ pub(super) struct Prepared {
 // === impl Prepared ===
 
 impl Prepared {
-    /// Takes out what belongs to one hop, bounds the body and names the call as parent in the trace.
-    pub(super) fn new(request: http::Request<WasiBody>, call: &CallContext, limit: u64) -> Self {
-        let mut request = request.map(|sent| body::limited(sent, limit));
+    /// Takes out what belongs to one hop and names the call as parent in the trace.
+    pub(super) fn new(mut request: http::Request<WasiBody>, call: &CallContext) -> Self {
         let headers = request.headers_mut();
         strip(headers);
         headers.remove(header::HOST);

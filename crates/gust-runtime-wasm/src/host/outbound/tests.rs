@@ -174,6 +174,7 @@ fn sender_without(allowed: &[&str], blocked: &[&str]) -> Sender {
                 sampled: true,
             },
         },
+        copy: Arc::default(),
         pool: Pool::for_internet(),
     }
 }
