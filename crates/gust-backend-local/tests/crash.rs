@@ -312,7 +312,11 @@ fn the_ledger_counts_every_record_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut least = 0;
     let mut replays = 0;
-    for round in 0..rounds() {
+    // A kill between the journal and the roll-ups is a matter of luck: a busy machine has less of it.
+    for round in 0..rounds() * 5 {
+        if round >= rounds() && replays > 0 {
+            break;
+        }
         let before = least;
         let said = run_and_kill("the_ledger_counts_every_record_once", folder.path(), round);
         least += said.last().map_or(0, |line| line.parse::<u64>().unwrap());

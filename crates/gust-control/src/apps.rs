@@ -6,7 +6,7 @@ use gust_api::app::{
     AppDetails, AppSummary, DeploymentSummary, FunctionDetails, FunctionRevision, FunctionState,
     FunctionSummary, Project, RouteKind, RouteUrl, VariableState,
 };
-use gust_types::{AppName, FunctionKey, ProjectName, Result, app::RouteTarget};
+use gust_types::{AppName, Error, FunctionKey, ProjectName, Result, app::RouteTarget};
 
 use crate::{
     control::Control,
@@ -41,8 +41,17 @@ impl Control {
             .await
     }
 
-    /// Removes a project without apps, and its budget.
+    /// Removes a project without apps and without messages, and its budget.
     pub(crate) async fn remove_project(&self, name: ProjectName) -> Result<()> {
+        for (queue, _) in self.0.parts.events.queues(&name)? {
+            let held = self.0.parts.events.queue(&name, &queue)?.stats().await?;
+            if held.messages + held.dead > 0 {
+                // Whoever makes a project of this name again would get them.
+                let text = format!("the project has messages in its queue: {queue}");
+                return Err(Error::conflict(text)
+                    .hint("purge it first: gust queue purge, with --dead for the dead"));
+            }
+        }
         let gone = name.clone();
         self.0
             .store

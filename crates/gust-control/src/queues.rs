@@ -8,13 +8,15 @@ use gust_api::queue::{
     Redrive, Trigger,
 };
 use gust_backend::desk::TriggerState;
-use gust_backend::queue::{Message, MessageId, Queue, QueueSettings};
+use gust_backend::queue::{Message, MessageId, Queue, QueueSettings, check};
 use gust_types::{Error, Label, ProjectName, Result};
 
 use crate::control::Control;
 
 /// Messages looked at, unless the caller says.
 const LOOK: u32 = 100;
+/// What a page may lack of its bytes and be full all the same: one message.
+const PAGE_MARGIN: u64 = 2 << 20;
 /// And at most.
 const LOOK_MOST: u32 = 1000;
 
@@ -180,10 +182,17 @@ fn page(query: LookQuery) -> Result<(Option<MessageId>, usize)> {
     Ok((query.after.map(MessageId), limit as usize))
 }
 
+/// A page ends before its limit when its messages are large.
 fn paged(messages: Vec<Shown>, limit: usize) -> Messages {
-    let full = messages.len() == limit;
+    let bytes: usize = messages.iter().map(|shown| size(&shown.message)).sum();
+    let full = messages.len() == limit || bytes as u64 + PAGE_MARGIN >= check::LOOK_BYTES;
     let next = messages.last().filter(|_| full).map(|last| last.id);
     Messages { messages, next }
+}
+
+fn size(message: &NewMessage) -> usize {
+    let text = message.text.as_ref().map_or(0, String::len);
+    text + message.base64.as_ref().map_or(0, String::len)
 }
 
 fn read(new: NewMessage) -> Result<Message> {

@@ -68,10 +68,11 @@ impl Events {
 
     /// Runs the triggers of what is served, now and after every publish, until they are closed or `stop`.
     pub fn start(&self, stop: &Stop) {
-        let (ours, theirs) = (self.stop.clone(), stop.clone());
+        let (ours, theirs) = (self.clone(), stop.clone());
         gust_task::spawn("events stop", async move {
             theirs.stopped().await;
-            ours.stop();
+            ours.stop.stop();
+            ours.triggers.stop();
         });
         gust_task::spawn("timetable", self.timetable.clone().run(self.stop.clone()));
         let (triggers, stop) = (self.triggers.clone(), self.stop.clone());

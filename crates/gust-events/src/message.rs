@@ -120,6 +120,7 @@ mod tests {
                 priority: 0,
             },
             published_us: 1_700_000_000_000_000,
+            ready_us: 1_700_000_000_000_000,
             message,
         }
     }

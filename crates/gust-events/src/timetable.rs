@@ -31,7 +31,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
     Parts,
-    deliver::{Consumer, Delivery, Tally, Target, Way},
+    deliver::{Consumer, Delivery, Target, Way},
     message::{self, rfc3339},
     retry::RetryPolicy,
     schedule::{self, Overlap, Schedule, State, Timeline},
@@ -165,7 +165,10 @@ impl Timetable {
             });
             tokio::select! {
                 changed = publishes.changed() => match changed {
-                    Ok(()) => self.arrange(&stop).await,
+                    Ok(()) => if !self.arrange(&stop).await {
+                        tokio::time::sleep(REST).await;
+                        publishes.mark_changed();
+                    },
                     Err(_) => return,
                 },
                 Some(key) = heard.recv() => self.book.lock().end(&key),
@@ -173,18 +176,14 @@ impl Timetable {
                 () = tokio::time::sleep(wait.min(IDLE)) => {}
                 () = stop.stopped() => return,
             }
-            if let Err(error) = self.fire().await {
-                tracing::error!(
-                    error = error.chain(),
-                    "cannot write what schedules fire; trying again"
-                );
-                tokio::time::sleep(REST).await;
-            }
+            self.fire().await;
         }
     }
 
     /// Takes up what is new or changed, and lets go of what is gone.
-    async fn arrange(&self, stop: &Stop) {
+    /// False when one could not be.
+    async fn arrange(&self, stop: &Stop) -> bool {
+        let mut all = true;
         let mut wanted: BTreeMap<Key, TriggerSpec> = BTreeMap::new();
         for (project, app, events) in self.parts.dispatcher.events() {
             for spec in &events.triggers {
@@ -214,9 +213,11 @@ impl Timetable {
         for (key, spec) in wanted {
             if let Err(error) = self.take_up(&key, spec, stop).await {
                 let Key { project, app, name } = &key;
-                tracing::error!(%project, %app, trigger = %name, error = error.chain(), "a schedule does not run");
+                tracing::error!(%project, %app, trigger = %name, error = error.chain(), "a schedule does not run yet");
+                all = false;
             }
         }
+        all
     }
 
     async fn take_up(&self, key: &Key, spec: TriggerSpec, stop: &Stop) -> Result<()> {
@@ -225,9 +226,25 @@ impl Timetable {
         };
         let schedule = compile(schedule, &format!("{}/{}", key.project, memory_key(key)))?;
         let (memory, way) = self.project(&key.project, stop).await?;
-        let before = self.book.lock().entry(key).map(|entry| entry.state);
+        let before = {
+            let book = self.book.lock();
+            let same = |entry: &Entry| entry.spec.source == spec.source;
+            let entry = book.entry(key);
+            entry.map(|entry| (entry.state, same(entry), entry.delivery.tally.clone()))
+        };
+        let tally = before.as_ref().map(|(_, _, tally)| tally.clone());
         let state = match before {
-            Some(state) => state,
+            Some((state, true, _)) => state,
+            // Another schedule under the same name: what lies before it was never its business.
+            Some((state, false, _)) => {
+                let state = State {
+                    settled_us: state.settled_us.max(clock::unix_micros()),
+                    waiting_us: None,
+                    ..state
+                };
+                memory.put(&memory_key(key), kept(&state)).await?;
+                state
+            }
             None => remembered(&*memory, key).await?,
         };
         let delivery = Arc::new(Delivery {
@@ -241,7 +258,7 @@ impl Timetable {
                 trigger: Trigger::Schedule,
             },
             retry: RetryPolicy::from(&spec.retry),
-            tally: Arc::<Tally>::default(),
+            tally: tally.unwrap_or_default(),
         });
         let trigger = (key.app.clone(), key.name.clone());
         way.deliveries.write().insert(trigger, delivery.clone());
@@ -288,11 +305,11 @@ impl Timetable {
             batch: 1,
             concurrency: CONCURRENCY,
             dispatcher: self.parts.dispatcher.clone(),
-            first: true,
+            released: Arc::default(),
         });
         let stop = stop.clone();
         let task = gust_task::spawn("schedules", async move {
-            // Once the other schedules of the project are known too: a run whose trigger nobody knows is given up.
+            // Once the other schedules of the project are known too: a run whose trigger nobody knows comes later.
             tokio::time::sleep(SETTLING_IN).await;
             consumer.run(stop).await;
         });
@@ -321,17 +338,21 @@ impl Timetable {
     }
 
     /// Fires what is due. No schedule is moved on before its runs are durable.
-    async fn fire(&self) -> Result<()> {
+    async fn fire(&self) {
         loop {
-            let looks = self.book.lock().look(clock::unix_micros())?;
+            let looks = self.book.lock().look(clock::unix_micros());
             if looks.is_empty() {
-                return Ok(());
+                return;
             }
             for (project, look) in looks {
                 let settled: Vec<_> = look.settled.iter().map(|(id, _, s)| (*id, *s)).collect();
                 let written = self.write(&project, look).await;
-                self.book.lock().settle(settled, written.is_ok());
-                written?;
+                // One project's trouble is not another's.
+                if let Err(error) = &written {
+                    tracing::error!(%project, error = error.chain(), "cannot write what schedules fire; trying again");
+                }
+                let again_us = clock::unix_micros() + REST.as_micros() as u64;
+                self.book.lock().settle(settled, written.is_ok(), again_us);
             }
         }
     }
@@ -353,7 +374,7 @@ impl Timetable {
         }
         let puts = look.settled.into_iter().map(|(_, key, state)| Write::Put {
             key,
-            value: Bytes::from(state.settled_us.to_string()),
+            value: kept(&state),
             options: PutOptions::default(),
         });
         memory.write(puts.collect()).await?;
@@ -396,14 +417,23 @@ fn memory_key(key: &Key) -> String {
 /// Up to when a schedule is settled; one that is new begins now, and that is kept.
 async fn remembered(memory: &dyn Kv, key: &Key) -> Result<State> {
     let name = memory_key(key);
-    let kept = memory.get(&name).await?;
-    let kept = kept.and_then(|kept| std::str::from_utf8(&kept.value).ok()?.parse().ok());
-    if let Some(settled_us) = kept {
-        return Ok(State::new(settled_us));
+    let found = memory.get(&name).await?;
+    let found = found.and_then(|found| serde_json::from_slice::<State>(&found.value).ok());
+    if let Some(state) = found {
+        // How many are running is counted anew.
+        return Ok(State {
+            running: 0,
+            ..state
+        });
     }
-    let now_us = clock::unix_micros();
-    memory.put(&name, Bytes::from(now_us.to_string())).await?;
-    Ok(State::new(now_us))
+    let state = State::new(clock::unix_micros());
+    memory.put(&name, kept(&state)).await?;
+    Ok(state)
+}
+
+fn kept(state: &State) -> Bytes {
+    // Three numbers always have a JSON form.
+    Bytes::from(serde_json::to_vec(state).unwrap_or_default())
 }
 
 /// The runs in the queue, by schedule.
@@ -440,9 +470,7 @@ impl Book {
         let known = self.ids.get(&entry.key).copied();
         let id = known.unwrap_or(self.last_id + 1);
         self.last_id = self.last_id.max(id);
-        if let Some(before) = self.entries.get(&id) {
-            self.past += before.delivery.tally.counts();
-        } else {
+        if !self.entries.contains_key(&id) {
             entry.state.running = self.left.remove(&entry.key).unwrap_or(0);
         }
         self.ids.insert(entry.key.clone(), id);
@@ -454,7 +482,10 @@ impl Book {
         let id = self.ids.remove(key)?;
         self.line.remove(id);
         let entry = self.entries.remove(&id)?;
-        self.past += entry.delivery.tally.counts();
+        self.past += Counts {
+            in_flight: 0,
+            ..entry.delivery.tally.counts()
+        };
         let shared = self.projects.get(&key.project)?;
         let trigger = (key.app.clone(), key.name.clone());
         shared.way.deliveries.write().remove(&trigger);
@@ -475,7 +506,7 @@ impl Book {
     }
 
     /// What is due, by project.
-    fn look(&mut self, now_us: u64) -> Result<BTreeMap<ProjectName, Look>> {
+    fn look(&mut self, now_us: u64) -> BTreeMap<ProjectName, Look> {
         let mut looks: BTreeMap<ProjectName, Look> = BTreeMap::new();
         for _ in 0..AT_ONCE {
             let Some((id, _)) = self.line.pop_due(now_us) else {
@@ -498,16 +529,20 @@ impl Book {
             }
             let look = looks.entry(entry.key.project.clone()).or_default();
             for at_us in decision.fire {
-                look.runs.push(run(&entry.key, at_us)?);
+                match run(&entry.key, at_us) {
+                    Ok(run) => look.runs.push(run),
+                    // Every name that can be deployed makes an event.
+                    Err(error) => tracing::error!(error = error.chain(), "a run is no event"),
+                }
             }
             let memory = memory_key(&entry.key);
             look.settled.push((id, memory, decision.state));
         }
-        Ok(looks)
+        looks
     }
 
     /// The looks were written, or are to be looked at again.
-    fn settle(&mut self, settled: Vec<(u64, State)>, written: bool) {
+    fn settle(&mut self, settled: Vec<(u64, State)>, written: bool, again_us: u64) {
         for (id, state) in settled {
             let Some(entry) = self.entries.get_mut(&id) else {
                 continue;
@@ -515,7 +550,7 @@ impl Book {
             if written {
                 entry.state = state;
             } else {
-                self.line.insert(id, 0);
+                self.line.insert(id, again_us);
             }
         }
     }

@@ -3,11 +3,7 @@
 //! Dispatch tells when something was published; then every app's triggers are compared with those that run. One whose
 //! words did not change goes on as it is, with what it has in flight.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use gust_backend::desk::Counts;
 use gust_dispatch::Dispatcher;
@@ -19,7 +15,7 @@ use gust_types::{
     trigger::{EventsSpec, QueueSettings, TriggerSource, TriggerSpec},
 };
 use parking_lot::Mutex;
-use tokio::task::JoinHandle;
+use tokio::{sync::OnceCell, task::JoinHandle};
 
 use crate::{
     Parts, Queues,
@@ -44,6 +40,9 @@ pub(crate) struct Wanted {
     settings: Option<QueueSettings>,
 }
 
+/// Done once what was taken from a queue before the node started is ready again.
+type Released = Arc<OnceCell<()>>;
+
 /// The triggers of a node.
 pub(crate) struct Triggers {
     parts: Arc<Parts>,
@@ -54,7 +53,7 @@ pub(crate) struct Triggers {
     /// What became of the events of those that are gone.
     past: Mutex<Counts>,
     /// Queues that were taken from since the node started.
-    seen: Mutex<HashSet<(ProjectName, Label)>>,
+    seen: Mutex<HashMap<(ProjectName, Label), Released>>,
     stop: Stop,
 }
 
@@ -150,10 +149,7 @@ impl Triggers {
             batch: *batch as usize,
             concurrency: wanted.spec.concurrency as usize,
             dispatcher: self.parts.dispatcher.clone(),
-            first: self
-                .seen
-                .lock()
-                .insert((key.project.clone(), queue.clone())),
+            released: self.released(&key.project, queue),
         };
         let stop = self.stop.child();
         let task = gust_task::spawn("consumer", Arc::new(consumer).run(stop.clone()));
@@ -163,6 +159,11 @@ impl Triggers {
             stop,
             task,
         }))
+    }
+
+    fn released(&self, project: &ProjectName, queue: &Label) -> Released {
+        let key = (project.clone(), queue.clone());
+        self.seen.lock().entry(key).or_default().clone()
     }
 
     /// The triggers of a project, by app and name, with what became of their messages.
@@ -192,9 +193,14 @@ impl Triggers {
         sum
     }
 
+    /// Takes nothing more.
+    pub(crate) fn stop(&self) {
+        self.stop.stop();
+    }
+
     /// Takes nothing more, and waits for what is under way.
     pub(crate) async fn close(&self) {
-        self.stop.stop();
+        self.stop();
         let mut all = std::mem::take(&mut *self.leaving.lock());
         all.extend(self.running.lock().drain().map(|(_, runs)| runs));
         for left in all {

@@ -107,13 +107,13 @@ impl Rooms {
     /// Waits for what is still running, writes down what was counted and sends what was traced.
     pub(crate) async fn close(self) -> Result<()> {
         // What is under way is settled first: otherwise it would be done and delivered again.
-        if tokio::time::timeout(self.grace, self.events.close())
-            .await
-            .is_err()
-        {
+        let end = gust_task::clock::now() + self.grace;
+        let closed = tokio::time::timeout_at(end.into(), self.events.close());
+        if closed.await.is_err() {
             tracing::warn!("deliveries were cut off at the end of the grace time; they come again");
         }
-        let left = self.dispatcher.drain(self.grace).await;
+        let rest = end.saturating_duration_since(gust_task::clock::now());
+        let left = self.dispatcher.drain(rest).await;
         if left > 0 {
             tracing::warn!(left, "calls were cut off at the end of the grace time");
         }

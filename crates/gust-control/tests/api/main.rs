@@ -18,6 +18,7 @@ mod full_disk;
 mod harness;
 mod logs;
 mod money;
+mod queues;
 mod reference;
 mod restart;
 mod secrets;

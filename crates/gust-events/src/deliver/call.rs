@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gust_dispatch::{Dispatcher, Refused};
+use gust_dispatch::{Dispatcher, Refusal, Refused};
 use gust_task::{clock, ids};
 use gust_types::{
     Call, FunctionKey,
@@ -85,6 +85,7 @@ impl Target {
             Ok(reply) => reply,
             Err(error) => {
                 return match Refused::of(&error) {
+                    Some(refused) if refused.kind == Refusal::BodyTooLarge => Ended::TooLarge,
                     Some(refused) => Ended::Refused(refused.retry_after.unwrap_or(SOON)),
                     None => Ended::Silent(error.chain()),
                 };

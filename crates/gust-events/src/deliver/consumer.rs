@@ -13,9 +13,12 @@ use gust_backend::queue::{Queue, Receipt, TakeOptions, Taken, Verdict};
 use gust_dispatch::Dispatcher;
 use gust_task::{Stop, clock, ids};
 use gust_types::{Error, Label, event::Event};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
-use super::{call::Target, outcome::Meaning};
+use super::{
+    call::Target,
+    outcome::{Ended, Meaning},
+};
 use crate::{
     message,
     retry::{self, RetryPolicy},
@@ -23,6 +26,10 @@ use crate::{
 
 /// How long one look into the queue waits for a message.
 const LOOK: Duration = Duration::from_secs(600);
+/// The longest that a message which was refused stays away, and its place in the trigger is kept empty.
+const QUIET: Duration = Duration::from_secs(10);
+/// A message that nobody is there for is given up when it is this old.
+const FORSAKEN: Duration = Duration::from_secs(3600);
 /// After a look that failed.
 const REST: Duration = Duration::from_secs(1);
 /// What a message is the consumer's longer than its call may take: for the settling.
@@ -39,8 +46,8 @@ pub(crate) struct Consumer {
     pub(crate) batch: usize,
     pub(crate) concurrency: usize,
     pub(crate) dispatcher: Dispatcher,
-    /// Nobody took from the queue since the node started: what is taken was taken by a node that is gone.
-    pub(crate) first: bool,
+    /// Whether what a node that is gone had taken was released.
+    pub(crate) released: Arc<OnceCell<()>>,
 }
 
 /// Where the messages of a queue go.
@@ -107,9 +114,8 @@ impl Consumer {
     /// Takes and delivers until `stop`, then waits for what is under way.
     pub(crate) async fn run(self: Arc<Self>, stop: Stop) {
         let slots = Arc::new(Semaphore::new(self.concurrency));
-        if self.first {
-            self.release().await;
-        }
+        // Once for each queue, and before anybody takes from it.
+        self.released.get_or_init(|| self.release()).await;
         loop {
             let Some(places) = free(&slots, &stop).await else {
                 break;
@@ -125,7 +131,7 @@ impl Consumer {
                 () = stop.stopped() => break,
             };
             match taken {
-                Ok(taken) => self.hand_out(taken, places),
+                Ok(taken) => self.hand_out(taken, places, &stop),
                 Err(error) => {
                     tracing::warn!(queue = %self.name, error = error.chain(), "cannot take from a queue");
                     tokio::select! {
@@ -152,35 +158,50 @@ impl Consumer {
         }
     }
 
-    fn hand_out(self: &Arc<Self>, mut taken: Vec<Taken>, mut places: Vec<OwnedSemaphorePermit>) {
+    fn hand_out(
+        self: &Arc<Self>,
+        mut taken: Vec<Taken>,
+        mut places: Vec<OwnedSemaphorePermit>,
+        stop: &Stop,
+    ) {
         while !taken.is_empty() {
             let rest = taken.split_off(taken.len().min(self.batch));
             let batch = std::mem::replace(&mut taken, rest);
             let place = places.pop();
-            let consumer = self.clone();
+            let (consumer, stop) = (self.clone(), stop.clone());
             gust_task::spawn("deliver", async move {
-                consumer.deliver(batch).await;
+                let pause = consumer.deliver(batch).await;
+                // A refused call keeps its place for a while: otherwise the whole queue would be refused one by one.
+                if let Some(pause) = pause {
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = stop.stopped() => {}
+                    }
+                }
                 drop(place);
             });
         }
     }
 
-    /// One call. A batch has one way, so what comes together goes together.
-    async fn deliver(&self, batch: Vec<Taken>) {
+    /// One call. A batch has one way, so what comes together goes together. Answers for how long to be quiet after it.
+    async fn deliver(&self, batch: Vec<Taken>) -> Option<Duration> {
+        let mut pause = None;
         let (mut held, mut verdicts) = (Vec::new(), Vec::new());
         for taken in batch {
             let receipt = taken.receipt;
             match self.hold(taken) {
                 Ok(one) => held.push(one),
-                Err(cause) => verdicts.push((receipt, Verdict::Dead(cause))),
+                Err(verdict) => verdicts.push((receipt, verdict)),
             }
         }
         if let Some(first) = held.first() {
             let (delivery, count) = (first.delivery.clone(), held.len() as u64);
             delivery.tally.in_flight.fetch_add(count, Relaxed);
             let events: Vec<_> = held.iter().map(|held| held.event.clone()).collect();
-            let ended = delivery.target.call(&self.dispatcher, &events).await;
-            for (held, meaning) in held.iter().zip(ended.meanings(&events)) {
+            for (held, meaning) in held.iter().zip(self.call(&delivery, &events).await) {
+                if let Meaning::NotTried(after) = &meaning {
+                    pause = Some(QUIET.min(*after));
+                }
                 let verdict = verdict(&delivery.retry, &held.taken, meaning);
                 delivery.tally.count(&verdict);
                 verdicts.push((held.taken.receipt, verdict));
@@ -200,14 +221,36 @@ impl Consumer {
         {
             self.way.ended(&held.event);
         }
+        pause
     }
 
-    fn hold(&self, taken: Taken) -> Result<Held, String> {
-        let unreadable = |error: Error| format!("the message is no event: {}", error.chain());
+    /// Calls the function with these events together; one by one when they are too large together.
+    async fn call(&self, delivery: &Delivery, events: &[Event]) -> Vec<Meaning> {
+        let ended = delivery.target.call(&self.dispatcher, events).await;
+        if events.len() < 2 || !matches!(ended, Ended::TooLarge) {
+            return ended.meanings(events);
+        }
+        let mut meanings = Vec::with_capacity(events.len());
+        for event in events {
+            let alone = std::slice::from_ref(event);
+            let ended = delivery.target.call(&self.dispatcher, alone).await;
+            meanings.extend(ended.meanings(alone));
+        }
+        meanings
+    }
+
+    fn hold(&self, taken: Taken) -> Result<Held, Verdict> {
+        let unreadable =
+            |error: Error| Verdict::Dead(format!("the message is no event: {}", error.chain()));
         let mut event = message::read(&self.name, &taken).map_err(unreadable)?;
         let attempt = i32::try_from(taken.receipt.attempt).unwrap_or(i32::MAX);
         event.set(ATTEMPT, attempt).map_err(unreadable)?;
-        let gone = || "nobody is there to take it any more".to_owned();
+        let age = clock::unix_micros().saturating_sub(taken.published_us);
+        // Its trigger may be on its way: after a start, or between two deploys.
+        let gone = || match age < FORSAKEN.as_micros() as u64 {
+            true => Verdict::Back(QUIET),
+            false => Verdict::Dead("nobody is there to take it any more".to_owned()),
+        };
         let delivery = self.way.of(&event).ok_or_else(gone)?;
         Ok(Held {
             taken,
@@ -240,7 +283,7 @@ impl Consumer {
 
 fn verdict(policy: &RetryPolicy, taken: &Taken, meaning: Meaning) -> Verdict {
     let (ended, retry_after, cause) = match meaning {
-        Meaning::NotTried(after) => return Verdict::Back(after),
+        Meaning::NotTried(after) => return Verdict::Back(after.min(QUIET)),
         Meaning::Tried {
             ended,
             retry_after,
@@ -250,7 +293,7 @@ fn verdict(policy: &RetryPolicy, taken: &Taken, meaning: Meaning) -> Verdict {
     let now_us = clock::unix_micros();
     let tried = retry::Try {
         attempt: taken.receipt.attempt,
-        first_us: taken.published_us,
+        first_us: taken.ready_us,
         now_us,
         ended,
         retry_after_us: retry_after.and_then(|header| retry::retry_after(&header, now_us)),

@@ -13,6 +13,8 @@ use crate::retry;
 pub(crate) enum Ended {
     /// The node did not make it: to be tried again after this long.
     Refused(Duration),
+    /// The node would never make it: what goes in is larger than the function takes.
+    TooLarge,
     /// There was no answer; why.
     Silent(String),
     /// The function answered.
@@ -58,6 +60,12 @@ impl Ended {
         let same = |meaning: Meaning| vec![meaning; events.len()];
         match self {
             Self::Refused(after) => same(Meaning::NotTried(*after)),
+            Self::TooLarge => same(Meaning::Tried {
+                // As if the function had said it.
+                ended: retry::Ended::Status(413),
+                retry_after: None,
+                cause: "it is larger than the function's limits.request_body".to_owned(),
+            }),
             Self::Silent(why) => same(Meaning::Tried {
                 ended: retry::Ended::Silent,
                 retry_after: None,

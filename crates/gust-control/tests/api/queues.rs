@@ -1,0 +1,135 @@
+//! Queues through the API: what is published comes out, what is wrong is refused, and a project leaves none behind.
+
+use gust_api::queue::{LookQuery, NewMessage, Publish, Purge, Redrive};
+use gust_types::{Kind, Label, ProjectName};
+
+use crate::harness::{node, project};
+
+fn text(text: &str) -> NewMessage {
+    NewMessage {
+        text: Some(text.to_owned()),
+        ..NewMessage::default()
+    }
+}
+
+fn publish(messages: Vec<NewMessage>) -> Publish {
+    Publish { messages }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_go_in_and_are_looked_at() {
+    let node = node().await;
+    let (client, orders) = (&node.client, Label::new("orders").unwrap());
+    let empty = client.queue(&project(), &orders).await.unwrap();
+    assert_eq!((empty.messages, empty.oldest_us), (0, None));
+    let bytes = NewMessage {
+        base64: Some("/wA=".to_owned()),
+        key: Some("k".to_owned()),
+        ..NewMessage::default()
+    };
+    let batch = publish(vec![text("一"), bytes.clone(), bytes.clone()]);
+    let published = client.publish(&project(), &orders, &batch).await.unwrap();
+    let published: Vec<_> = published
+        .published
+        .iter()
+        .map(|p| (p.id, p.duplicate))
+        .collect();
+    assert_eq!(published, [(1, false), (2, false), (2, true)]);
+    let query = LookQuery {
+        after: None,
+        limit: Some(1),
+    };
+    let page = client.peek(&project(), &orders, &query).await.unwrap();
+    assert_eq!(page.messages[0].message, text("一"));
+    let query = LookQuery {
+        after: page.next,
+        limit: Some(5),
+    };
+    let page = client.peek(&project(), &orders, &query).await.unwrap();
+    assert_eq!((page.messages.len(), page.next), (1, None));
+    assert_eq!(page.messages[0].message, bytes);
+    let listed = client.queues(&project()).await.unwrap();
+    assert_eq!(listed.queues[0].messages, 2);
+    assert!(
+        client
+            .triggers(&project())
+            .await
+            .unwrap()
+            .triggers
+            .is_empty()
+    );
+    let count = client
+        .redrive(&project(), &orders, &Redrive::default())
+        .await
+        .unwrap();
+    assert_eq!(count.count, 0);
+    let count = client
+        .purge(&project(), &orders, &Purge::default())
+        .await
+        .unwrap();
+    assert_eq!(count.count, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_is_refused_whole() {
+    let node = node().await;
+    let (client, orders) = (&node.client, Label::new("orders").unwrap());
+    let attribute = |name: &str| {
+        let mut message = text("x");
+        message.attributes.insert(name.to_owned(), "v".to_owned());
+        message
+    };
+    let both = NewMessage {
+        base64: Some(String::new()),
+        ..text("x")
+    };
+    for bad in [attribute("Not A Name"), attribute("ce-id"), both] {
+        let batch = publish(vec![text("good"), bad]);
+        let error = client
+            .publish(&project(), &orders, &batch)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind, Kind::Invalid, "{error}");
+    }
+    let large = publish(vec![text(&"x".repeat((1 << 20) + 1))]);
+    let error = client
+        .publish(&project(), &orders, &large)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, Kind::Exhausted, "{error}");
+    let nobody = ProjectName::new("nobody").unwrap();
+    let error = client
+        .publish(&nobody, &orders, &publish(vec![text("x")]))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, Kind::NotFound);
+    let too_many = LookQuery {
+        after: None,
+        limit: Some(1001),
+    };
+    let error = client
+        .peek(&project(), &orders, &too_many)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, Kind::Invalid);
+    assert_eq!(client.queue(&project(), &orders).await.unwrap().messages, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_project_with_messages_stays() {
+    let node = node().await;
+    let (client, orders) = (&node.client, Label::new("orders").unwrap());
+    let team = ProjectName::new("team").unwrap();
+    client.create_project(&team).await.unwrap();
+    client
+        .publish(&team, &orders, &publish(vec![text("x")]))
+        .await
+        .unwrap();
+    let error = client.remove_project(&team).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Conflict, "{error}");
+    client
+        .purge(&team, &orders, &Purge::default())
+        .await
+        .unwrap();
+    client.remove_project(&team).await.unwrap();
+}
