@@ -127,7 +127,7 @@ impl Consumer {
             };
             let taken = tokio::select! {
                 taken = self.queue.take(options) => taken,
-                // What this look might still have taken comes back when its time is up: nothing is lost.
+                // What a look takes that is cut short here, the queue puts back.
                 () = stop.stopped() => break,
             };
             match taken {
