@@ -1,10 +1,12 @@
 //! Queues on fjall: they share the tree's file, the committing thread and its syncs with the key-value stores.
 //!
 //! - `keys.rs`, `codec.rs`, `index.rs`: how a queue lies in the tree.
+//! - `ask.rs`: what is asked, and what comes of it.
 //! - `group.rs`: what a group of requests comes to: pure but for reads.
 //!
 //! Memory does not grow with what a queue holds: everything is in the tree, and a consumer reads from its front.
 
+pub(crate) mod ask;
 mod codec;
 pub(crate) mod group;
 mod index;
@@ -32,8 +34,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use self::{
+    ask::{Done, Kind, Op, Target},
     codec::{State, Stored},
-    group::{Done, Kind, Op, Target},
     index::Entry,
     keys::{Keys, Place},
 };

@@ -6,6 +6,8 @@
 //! What has to stay true: a message that is not dead has exactly one entry, in the index when it is alone or the first
 //! of its group, among the blocked otherwise; a group has a head exactly when it has messages.
 
+mod walk;
+
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
@@ -20,86 +22,13 @@ use gust_backend::queue::{
 use gust_types::{Error, Result};
 
 use super::{
+    ask::{Done, Handed, Op, Target},
     codec::{self, State, Stored},
     index::{Blocked, Entry},
     keys::{self, Keys, Place},
 };
-use tokio::sync::Notify;
 
 use crate::store::engine::Open;
-
-/// A queue's name in the tree and how it behaves.
-#[derive(Debug, Clone)]
-pub(crate) struct Target {
-    pub(super) name: Arc<[u8]>,
-    pub(super) settings: Arc<QueueSettings>,
-    /// Rung when something may have become ready.
-    pub(crate) bell: Arc<Notify>,
-}
-
-/// What somebody asks of a queue.
-pub(crate) enum Op {
-    Publish(Vec<Message>),
-    Take {
-        most: usize,
-        visibility: Duration,
-    },
-    Settle(Vec<(Receipt, Verdict)>),
-    Redrive {
-        ids: Option<Vec<MessageId>>,
-        /// Of all, only up to this number.
-        upto: MessageId,
-        most: usize,
-    },
-    /// Removes messages up to this number, of so many entries after this key.
-    Purge {
-        what: Kind,
-        upto: MessageId,
-        after: Option<Vec<u8>>,
-        most: usize,
-    },
-    /// Makes what is taken ready again, of so many entries after this key of the index.
-    Release {
-        after: Option<Vec<u8>>,
-        most: usize,
-    },
-    /// Forgets keys and dead messages whose time is up.
-    Sweep {
-        most: usize,
-    },
-}
-
-/// What came of it.
-pub(crate) enum Done {
-    Published(Vec<Published>),
-    /// And when the next message can be taken, if none could.
-    Taken(Handed, Option<u64>),
-    Settled(Vec<Result<Receipt>>),
-    Count(u64),
-    /// How many, and the key to go on after.
-    Walked(u64, Option<Vec<u8>>),
-}
-
-/// Taken messages on their way to whoever asked for them.
-#[derive(Default)]
-pub(crate) struct Handed {
-    taken: Vec<Taken>,
-    back: Option<Box<dyn FnOnce(Vec<Receipt>) + Send>>,
-}
-
-/// Where messages lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Blocked,
-    Ready,
-    Dead,
-}
-
-/// Entries of a range, and whether there are more.
-struct Found<T> {
-    items: Vec<T>,
-    more: bool,
-}
 
 /// What is known of the tree from earlier groups. Worth nothing after a commit that failed.
 #[derive(Default)]
@@ -134,77 +63,10 @@ struct Indexed {
     entry: Entry,
 }
 
-// === impl Op ===
-
-impl Op {
-    /// Whether it takes room on the disk.
-    pub(crate) fn grows(&self) -> bool {
-        matches!(self, Self::Publish(_) | Self::Redrive { .. })
-    }
-
-    /// Whether something may be ready afterwards that was not before.
-    pub(crate) fn rings(&self) -> bool {
-        matches!(
-            self,
-            Self::Publish(_) | Self::Settle(_) | Self::Redrive { .. } | Self::Release { .. }
-        )
-    }
-
-    /// Whether it has to be on the disk before it is answered.
-    pub(crate) fn is_durable(&self) -> bool {
-        !matches!(
-            self,
-            Self::Take { .. } | Self::Release { .. } | Self::Sweep { .. }
-        )
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        match self {
-            Self::Publish(messages) => messages.iter().map(|m| m.size() + 128).sum(),
-            Self::Take { most, .. } | Self::Release { most, .. } | Self::Sweep { most } => {
-                most * 64
-            }
-            Self::Settle(verdicts) => verdicts.len() * 64,
-            Self::Redrive { .. } | Self::Purge { .. } => check::LOOK_BYTES as usize,
-        }
-    }
-}
-
-// === impl Handed ===
-
-impl Handed {
-    fn new(taken: Vec<Taken>) -> Self {
-        Self { taken, back: None }
-    }
-
-    /// What is to be done with the receipts when nobody receives these.
-    pub(crate) fn guard(&mut self, back: impl FnOnce(Vec<Receipt>) + Send + 'static) {
-        self.back = Some(Box::new(back));
-    }
-
-    /// Received.
-    pub(super) fn receive(mut self) -> Vec<Taken> {
-        self.back = None;
-        std::mem::take(&mut self.taken)
-    }
-}
-
-impl std::ops::Deref for Handed {
-    type Target = [Taken];
-
-    fn deref(&self) -> &[Taken] {
-        &self.taken
-    }
-}
-
-impl Drop for Handed {
-    fn drop(&mut self) {
-        if let Some(back) = self.back.take()
-            && !self.taken.is_empty()
-        {
-            back(self.taken.iter().map(|taken| taken.receipt).collect());
-        }
-    }
+/// Entries of a range, and whether there are more.
+struct Found<T> {
+    items: Vec<T>,
+    more: bool,
 }
 
 // === impl Group ===
@@ -667,150 +529,6 @@ impl<'a> Group<'a> {
         };
         self.put_ready(keys, next.place, &entry);
         Ok(())
-    }
-
-    fn redrive(
-        &mut self,
-        keys: Keys,
-        settings: &QueueSettings,
-        state: &mut State,
-        (ids, upto): (Option<Vec<MessageId>>, MessageId),
-        most: usize,
-    ) -> Result<u64> {
-        let mut found = Vec::new();
-        match ids {
-            Some(ids) => {
-                for id in ids.into_iter().take(most) {
-                    let dead = self.get(&keys.dead(id))?;
-                    found.extend(dead.map(|bytes| (id, bytes)));
-                }
-            }
-            None => {
-                let (from, to) = keys.all_dead(None);
-                for (key, value) in self.scan(&from, &to, most)?.items {
-                    let id = Keys::id_of(&key).ok_or_else(codec::damaged)?;
-                    found.extend((id <= upto).then_some((id, value)));
-                }
-            }
-        }
-        let mut count = 0;
-        for (id, bytes) in found {
-            // The same number twice finds nothing the second time.
-            if self.get(&keys.dead(id))?.is_none() {
-                continue;
-            }
-            let dead = codec::decode_dead(id, &bytes)?;
-            self.unbury(keys, state, &dead);
-            let message = Message {
-                key: None,
-                delay: None,
-                ..dead.message
-            };
-            self.keep(keys, settings, state, message)?;
-            count += 1;
-        }
-        Ok(count)
-    }
-
-    fn unbury(&mut self, keys: Keys, state: &mut State, dead: &Dead) {
-        self.delete(keys.dead(dead.id));
-        state.stats.dead = state.stats.dead.saturating_sub(1);
-        let weight = dead.message.weight();
-        state.stats.dead_bytes = state.stats.dead_bytes.saturating_sub(weight);
-    }
-
-    /// Who purges walks over the blocked before the ready: so that, whenever it stops, no group has messages and no head.
-    fn purge(
-        &mut self,
-        keys: Keys,
-        state: &mut State,
-        (what, upto): (Kind, MessageId),
-        after: Option<Vec<u8>>,
-        most: usize,
-    ) -> Result<Done> {
-        let (start, to) = match what {
-            Kind::Blocked => keys.all_blocked(),
-            Kind::Ready => keys.all_ready(),
-            Kind::Dead => keys.all_dead(None),
-        };
-        let found = self.scan(&after.map_or(start, behind), &to, most)?;
-        let last = found.items.last().map(|(key, _)| key.clone());
-        let mut count = 0;
-        for (key, value) in found.items {
-            let id = Keys::id_of(&key).ok_or_else(codec::damaged)?;
-            if id > upto {
-                continue;
-            }
-            count += 1;
-            match what {
-                Kind::Dead => self.unbury(keys, state, &codec::decode_dead(id, &value)?),
-                Kind::Ready => {
-                    let place = keys.place_of(&key).ok_or_else(codec::damaged)?;
-                    let entry = Entry::decode(&value)?;
-                    self.remove(keys, state, &Indexed { place, entry })?;
-                }
-                Kind::Blocked => {
-                    let weight = u64::from(Blocked::decode(&value, id)?.size);
-                    let stats = &mut state.stats;
-                    stats.blocked = stats.blocked.saturating_sub(1);
-                    stats.messages = stats.messages.saturating_sub(1);
-                    stats.bytes = stats.bytes.saturating_sub(weight);
-                    self.delete(keys.message(id));
-                    self.delete(key);
-                }
-            }
-        }
-        Ok(Done::Walked(count, last.filter(|_| found.more)))
-    }
-
-    fn release(&mut self, keys: Keys, after: Option<Vec<u8>>, most: usize) -> Result<Done> {
-        let (start, to) = keys.all_ready();
-        let found = self.scan(&after.map_or(start, behind), &to, most)?;
-        let last = found.items.last().map(|(key, _)| key.clone());
-        let mut count = 0;
-        for (key, value) in found.items {
-            let place = keys.place_of(&key).ok_or_else(codec::damaged)?;
-            let mut entry = Entry::decode(&value)?;
-            if entry.taken && place.at_us > self.now_us {
-                entry.taken = false;
-                self.move_to(keys, place, self.now_us, &entry);
-                count += 1;
-            }
-        }
-        Ok(Done::Walked(count, last.filter(|_| found.more)))
-    }
-
-    fn sweep(
-        &mut self,
-        keys: Keys,
-        settings: &QueueSettings,
-        state: &mut State,
-        most: usize,
-    ) -> Result<u64> {
-        let (from, to) = keys.to_forget(self.now_us);
-        let due = self.scan(&from, &to, most)?.items;
-        let mut count = due.len() as u64;
-        for (entry, _) in due {
-            let name = Keys::forgotten(&entry).ok_or_else(codec::damaged)?;
-            let remembered = keys.remembered(name);
-            if let Some(bytes) = self.get(&remembered)?
-                && codec::read_pair(&bytes)?.1 <= self.now_us
-            {
-                self.delete(remembered);
-            }
-            self.delete(entry);
-        }
-        let (from, to) = keys.all_dead(None);
-        for (key, value) in self.scan(&from, &to, most)?.items {
-            let id = Keys::id_of(&key).ok_or_else(codec::damaged)?;
-            let dead = codec::decode_dead(id, &value)?;
-            let age = self.now_us.saturating_sub(dead.died_us);
-            if age > check::micros(settings.dead_age.0) {
-                self.unbury(keys, state, &dead);
-                count += 1;
-            }
-        }
-        Ok(count)
     }
 
     fn move_to(&mut self, keys: Keys, place: Place, at_us: u64, entry: &Entry) {

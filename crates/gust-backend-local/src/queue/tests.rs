@@ -18,7 +18,8 @@ use gust_backend::{
 use gust_types::{ByteSize, Label, ProjectName, Span};
 
 use super::{
-    group::{Cache, Done, Group, Kind, Op, Target},
+    ask::{Done, Kind, Op, Target},
+    group::{Cache, Group},
     keys,
 };
 use crate::{

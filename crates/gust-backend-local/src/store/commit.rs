@@ -35,7 +35,10 @@ use crate::{
         group::Group,
         keys::{self, StoreKey},
     },
-    queue::group::{self as queue, Done, Op, Target},
+    queue::{
+        ask::{Done, Op, Target},
+        group as queue,
+    },
 };
 
 /// Requests in one group, and bytes of them.
