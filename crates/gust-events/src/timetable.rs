@@ -13,8 +13,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use gust_backend::desk::Counts;
 use gust_backend::{
+    desk::Counts,
     kv::{Kv, KvExt as _, PutOptions, Write},
     queue::{Message, Queue, QueueSettings},
 };
