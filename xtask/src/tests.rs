@@ -137,6 +137,8 @@ fn crash_loops() -> Result<()> {
             "gust-backend-local",
             "--test",
             "crash",
+            "--test",
+            "queue_crash",
         ],
         &[("GUST_LONG", "1")],
     )?;
