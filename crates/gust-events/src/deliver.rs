@@ -3,13 +3,16 @@
 //! A consumer takes no more than its trigger may call at once, so a slow function slows its queue and nothing else.
 //! A call that the node refuses (its function is full, the budget is used up) was no attempt: the message goes back.
 //!
-//! - `consumer.rs`: takes and hands out.
+//! - `consumer.rs`: takes, hands out to whatever the work is, and settles.
+//! - `events.rs`: the work of delivering events.
 //! - `call.rs`: makes the call and reads its answer.
 //! - `outcome.rs`: what the answer means for each message.
 
 mod call;
 mod consumer;
+mod events;
 mod outcome;
 
 pub(crate) use call::Target;
-pub(crate) use consumer::{Consumer, Delivery, Tally, Way};
+pub(crate) use consumer::Consumer;
+pub(crate) use events::{Delivery, EventWork, Tally, Way};

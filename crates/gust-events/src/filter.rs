@@ -5,33 +5,10 @@
 
 use std::collections::BTreeMap;
 
+pub use gust_types::trigger::FilterSpec;
 use gust_types::{Error, Event, Result};
-use serde::{Deserialize, Serialize};
 
 pub mod sql;
-
-/// A filter as people write it: one dialect and what it needs.
-///
-/// `{ exact = { type = "order.placed" } }` in TOML, `{"sql": "EXISTS subject"}` in JSON. Filters beside each other in a list
-/// are an `all`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FilterSpec {
-    /// Each attribute is that text.
-    Exact(BTreeMap<String, String>),
-    /// Each attribute starts with that text.
-    Prefix(BTreeMap<String, String>),
-    /// Each attribute ends with that text.
-    Suffix(BTreeMap<String, String>),
-    /// All of these are true.
-    All(Vec<FilterSpec>),
-    /// At least one of these is true.
-    Any(Vec<FilterSpec>),
-    /// This is false.
-    Not(Box<FilterSpec>),
-    /// This expression is true: CloudEvents SQL, see [`sql`].
-    Sql(String),
-}
 
 /// Says of an event whether it is wanted. Without anything in it, all are.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -31,7 +31,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
     Parts,
-    deliver::{Consumer, Delivery, Target, Way},
+    deliver::{Consumer, Delivery, EventWork, Target, Way},
     message::{self, rfc3339},
     retry::RetryPolicy,
     schedule::{self, Overlap, Schedule, State, Timeline},
@@ -298,13 +298,17 @@ impl Timetable {
             deliveries: RwLock::default(),
             ended: self.ended.clone(),
         });
+        let work = EventWork {
+            queue: name.clone(),
+            way: way.clone(),
+            dispatcher: self.parts.dispatcher.clone(),
+        };
         let consumer = Arc::new(Consumer {
             queue: queue.clone(),
             name,
-            way: way.clone(),
+            work: Arc::new(work),
             batch: 1,
             concurrency: CONCURRENCY,
-            dispatcher: self.parts.dispatcher.clone(),
             released: Arc::default(),
         });
         let stop = stop.clone();

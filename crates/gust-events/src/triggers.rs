@@ -19,7 +19,7 @@ use tokio::{sync::OnceCell, task::JoinHandle};
 
 use crate::{
     Parts, Queues,
-    deliver::{Consumer, Delivery, Tally, Target, Way},
+    deliver::{Consumer, Delivery, EventWork, Tally, Target, Way},
     retry::RetryPolicy,
     timetable,
 };
@@ -125,8 +125,11 @@ impl Triggers {
     }
 
     fn start(&self, key: &Key, wanted: Wanted) -> Result<Option<Running>> {
-        let TriggerSource::Queue { queue, batch } = &wanted.spec.source else {
-            return Ok(None);
+        let (name, batch) = match &wanted.spec.source {
+            TriggerSource::Queue { queue, batch } => (queue.clone(), *batch),
+            // The timetable has them.
+            TriggerSource::Schedule(_) => return Ok(None),
+            TriggerSource::Topic { .. } => (inbox(key), 1),
         };
         let delivery = Arc::new(Delivery {
             target: Target {
@@ -142,14 +145,18 @@ impl Triggers {
             tally: Arc::<Tally>::default(),
         });
         let tally = delivery.tally.clone();
-        let consumer = Consumer {
-            queue: self.queues.open(&key.project, queue)?,
-            name: queue.clone(),
+        let work = EventWork {
+            queue: name.clone(),
             way: Arc::new(OneWay(delivery)),
-            batch: *batch as usize,
-            concurrency: wanted.spec.concurrency as usize,
             dispatcher: self.parts.dispatcher.clone(),
-            released: self.released(&key.project, queue),
+        };
+        let consumer = Consumer {
+            released: self.released(&key.project, &name),
+            queue: self.queues.open(&key.project, &name)?,
+            name,
+            work: Arc::new(work),
+            batch: batch as usize,
+            concurrency: wanted.spec.concurrency as usize,
         };
         let stop = self.stop.child();
         let task = gust_task::spawn("consumer", Arc::new(consumer).run(stop.clone()));
@@ -209,6 +216,12 @@ impl Triggers {
             *self.past.lock() += left.tally.counts();
         }
     }
+}
+
+/// The queue of a trigger whose events come from somewhere else: they are kept there before anybody is told that they
+/// arrived, and delivered from there.
+pub(crate) fn inbox(key: &Key) -> Label {
+    Label::reserved(&format!("in/{}/{}", key.app, key.name))
 }
 
 fn wanted(dispatcher: &Dispatcher, queues: &Queues) -> HashMap<Key, Wanted> {

@@ -48,10 +48,33 @@ pub enum TriggerSource {
         topic: Label,
         /// Filters, as the CloudEvents Subscriptions API writes them; an event has to match all of them.
         #[serde(default)]
-        filters: Vec<serde_json::Value>,
+        filters: Vec<FilterSpec>,
     },
     /// Time.
     Schedule(ScheduleSpec),
+}
+
+/// A filter as people write it: one dialect and what it needs.
+///
+/// `{ exact = { type = "order.placed" } }` in TOML, `{"sql": "EXISTS subject"}` in JSON. Filters beside each other in a list
+/// are an `all`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FilterSpec {
+    /// Each attribute is that text.
+    Exact(BTreeMap<String, String>),
+    /// Each attribute starts with that text.
+    Prefix(BTreeMap<String, String>),
+    /// Each attribute ends with that text.
+    Suffix(BTreeMap<String, String>),
+    /// All of these are true.
+    All(Vec<FilterSpec>),
+    /// At least one of these is true.
+    Any(Vec<FilterSpec>),
+    /// This is false.
+    Not(Box<FilterSpec>),
+    /// This expression is true: CloudEvents SQL.
+    Sql(String),
 }
 
 /// When a schedule fires: exactly one of `cron`, `rate` and `at`.

@@ -1,111 +1,51 @@
-//! A consumer: takes messages as fast as their functions may be called, and settles each by what came of it.
+//! A consumer: takes messages as fast as its work may be done, and settles each by what came of it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use gust_backend::desk::Counts;
+use async_trait::async_trait;
 use gust_backend::queue::{Queue, Receipt, TakeOptions, Taken, Verdict};
-use gust_dispatch::Dispatcher;
-use gust_task::{Stop, clock, ids};
-use gust_types::{Error, Label, event::Event};
+use gust_task::Stop;
+use gust_types::{Label, Result};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
-
-use super::{
-    call::Target,
-    outcome::{Ended, Meaning},
-};
-use crate::{
-    message,
-    retry::{self, RetryPolicy},
-};
 
 /// How long one look into the queue waits for a message.
 const LOOK: Duration = Duration::from_secs(600);
-/// The longest that a message which was refused stays away, and its place in the trigger is kept empty.
-const QUIET: Duration = Duration::from_secs(10);
-/// A message that nobody is there for is given up when it is this old.
-const FORSAKEN: Duration = Duration::from_secs(3600);
 /// After a look that failed.
 const REST: Duration = Duration::from_secs(1);
-/// What a message is the consumer's longer than its call may take: for the settling.
+/// What a message is the consumer's longer than its work may take: for the settling.
 const MARGIN: Duration = Duration::from_secs(30);
-
-/// The extension that says how often the event was delivered, this time included.
-const ATTEMPT: &str = "gustattempt";
 
 /// Takes from one queue.
 pub(crate) struct Consumer {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) name: Label,
-    pub(crate) way: Arc<dyn Way>,
+    pub(crate) work: Arc<dyn Work>,
+    /// Messages handled together.
     pub(crate) batch: usize,
+    /// Batches handled at once.
     pub(crate) concurrency: usize,
-    pub(crate) dispatcher: Dispatcher,
     /// Whether what a node that is gone had taken was released.
     pub(crate) released: Arc<OnceCell<()>>,
 }
 
-/// Where the messages of a queue go.
-pub(crate) trait Way: Send + Sync {
-    /// Where this event goes; `None` when nobody is there to take it any more.
-    fn of(&self, event: &Event) -> Option<Arc<Delivery>>;
-    /// How long a call may take, of all that messages here may lead to.
-    fn patience(&self, dispatcher: &Dispatcher) -> Duration;
-    /// The event is done with, one way or the other.
-    fn ended(&self, event: &Event);
+/// What is done with messages.
+#[async_trait]
+pub(crate) trait Work: Send + Sync {
+    /// How long it may take with one batch.
+    fn patience(&self) -> Duration;
+    /// Does it with messages that were taken together.
+    async fn handle(&self, batch: Vec<Taken>) -> Handled;
 }
 
-/// How the events of one trigger are delivered, and what became of them.
-pub(crate) struct Delivery {
-    pub(crate) target: Target,
-    pub(crate) retry: RetryPolicy,
-    pub(crate) tally: Arc<Tally>,
-}
-
-/// What became of a trigger's events since the node started.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    in_flight: AtomicU64,
-    done: AtomicU64,
-    retried: AtomicU64,
-    refused: AtomicU64,
-    dead: AtomicU64,
-}
-
-/// An event that was taken.
-struct Held {
-    taken: Taken,
-    event: Event,
-    delivery: Arc<Delivery>,
-}
-
-// === impl Tally ===
-
-impl Tally {
-    pub(crate) fn counts(&self) -> Counts {
-        Counts {
-            in_flight: self.in_flight.load(Relaxed),
-            done: self.done.load(Relaxed),
-            retried: self.retried.load(Relaxed),
-            refused: self.refused.load(Relaxed),
-            dead: self.dead.load(Relaxed),
-        }
-    }
-
-    fn count(&self, verdict: &Verdict) {
-        let counter = match verdict {
-            Verdict::Done => &self.done,
-            Verdict::Again(_) | Verdict::Extend(_) => &self.retried,
-            Verdict::Back(_) => &self.refused,
-            Verdict::Dead(_) => &self.dead,
-        };
-        counter.fetch_add(1, Relaxed);
-    }
+/// What came of a batch.
+#[derive(Default)]
+pub(crate) struct Handled {
+    /// What is to become of each message.
+    pub(crate) verdicts: Vec<(Receipt, Verdict)>,
+    /// For how long the batch's place is kept empty: otherwise a whole queue would be refused one by one.
+    pub(crate) pause: Option<Duration>,
+    /// Done once the verdicts are settled, or could not be.
+    pub(crate) then: Option<Box<dyn FnOnce() + Send>>,
 }
 
 // === impl Consumer ===
@@ -122,7 +62,7 @@ impl Consumer {
             };
             let options = TakeOptions {
                 most: places.len() * self.batch,
-                visibility: Some(self.way.patience(&self.dispatcher) + MARGIN),
+                visibility: Some(self.work.patience() + MARGIN),
                 wait: LOOK,
             };
             let taken = tokio::select! {
@@ -170,9 +110,12 @@ impl Consumer {
             let place = places.pop();
             let (consumer, stop) = (self.clone(), stop.clone());
             gust_task::spawn("deliver", async move {
-                let pause = consumer.deliver(batch).await;
-                // A refused call keeps its place for a while: otherwise the whole queue would be refused one by one.
-                if let Some(pause) = pause {
+                let handled = consumer.work.handle(batch).await;
+                consumer.settle(handled.verdicts).await;
+                if let Some(then) = handled.then {
+                    then();
+                }
+                if let Some(pause) = handled.pause {
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = stop.stopped() => {}
@@ -181,82 +124,6 @@ impl Consumer {
                 drop(place);
             });
         }
-    }
-
-    /// One call. A batch has one way, so what comes together goes together. Answers for how long to be quiet after it.
-    async fn deliver(&self, batch: Vec<Taken>) -> Option<Duration> {
-        let mut pause = None;
-        let (mut held, mut verdicts) = (Vec::new(), Vec::new());
-        for taken in batch {
-            let receipt = taken.receipt;
-            match self.hold(taken) {
-                Ok(one) => held.push(one),
-                Err(verdict) => verdicts.push((receipt, verdict)),
-            }
-        }
-        if let Some(first) = held.first() {
-            let (delivery, count) = (first.delivery.clone(), held.len() as u64);
-            delivery.tally.in_flight.fetch_add(count, Relaxed);
-            let events: Vec<_> = held.iter().map(|held| held.event.clone()).collect();
-            for (held, meaning) in held.iter().zip(self.call(&delivery, &events).await) {
-                if let Meaning::NotTried(after) = &meaning {
-                    pause = Some(QUIET.min(*after));
-                }
-                let verdict = verdict(&delivery.retry, &held.taken, meaning);
-                delivery.tally.count(&verdict);
-                verdicts.push((held.taken.receipt, verdict));
-            }
-            delivery.tally.in_flight.fetch_sub(count, Relaxed);
-        }
-        let over = |verdict: &Verdict| matches!(verdict, Verdict::Done | Verdict::Dead(_));
-        let over: Vec<_> = verdicts
-            .iter()
-            .filter(|(_, v)| over(v))
-            .map(|(r, _)| r.id)
-            .collect();
-        self.settle(verdicts).await;
-        for held in held
-            .iter()
-            .filter(|held| over.contains(&held.taken.receipt.id))
-        {
-            self.way.ended(&held.event);
-        }
-        pause
-    }
-
-    /// Calls the function with these events together; one by one when they are too large together.
-    async fn call(&self, delivery: &Delivery, events: &[Event]) -> Vec<Meaning> {
-        let ended = delivery.target.call(&self.dispatcher, events).await;
-        if events.len() < 2 || !matches!(ended, Ended::TooLarge) {
-            return ended.meanings(events);
-        }
-        let mut meanings = Vec::with_capacity(events.len());
-        for event in events {
-            let alone = std::slice::from_ref(event);
-            let ended = delivery.target.call(&self.dispatcher, alone).await;
-            meanings.extend(ended.meanings(alone));
-        }
-        meanings
-    }
-
-    fn hold(&self, taken: Taken) -> Result<Held, Verdict> {
-        let unreadable =
-            |error: Error| Verdict::Dead(format!("the message is no event: {}", error.chain()));
-        let mut event = message::read(&self.name, &taken).map_err(unreadable)?;
-        let attempt = i32::try_from(taken.receipt.attempt).unwrap_or(i32::MAX);
-        event.set(ATTEMPT, attempt).map_err(unreadable)?;
-        let age = clock::unix_micros().saturating_sub(taken.published_us);
-        // Its trigger may be on its way: after a start, or between two deploys.
-        let gone = || match age < FORSAKEN.as_micros() as u64 {
-            true => Verdict::Back(QUIET),
-            false => Verdict::Dead("nobody is there to take it any more".to_owned()),
-        };
-        let delivery = self.way.of(&event).ok_or_else(gone)?;
-        Ok(Held {
-            taken,
-            event,
-            delivery,
-        })
     }
 
     /// A settlement that fails is tried a few times; after that the message comes back when its time is up, and is
@@ -278,33 +145,6 @@ impl Consumer {
                 tokio::time::sleep(pause).await;
             }
         }
-    }
-}
-
-fn verdict(policy: &RetryPolicy, taken: &Taken, meaning: Meaning) -> Verdict {
-    let (ended, retry_after, cause) = match meaning {
-        Meaning::NotTried(after) => return Verdict::Back(after.min(QUIET)),
-        Meaning::Tried {
-            ended,
-            retry_after,
-            cause,
-        } => (ended, retry_after, cause),
-    };
-    let now_us = clock::unix_micros();
-    let tried = retry::Try {
-        attempt: taken.receipt.attempt,
-        first_us: taken.ready_us,
-        now_us,
-        ended,
-        retry_after_us: retry_after.and_then(|header| retry::retry_after(&header, now_us)),
-        random: ids::random_u64(),
-    };
-    match retry::decide(policy, &tried) {
-        retry::Verdict::Done => Verdict::Done,
-        retry::Verdict::Again { at_us } => {
-            Verdict::Again(Duration::from_micros(at_us.saturating_sub(now_us)))
-        }
-        retry::Verdict::Dead { cause: why } => Verdict::Dead(format!("{why}: {cause}")),
     }
 }
 

@@ -1,5 +1,7 @@
 use gust_types::Kind;
 
+use serde::Deserialize;
+
 use super::*;
 
 #[derive(Deserialize)]

@@ -1,0 +1,210 @@
+//! Delivering events: each batch is one call, and its answer says what becomes of each event.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use gust_backend::desk::Counts;
+use gust_backend::queue::{Taken, Verdict};
+use gust_dispatch::Dispatcher;
+use gust_task::{clock, ids};
+use gust_types::{Error, Label, event::Event};
+
+use super::{
+    call::Target,
+    consumer::{Handled, Work},
+    outcome::{Ended, Meaning},
+};
+use crate::{
+    message,
+    retry::{self, RetryPolicy},
+};
+
+/// The longest that a message which was refused stays away, and its place in the trigger is kept empty.
+const QUIET: Duration = Duration::from_secs(10);
+/// A message that nobody is there for is given up when it is this old.
+const FORSAKEN: Duration = Duration::from_secs(3600);
+
+/// The extension that says how often the event was delivered, this time included.
+const ATTEMPT: &str = "gustattempt";
+
+/// Delivers the events of one queue.
+pub(crate) struct EventWork {
+    /// The queue's name: the source of messages that are no events of their own.
+    pub(crate) queue: Label,
+    pub(crate) way: Arc<dyn Way>,
+    pub(crate) dispatcher: Dispatcher,
+}
+
+/// Where the events of a queue go.
+pub(crate) trait Way: Send + Sync {
+    /// Where this event goes; `None` when nobody is there to take it any more.
+    fn of(&self, event: &Event) -> Option<Arc<Delivery>>;
+    /// How long a call may take, of all that messages here may lead to.
+    fn patience(&self, dispatcher: &Dispatcher) -> Duration;
+    /// The event is done with, one way or the other.
+    fn ended(&self, event: &Event);
+}
+
+/// How the events of one trigger are delivered, and what became of them.
+pub(crate) struct Delivery {
+    pub(crate) target: Target,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) tally: Arc<Tally>,
+}
+
+/// What became of a trigger's events since the node started.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    in_flight: AtomicU64,
+    done: AtomicU64,
+    retried: AtomicU64,
+    refused: AtomicU64,
+    dead: AtomicU64,
+}
+
+/// An event that was taken.
+struct Held {
+    taken: Taken,
+    event: Event,
+    delivery: Arc<Delivery>,
+}
+
+// === impl Tally ===
+
+impl Tally {
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            in_flight: self.in_flight.load(Relaxed),
+            done: self.done.load(Relaxed),
+            retried: self.retried.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            dead: self.dead.load(Relaxed),
+        }
+    }
+
+    fn count(&self, verdict: &Verdict) {
+        let counter = match verdict {
+            Verdict::Done => &self.done,
+            Verdict::Again(_) | Verdict::Extend(_) => &self.retried,
+            Verdict::Back(_) => &self.refused,
+            Verdict::Dead(_) => &self.dead,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+}
+
+// === impl EventWork ===
+
+#[async_trait]
+impl Work for EventWork {
+    fn patience(&self) -> Duration {
+        self.way.patience(&self.dispatcher)
+    }
+
+    /// One call. A batch has one way, so what comes together goes together.
+    async fn handle(&self, batch: Vec<Taken>) -> Handled {
+        let mut handled = Handled::default();
+        let mut held = Vec::new();
+        for taken in batch {
+            let receipt = taken.receipt;
+            match self.hold(taken) {
+                Ok(one) => held.push(one),
+                Err(verdict) => handled.verdicts.push((receipt, verdict)),
+            }
+        }
+        let Some(first) = held.first() else {
+            return handled;
+        };
+        let (delivery, count) = (first.delivery.clone(), held.len() as u64);
+        delivery.tally.in_flight.fetch_add(count, Relaxed);
+        let events: Vec<_> = held.iter().map(|held| held.event.clone()).collect();
+        let mut over = Vec::new();
+        for (held, meaning) in held.into_iter().zip(self.call(&delivery, &events).await) {
+            if let Meaning::NotTried(after) = &meaning {
+                handled.pause = Some(QUIET.min(*after));
+            }
+            let verdict = verdict(&delivery.retry, &held.taken, meaning);
+            delivery.tally.count(&verdict);
+            if matches!(verdict, Verdict::Done | Verdict::Dead(_)) {
+                over.push(held.event);
+            }
+            handled.verdicts.push((held.taken.receipt, verdict));
+        }
+        delivery.tally.in_flight.fetch_sub(count, Relaxed);
+        let way = self.way.clone();
+        handled.then = Some(Box::new(move || {
+            over.iter().for_each(|event| way.ended(event));
+        }));
+        handled
+    }
+}
+
+impl EventWork {
+    /// Calls the function with these events together; one by one when they are too large together.
+    async fn call(&self, delivery: &Delivery, events: &[Event]) -> Vec<Meaning> {
+        let ended = delivery.target.call(&self.dispatcher, events).await;
+        if events.len() < 2 || !matches!(ended, Ended::TooLarge) {
+            return ended.meanings(events);
+        }
+        let mut meanings = Vec::with_capacity(events.len());
+        for event in events {
+            let alone = std::slice::from_ref(event);
+            let ended = delivery.target.call(&self.dispatcher, alone).await;
+            meanings.extend(ended.meanings(alone));
+        }
+        meanings
+    }
+
+    fn hold(&self, taken: Taken) -> Result<Held, Verdict> {
+        let unreadable =
+            |error: Error| Verdict::Dead(format!("the message is no event: {}", error.chain()));
+        let mut event = message::read(&self.queue, &taken).map_err(unreadable)?;
+        let attempt = i32::try_from(taken.receipt.attempt).unwrap_or(i32::MAX);
+        event.set(ATTEMPT, attempt).map_err(unreadable)?;
+        let age = clock::unix_micros().saturating_sub(taken.published_us);
+        // Its trigger may be on its way: after a start, or between two deploys.
+        let gone = || match age < FORSAKEN.as_micros() as u64 {
+            true => Verdict::Back(QUIET),
+            false => Verdict::Dead("nobody is there to take it any more".to_owned()),
+        };
+        let delivery = self.way.of(&event).ok_or_else(gone)?;
+        Ok(Held {
+            taken,
+            event,
+            delivery,
+        })
+    }
+}
+
+fn verdict(policy: &RetryPolicy, taken: &Taken, meaning: Meaning) -> Verdict {
+    let (ended, retry_after, cause) = match meaning {
+        Meaning::NotTried(after) => return Verdict::Back(after.min(QUIET)),
+        Meaning::Tried {
+            ended,
+            retry_after,
+            cause,
+        } => (ended, retry_after, cause),
+    };
+    let now_us = clock::unix_micros();
+    let tried = retry::Try {
+        attempt: taken.receipt.attempt,
+        first_us: taken.ready_us,
+        now_us,
+        ended,
+        retry_after_us: retry_after.and_then(|header| retry::retry_after(&header, now_us)),
+        random: ids::random_u64(),
+    };
+    match retry::decide(policy, &tried) {
+        retry::Verdict::Done => Verdict::Done,
+        retry::Verdict::Again { at_us } => {
+            Verdict::Again(Duration::from_micros(at_us.saturating_sub(now_us)))
+        }
+        retry::Verdict::Dead { cause: why } => Verdict::Dead(format!("{why}: {cause}")),
+    }
+}
