@@ -1,10 +1,12 @@
 //! fjall, and the one thread that writes to it for key-value stores and queues alike, so that all of them share a sync.
 //!
 //! - `engine.rs`: fjall opened, read, and opened again after a fault of the disk.
+//! - `journals.rs`: what a failed sync leaves in doubt.
 //! - `commit.rs`: the thread that collects, commits, syncs and answers.
 
 pub(crate) mod commit;
 pub(crate) mod engine;
+mod journals;
 
 use std::time::Duration;
 

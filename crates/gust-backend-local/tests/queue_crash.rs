@@ -2,13 +2,19 @@
 //! delivered or still there, none that was done comes back, and each group keeps its order.
 //!
 //! The test starts itself again as a child, which says on its standard output what was acknowledged. Forty rounds, two
-//! hundred with `GUST_LONG=1`.
+//! hundred with `GUST_LONG=1`. Then the same over a disk that fails: each kill is a power cut, which takes away what was
+//! not synced, and meanwhile syncs are slow, fail, and writes are cut short.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test fails by panicking"
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says what it saw"
 )]
+
+#[path = "power/mod.rs"]
+mod power;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -25,10 +31,13 @@ use gust_backend::{
 };
 use gust_backend_local::LocalBackends;
 use gust_task::ids;
-use gust_types::{Label, ProjectName, Span};
+use gust_types::{Label, ProjectName, Result, Span};
+use power::{BadDisk, Faults};
 
 const FOLDER: &str = "GUST_CRASH_FOLDER";
 const ROUND: &str = "GUST_CRASH_ROUND";
+/// The disk fails: errors are to be expected, and what follows from them is what is tested.
+const BAD: &str = "GUST_CRASH_BAD_DISK";
 const TEST: &str = "queues_lose_nothing_acknowledged";
 
 struct Running(Child);
@@ -55,6 +64,17 @@ fn open(folder: &Path) -> (LocalBackends, Arc<dyn Queue>) {
     (backends, queue)
 }
 
+/// What came of it; on a disk that fails, `None` when it failed.
+async fn expect<T>(result: Result<T>) -> Option<T> {
+    match result {
+        Err(_) if std::env::var_os(BAD).is_some() => {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            None
+        }
+        result => Some(result.unwrap()),
+    }
+}
+
 fn say(what: impl std::fmt::Display) {
     let line = format!("\nsaid {what}.\n");
     std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
@@ -77,8 +97,9 @@ async fn work(folder: &Path, round: u64) {
                         message.group = Some(format!("g{publisher}"));
                     }
                 }
-                queue.publish(batch).await.unwrap();
-                (0..=n % 3).for_each(|k| say(format!("published {}", name(n * 10 + k))));
+                if expect(queue.publish(batch).await).await.is_some() {
+                    (0..=n % 3).for_each(|k| say(format!("published {}", name(n * 10 + k))));
+                }
             }
         };
         gust_task::spawn("publisher", publish);
@@ -89,7 +110,7 @@ async fn work(folder: &Path, round: u64) {
     }
     loop {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        queue.redrive(None, 5).await.unwrap();
+        expect(queue.redrive(None, 5).await).await;
     }
 }
 
@@ -100,7 +121,9 @@ async fn consume(queue: Arc<dyn Queue>) {
             wait: Duration::from_millis(50),
             ..TakeOptions::default()
         };
-        let taken = queue.take(options).await.unwrap();
+        let Some(taken) = expect(queue.take(options).await).await else {
+            continue;
+        };
         let mut verdicts = Vec::new();
         for taken in &taken {
             let text = String::from_utf8_lossy(&taken.message.body).into_owned();
@@ -116,7 +139,9 @@ async fn consume(queue: Arc<dyn Queue>) {
             };
             verdicts.push((taken.receipt, verdict));
         }
-        let answers = queue.settle(verdicts.clone()).await.unwrap();
+        let Some(answers) = expect(queue.settle(verdicts.clone()).await).await else {
+            continue;
+        };
         for ((taken, (_, verdict)), answer) in taken.iter().zip(&verdicts).zip(answers) {
             if answer.is_ok() && *verdict == Verdict::Done {
                 say(format!(
@@ -129,8 +154,10 @@ async fn consume(queue: Arc<dyn Queue>) {
 }
 
 /// Runs a child in this folder, kills it after a random while, answers what it said.
-fn run_and_kill(folder: &Path, round: u64) -> Vec<String> {
-    let child = Command::new(std::env::current_exe().unwrap())
+fn run_and_kill(folder: &Path, round: u64, disk: impl FnOnce(&mut Command)) -> Vec<String> {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    disk(&mut command);
+    let child = command
         .args(["--exact", TEST, "--nocapture", "--test-threads=1"])
         .env(FOLDER, folder)
         .env(ROUND, round.to_string())
@@ -224,36 +251,78 @@ impl Known {
         }
         assert!(!groups.is_empty() || self.published.is_empty());
     }
+
+    fn sum_up(&self, rounds: u64, least: usize) {
+        let (published, done) = (self.published.len(), self.done.len());
+        assert!(
+            done > rounds as usize * least,
+            "{published} published, {done} done"
+        );
+        println!("{rounds} rounds: {published} published, {done} done");
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+fn rounds() -> u64 {
+    match std::env::var_os("GUST_LONG") {
+        Some(_) => 200,
+        None => 40,
+    }
 }
 
 #[test]
 fn queues_lose_nothing_acknowledged() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     if let Some(folder) = std::env::var_os(FOLDER) {
         let round = std::env::var(ROUND).unwrap().parse().unwrap();
         return runtime.block_on(work(Path::new(&folder), round));
     }
-    let rounds = if std::env::var_os("GUST_LONG").is_some() {
-        200
-    } else {
-        40
-    };
+    let rounds = rounds();
     let folder = tempfile::tempdir().unwrap();
     let mut known = Known::default();
     for round in 0..rounds {
-        for line in run_and_kill(folder.path(), round) {
+        for line in run_and_kill(folder.path(), round, |_| ()) {
             known.hear(&line);
         }
         runtime.block_on(known.check(folder.path()));
     }
-    let (published, done) = (known.published.len(), known.done.len());
-    assert!(
-        done > rounds as usize * 5,
-        "{published} published, {done} done"
-    );
-    println!("{rounds} rounds: {published} published, {done} done");
+    known.sum_up(rounds, 5);
+}
+
+#[test]
+fn queues_lose_nothing_acknowledged_on_a_disk_that_fails() {
+    let Some(disk) = BadDisk::build() else { return };
+    let runtime = runtime();
+    let rounds = rounds();
+    let folder = tempfile::tempdir().unwrap();
+    let logs = tempfile::tempdir().unwrap();
+    let (mut known, mut gone) = (Known::default(), 0);
+    for round in 0..rounds {
+        let log = logs.path().join("log");
+        let of = |what: u64, most: u32| (round % 4 == what || round % 4 == 3).then_some(most);
+        let faults = Faults {
+            slow: of(0, 3000).unwrap_or(0),
+            fail: of(1, 60).unwrap_or(0),
+            short: of(2, 20).unwrap_or(0),
+        };
+        let said = run_and_kill(folder.path(), round, |command| {
+            disk.stand_before(command, folder.path(), &log, faults);
+            command.env(BAD, "1");
+        });
+        for line in said {
+            known.hear(&line);
+        }
+        gone += power::cut(folder.path(), &log, ids::random_u64);
+        runtime.block_on(known.check(folder.path()));
+    }
+    known.sum_up(rounds, 1);
+    println!("{gone} bytes that were not synced were taken away");
+    assert!(gone > 0, "the power cuts took nothing");
 }

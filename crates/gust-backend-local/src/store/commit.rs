@@ -540,7 +540,10 @@ impl Thread {
         drop(open);
         let result = match result {
             // Nothing of it was written, so it can be written now.
-            Err(Refused::Stopped) => self.reopen()?.commit(batch),
+            Err(Refused::Stopped) => {
+                self.engine.suspect();
+                self.reopen()?.commit(batch)
+            }
             result => result,
         };
         let result = match result {
@@ -558,17 +561,22 @@ impl Thread {
         result
     }
 
-    /// After a commit that failed half-way: it is there as a whole or not at all, and its number tells which.
+    /// After a commit that failed half-way: it is there as a whole or not at all, and its number tells which. What is
+    /// there has not been synced yet.
     fn find_out(&mut self, number: u64, error: Error) -> Result<()> {
         tracing::warn!(error = error.chain(), "a commit failed, opening again");
+        // A disk that is full has refused to write, not forgotten what was written.
+        if error.kind != Kind::Exhausted {
+            self.engine.suspect();
+        }
         let open = self.reopen().map_err(|e| {
             tracing::error!(error = e.chain(), "cannot open again after a failed commit");
             again(&error)
         })?;
-        if open.number(keys::COMMIT)? == number {
-            return Ok(());
+        if open.number(keys::COMMIT)? != number {
+            return Err(error);
         }
-        Err(error)
+        open.sync().inspect_err(|_| self.engine.suspect())
     }
 
     fn reopen(&mut self) -> Result<Arc<Open>> {

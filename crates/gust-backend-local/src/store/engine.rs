@@ -13,7 +13,10 @@ use gust_task::clock;
 use gust_types::{Error, Result};
 use parking_lot::RwLock;
 
-use super::PATIENCE;
+use super::{
+    PATIENCE,
+    journals::{self, Suspicion},
+};
 use crate::{
     disk::{self, Ballast, Disk},
     kv::{
@@ -111,6 +114,11 @@ impl Engine {
         ballast.keep(&self.disk).then_some(ballast)
     }
 
+    /// From now on the journals are no proof of what is on the disk: they are written once more before they are read.
+    pub(crate) fn suspect(&self) {
+        Suspicion::of(&self.folder).raise();
+    }
+
     /// Closes and opens again. Only the committing thread calls this.
     pub(crate) fn reopen(&self) -> Result<Arc<Open>> {
         let before = {
@@ -168,6 +176,8 @@ fn wait_for_readers(slot: Slot) -> Result<()> {
 
 impl Open {
     fn new(folder: &Path, cache: u64) -> Result<Self> {
+        journals::settle(folder)
+            .map_err(|e| fault("look through its journals", fjall::Error::Io(e)))?;
         let database = Database::builder(folder)
             .cache_size(cache)
             .max_journaling_size(JOURNALS)
@@ -269,6 +279,12 @@ impl Open {
             due.push((expires_us, data.to_vec()));
         }
         Ok(due)
+    }
+
+    /// Syncs what was written.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let synced = self.database.persist(PersistMode::SyncAll);
+        synced.map_err(|e| fault("sync", e))
     }
 
     /// Writes all of it or nothing.
