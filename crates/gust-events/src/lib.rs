@@ -27,6 +27,7 @@ use gust_backend::{
 };
 use gust_dispatch::Dispatcher;
 use gust_task::Stop;
+use gust_telemetry::Histogram;
 use gust_types::{
     AppName, Label, ProjectName, Result,
     trigger::{EventsSpec, TriggerSource},
@@ -94,6 +95,11 @@ impl Events {
         self.stop.stop();
         self.triggers.close().await;
         self.timetable.close().await;
+    }
+
+    /// From when runs of schedules are due until they are written down.
+    pub fn lateness(&self) -> Arc<Histogram> {
+        self.timetable.lateness()
     }
 
     /// What became of deliveries, over all triggers that run.

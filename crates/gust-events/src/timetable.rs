@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::{StreamExt as _, future::try_join_all};
 use gust_backend::{
     desk::Counts,
     kv::{Kv, KvExt as _, PutOptions, Write},
@@ -20,6 +21,7 @@ use gust_backend::{
 };
 use gust_dispatch::Dispatcher;
 use gust_task::{Stop, clock};
+use gust_telemetry::Histogram;
 use gust_types::{
     AppName, FunctionKey, Label, ProjectName, Result, Span,
     call::Trigger,
@@ -46,9 +48,11 @@ const NAME: &str = "gusttrigger";
 /// Runs of a project under way at once.
 const CONCURRENCY: usize = 1000;
 /// Schedules looked at before what they fire is written.
-const AT_ONCE: usize = 1000;
-/// Runs written in one batch.
-const BATCH: usize = 500;
+const AT_ONCE: usize = 10_000;
+/// Runs, and states of schedules, written in one batch. The batches of one look share a sync.
+const BATCH: usize = 1000;
+/// Projects written for at once.
+const PROJECTS: usize = 256;
 /// After a write that failed.
 const REST: Duration = Duration::from_secs(1);
 /// Ends of runs that wait to be heard of.
@@ -64,6 +68,8 @@ pub(crate) struct Timetable {
     book: Mutex<Book>,
     ended: mpsc::Sender<Key>,
     heard: Mutex<Option<mpsc::Receiver<Key>>>,
+    /// From when a run is due until it is written down.
+    lateness: Arc<Histogram>,
 }
 
 /// What is known of them. Only the one task changes it; others read.
@@ -109,6 +115,8 @@ struct Runs {
 #[derive(Default)]
 struct Look {
     runs: Vec<Message>,
+    /// When each of them was due.
+    due_us: Vec<u64>,
     settled: Vec<(u64, String, State)>,
 }
 
@@ -148,7 +156,13 @@ impl Timetable {
             book: Mutex::default(),
             ended,
             heard: Mutex::new(Some(heard)),
+            lateness: Arc::default(),
         }
+    }
+
+    /// How late runs are written down.
+    pub(crate) fn lateness(&self) -> Arc<Histogram> {
+        self.lateness.clone()
     }
 
     /// Follows what is published and fires what is due, until `stop`.
@@ -348,17 +362,26 @@ impl Timetable {
             if looks.is_empty() {
                 return;
             }
-            for (project, look) in looks {
-                let settled: Vec<_> = look.settled.iter().map(|(id, _, s)| (*id, *s)).collect();
-                let written = self.write(&project, look).await;
-                // One project's trouble is not another's.
-                if let Err(error) = &written {
-                    tracing::error!(%project, error = error.chain(), "cannot write what schedules fire; trying again");
-                }
-                let again_us = clock::unix_micros() + REST.as_micros() as u64;
-                self.book.lock().settle(settled, written.is_ok(), again_us);
-            }
+            // Projects share syncs, and wait for each other no longer than for the disk.
+            let writing = looks
+                .into_iter()
+                .map(|(project, look)| self.write_down(project, look));
+            futures::stream::iter(writing)
+                .for_each_concurrent(PROJECTS, |writing| writing)
+                .await;
         }
+    }
+
+    async fn write_down(&self, project: ProjectName, look: Look) {
+        let settled: Vec<_> = look.settled.iter().map(|(id, _, s)| (*id, *s)).collect();
+        let written = self.write(&project, look).await;
+        // One project's trouble is not another's.
+        if let Err(error) = &written {
+            tracing::error!(%project, error = error.chain(), "cannot write what schedules fire; trying again");
+        }
+        let again_us = clock::unix_micros() + REST.as_micros() as u64;
+        let mut book = self.book.lock();
+        book.settle(settled, written.is_ok(), again_us);
     }
 
     async fn write(&self, project: &ProjectName, mut look: Look) -> Result<()> {
@@ -370,18 +393,19 @@ impl Timetable {
         let Some((queue, memory)) = shared else {
             return Ok(());
         };
-        while !look.runs.is_empty() {
-            let rest = look.runs.split_off(look.runs.len().min(BATCH));
-            queue
-                .publish(std::mem::replace(&mut look.runs, rest))
-                .await?;
+        let batches = in_batches(std::mem::take(&mut look.runs));
+        try_join_all(batches.map(|batch| queue.publish(batch))).await?;
+        let now_us = clock::unix_micros();
+        for due_us in look.due_us {
+            let late = Duration::from_micros(now_us.saturating_sub(due_us));
+            self.lateness.observe(late);
         }
         let puts = look.settled.into_iter().map(|(_, key, state)| Write::Put {
             key,
             value: kept(&state),
             options: PutOptions::default(),
         });
-        memory.write(puts.collect()).await?;
+        try_join_all(in_batches(puts.collect()).map(|batch| memory.write(batch))).await?;
         Ok(())
     }
 
@@ -411,6 +435,14 @@ impl Timetable {
             let _ = shared.task.await;
         }
     }
+}
+
+fn in_batches<T>(all: Vec<T>) -> impl Iterator<Item = Vec<T>> {
+    let mut rest = all.into_iter();
+    std::iter::from_fn(move || {
+        let batch: Vec<T> = rest.by_ref().take(BATCH).collect();
+        (!batch.is_empty()).then_some(batch)
+    })
 }
 
 /// A schedule's memory in its project's store.
@@ -534,7 +566,10 @@ impl Book {
             let look = looks.entry(entry.key.project.clone()).or_default();
             for at_us in decision.fire {
                 match run(&entry.key, at_us) {
-                    Ok(run) => look.runs.push(run),
+                    Ok(run) => {
+                        look.runs.push(run);
+                        look.due_us.push(at_us);
+                    }
                     // Every name that can be deployed makes an event.
                     Err(error) => tracing::error!(error = error.chain(), "a run is no event"),
                 }

@@ -194,6 +194,11 @@ fn count_deliveries(registry: &mut Registry, events: &Events) {
             |counts| counts.dead,
         ),
     ];
+    registry.add_histogram(
+        "schedule_lateness",
+        "From when a run of a schedule is due until it is written down",
+        events.lateness(),
+    );
     for (name, help, shape, of) in numbers {
         let events = events.clone();
         let source = move || of(events.counts()) as f64;

@@ -15,6 +15,7 @@ mod process;
 pub mod registry;
 pub mod traces;
 
+pub use histogram::Histogram;
 pub use init::{Guard, init};
 pub use logs::GuestLogs;
 pub use path::{FunctionMetrics, Gauge, PathMetrics, Refusal, Stage};

@@ -13,7 +13,7 @@ use prometheus_client::{
 };
 
 use crate::{
-    histogram::Snapshot,
+    histogram::{Histogram, Snapshot},
     path::{FunctionMetrics, Gauge, PathMetrics, Stage},
     process::Process,
 };
@@ -54,6 +54,20 @@ impl Registry {
             help,
             shape,
             source: Arc::new(source),
+        }));
+    }
+
+    /// Adds a histogram of another room. The name gets `gust_` in front and `_seconds` behind it.
+    pub fn add_histogram(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        histogram: Arc<Histogram>,
+    ) {
+        self.0.register_collector(Box::new(Durations {
+            name,
+            help,
+            histogram,
         }));
     }
 
@@ -261,6 +275,30 @@ impl Collector for Asked {
 impl fmt::Debug for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
+    }
+}
+
+#[derive(Debug)]
+struct Durations {
+    name: &'static str,
+    help: &'static str,
+    histogram: Arc<Histogram>,
+}
+
+impl Collector for Durations {
+    fn encode(&self, mut to: DescriptorEncoder<'_>) -> fmt::Result {
+        let Snapshot {
+            buckets,
+            count,
+            sum,
+        } = self.histogram.snapshot();
+        to.encode_descriptor(
+            self.name,
+            self.help,
+            Some(&Unit::Seconds),
+            MetricType::Histogram,
+        )?
+        .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
     }
 }
 
