@@ -13,6 +13,7 @@ mod nats;
 mod peer;
 mod queue;
 mod redis;
+mod schedules;
 
 use std::{path::Path, time::Duration};
 
@@ -45,6 +46,7 @@ pub(crate) async fn run(args: &Args) -> Result<Map<String, Value>> {
     let mut out = publishing(args, folder.path()).await?;
     let thousands = args.scale.unwrap_or(BACKLOG);
     out.extend(flow::run(args, folder.path(), thousands).await?);
+    out.extend(schedules::run(args, folder.path(), thousands).await?);
     let backlog = queue::backlog(args, folder.path(), thousands * 1000)?;
     eprintln!("backlog: {}", backlog.document);
     out.insert("drain_per_s".into(), json!(backlog.drain_per_s));
