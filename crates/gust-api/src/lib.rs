@@ -12,6 +12,7 @@
 pub mod app;
 pub mod client;
 pub mod deploy;
+pub mod later;
 pub mod logs;
 pub mod node;
 pub mod problem;

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 mod events;
+mod later;
 pub use events::*;
+pub use later::*;
 
 /// A DNS label: lower-case letters, digits and `-`, starting with a letter.
 #[derive(ToSchema)]
@@ -175,6 +177,8 @@ pub struct FunctionSpec {
     reuse: Reuse,
     /// Asked once before a revision serves.
     health: Option<HealthSpec>,
+    /// How its calls are made later.
+    r#async: Option<LaterSpec>,
 }
 
 /// Where bytes are. A node accepts artifacts only.

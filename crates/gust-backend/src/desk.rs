@@ -3,6 +3,8 @@
 //! The control plane asks the events room through [`Desk`] and knows nothing of deliveries; the events room never knows
 //! who asks.
 
+mod later;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,6 +14,8 @@ use gust_types::{
 };
 
 use crate::queue::{Message, Published, Queue, QueueSettings};
+
+pub use later::{Accepted, Later, LaterCall, LaterState};
 
 /// A trigger and what became of its events.
 #[derive(Debug, Clone, PartialEq)]

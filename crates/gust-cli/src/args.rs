@@ -35,6 +35,9 @@ pub(crate) enum Command {
     Show(commands::show::Args),
     /// Call a function through the control API, a private one too
     Invoke(commands::invoke::Args),
+    /// List calls that are made later, show what became of them, cancel them
+    #[command(visible_alias = "calls")]
+    Call(commands::call::Args),
     /// Show what functions have written
     Logs(commands::logs::Args),
     /// Show what calls took

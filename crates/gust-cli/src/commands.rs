@@ -3,6 +3,7 @@
 pub(crate) mod bill;
 pub(crate) mod budget;
 pub(crate) mod build;
+pub(crate) mod call;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod deploy;

@@ -91,6 +91,7 @@ async fn ask(command: Command) -> gust_types::Result<u8> {
         Command::Ls(args) => commands::ls::run(&args).await,
         Command::Show(args) => commands::show::run(&args).await,
         Command::Invoke(args) => commands::invoke::run(&args).await,
+        Command::Call(args) => commands::call::run(&args).await,
         Command::Logs(args) => commands::logs::run(&args).await,
         Command::Usage(args) => commands::usage::run(&args).await,
         Command::Bill(args) => commands::bill::run(&args).await,

@@ -10,6 +10,7 @@ pub(crate) mod error;
 pub(crate) mod extract;
 pub(crate) mod gates;
 pub(crate) mod invoke;
+pub(crate) mod later;
 pub(crate) mod logs;
 pub(crate) mod money;
 pub(crate) mod node;
@@ -107,6 +108,9 @@ fn described() -> OpenApiRouter<Control> {
         .routes(routes!(deploys::list))
         .routes(routes!(deploys::rollback))
         .routes(routes!(invoke::invoke))
+        .routes(routes!(later::list))
+        .routes(routes!(later::show, later::cancel))
+        .routes(routes!(later::result))
         .routes(routes!(logs::logs))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::remove))

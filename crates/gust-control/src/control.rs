@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use gust_backend::desk::Desk;
+use gust_backend::desk::{Desk, Later};
 use gust_dispatch::Dispatcher;
 use gust_meter::{BudgetKeeper, Ledger, Prices};
 use gust_runtime::{Runtime, artifact::ArtifactFolder};
@@ -49,6 +49,8 @@ pub struct Parts {
     pub artifacts: ArtifactFolder,
     /// Keeps queues and runs triggers.
     pub events: Arc<dyn Desk>,
+    /// Makes calls later.
+    pub later: Arc<dyn Later>,
     /// Knows what was used.
     pub ledger: Arc<dyn Ledger>,
     /// Turns usage into money.

@@ -31,13 +31,26 @@ impl Control {
         outer: &HeaderMap,
         body: Body,
     ) -> Result<Response<Body>> {
+        let call = self.call_of(&key, &query, outer, body)?;
+        let id = call.id;
+        wrap(id, self.0.parts.dispatcher.invoke(call).await?)
+    }
+
+    /// The call that is asked for.
+    pub(crate) fn call_of(
+        &self,
+        key: &FunctionKey,
+        query: &InvokeQuery,
+        outer: &HeaderMap,
+        body: Body,
+    ) -> Result<Call> {
         let dispatcher = &self.0.parts.dispatcher;
-        let entry = dispatcher.function(&key).ok_or_else(|| {
+        let entry = dispatcher.function(key).ok_or_else(|| {
             Error::not_found(format!("no such function: {key}")).hint("list the apps with: gust ls")
         })?;
         let host = dispatcher.host(&key.project, &key.app);
-        let request = request(&query, &host, outer, body)?;
-        let call = Call {
+        let request = request(query, &host, outer, body)?;
+        Ok(Call {
             id: ids::call_id(),
             function: entry.key().clone(),
             origin: Origin {
@@ -51,9 +64,7 @@ impl Control {
                 .or_else(|| Trace::of(outer))
                 .unwrap_or_else(untraced),
             request,
-        };
-        let id = call.id;
-        wrap(id, dispatcher.invoke(call).await?)
+        })
     }
 }
 
@@ -99,7 +110,7 @@ fn request(
 }
 
 /// The function's answer under other names.
-fn wrap(id: CallId, reply: Reply) -> Result<Response<Body>> {
+pub(crate) fn wrap(id: CallId, reply: Reply) -> Result<Response<Body>> {
     let (mut head, body) = reply.into_parts();
     HOP_BY_HOP.iter().for_each(|name| {
         head.headers.remove(name);

@@ -15,6 +15,7 @@ mod control;
 mod deploy;
 mod garbage;
 mod invoke;
+mod later;
 mod locks;
 mod money;
 mod publish;

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gust_types::{
     AppSpec, Digest, Error, Limits, Result,
     app::{FunctionSpec, RouteTarget, Source},
+    later::Destination,
     template,
 };
 
@@ -50,6 +51,7 @@ pub(crate) fn app(
     let known = effective(spec, values);
     for (name, function) in &spec.functions {
         check_function(function, &known, ceilings).map_err(|e| within(name, e))?;
+        later(function, spec).map_err(|e| within(name, e))?;
     }
     Ok(())
 }
@@ -131,6 +133,23 @@ fn check_function(
         Some(health) => limits::check_health(health),
         None => Ok(()),
     }
+}
+
+/// Calls made later.
+fn later(function: &FunctionSpec, spec: &AppSpec) -> Result<()> {
+    let Some(later) = &function.later else {
+        return Ok(());
+    };
+    later.check()?;
+    for destination in later.destinations() {
+        if let Destination::Function(name) = destination
+            && !spec.functions.contains_key(name)
+        {
+            let text = format!("the app has no function that could be told: {name}");
+            return Err(Error::invalid(text));
+        }
+    }
+    Ok(())
 }
 
 fn environment(variables: &BTreeMap<String, String>) -> Result<()> {

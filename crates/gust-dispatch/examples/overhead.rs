@@ -145,6 +145,7 @@ fn app() -> Deployment {
         limits: Limits::default(),
         reuse: Reuse::default(),
         health: None,
+        later: None,
     };
     Deployment {
         project: key.project.clone(),

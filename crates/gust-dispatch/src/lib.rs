@@ -23,7 +23,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use gust_backend::Backends;
 use gust_meter::Meter;
@@ -190,6 +190,12 @@ impl Dispatcher {
         sites
             .map(|site| (site.project.clone(), site.app.clone(), site.events.clone()))
             .collect()
+    }
+
+    /// The projects that anything is served for.
+    pub fn projects(&self) -> BTreeSet<ProjectName> {
+        let table = self.core.published.table();
+        table.sites().map(|site| site.project.clone()).collect()
     }
 
     /// Changes with every publish: who follows [`Dispatcher::events`] looks again.

@@ -14,5 +14,5 @@ mod events;
 mod outcome;
 
 pub(crate) use call::Target;
-pub(crate) use consumer::Consumer;
+pub(crate) use consumer::{Consumer, Handled, Work};
 pub(crate) use events::{Delivery, EventWork, Tally, Way};

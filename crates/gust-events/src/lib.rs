@@ -10,6 +10,7 @@
 mod deliver;
 pub mod filter;
 pub mod http;
+mod later;
 pub mod message;
 mod queues;
 pub mod retry;
@@ -20,7 +21,7 @@ mod triggers;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gust_backend::desk::{Counts, Desk, TriggerState};
+use gust_backend::desk::{Counts, Desk, Later, TriggerState};
 use gust_backend::{
     Backends,
     queue::{Message, Published, Queue, QueueSettings},
@@ -33,7 +34,7 @@ use gust_types::{
     trigger::{EventsSpec, TriggerSource},
 };
 
-use self::{queues::Queues, timetable::Timetable, triggers::Triggers};
+use self::{later::Calls, queues::Queues, timetable::Timetable, triggers::Triggers};
 
 /// What this room needs from others.
 pub struct Parts {
@@ -49,6 +50,7 @@ pub struct Events {
     queues: Queues,
     triggers: Arc<Triggers>,
     timetable: Arc<Timetable>,
+    later: Calls,
     stop: Stop,
 }
 
@@ -61,7 +63,8 @@ impl Events {
         let queues = Queues(parts.clone());
         Self {
             triggers: Arc::new(Triggers::new(parts.clone(), queues.clone())),
-            timetable: Arc::new(Timetable::new(parts)),
+            timetable: Arc::new(Timetable::new(parts.clone())),
+            later: Calls::new(parts, queues.clone()),
             stop: Stop::new(),
             queues,
         }
@@ -74,8 +77,10 @@ impl Events {
             theirs.stopped().await;
             ours.stop.stop();
             ours.triggers.stop();
+            ours.later.stop();
         });
         gust_task::spawn("timetable", self.timetable.clone().run(self.stop.clone()));
+        gust_task::spawn("calls", self.later.clone().run(self.stop.clone()));
         let (triggers, stop) = (self.triggers.clone(), self.stop.clone());
         let mut publishes = self.queues.0.dispatcher.publishes();
         gust_task::spawn("triggers", async move {
@@ -95,6 +100,7 @@ impl Events {
         self.stop.stop();
         self.triggers.close().await;
         self.timetable.close().await;
+        self.later.close().await;
     }
 
     /// From when runs of schedules are due until they are written down.
@@ -106,7 +112,13 @@ impl Events {
     pub fn counts(&self) -> Counts {
         let mut sum = self.triggers.counts();
         sum += self.timetable.counts();
+        sum += self.later.counts();
         sum
+    }
+
+    /// Makes calls later, for the doors.
+    pub fn later(&self) -> Arc<dyn Later> {
+        Arc::new(self.later.clone())
     }
 }
 

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use gust_backend::desk::Later;
 use gust_dispatch::Dispatcher;
 use gust_telemetry::{Gauge, PathMetrics, Refusal};
 use http::{Request, Response};
@@ -43,6 +44,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(crate) struct Door {
     pub(crate) settings: Settings,
     pub(crate) dispatcher: Dispatcher,
+    pub(crate) later: Option<Arc<dyn Later>>,
     pub(crate) files: Files,
     pub(crate) metrics: PathMetrics,
     pub(crate) warden: Warden,

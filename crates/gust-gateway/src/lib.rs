@@ -11,6 +11,7 @@ mod accept;
 mod body;
 mod connection;
 mod files;
+mod later;
 mod listen;
 pub mod parse;
 mod pulse;
@@ -27,6 +28,7 @@ use std::{
     time::Duration,
 };
 
+use gust_backend::desk::Later;
 use gust_dispatch::Dispatcher;
 use gust_runtime::Artifacts;
 use gust_task::{Stop, clock, reconcile};
@@ -69,12 +71,13 @@ pub struct Summary {
 // === impl Gateway ===
 
 impl Gateway {
-    /// Takes the address. Needs a tokio runtime around it. Callers may connect from now on; they wait for
+    /// Takes the address. Without `later`, no caller's wish not to wait is granted. Needs a tokio runtime around it. Callers may connect from now on; they wait for
     /// [`Gateway::run`].
     pub fn bind(
         settings: Settings,
         dispatcher: Dispatcher,
         artifacts: Arc<dyn Artifacts>,
+        later: Option<Arc<dyn Later>>,
         metrics: PathMetrics,
     ) -> Result<Self> {
         let certificates = settings.tls.as_ref().map(Certificates::open).transpose()?;
@@ -91,6 +94,7 @@ impl Gateway {
             turned_away: AtomicUsize::new(0),
             settings,
             dispatcher,
+            later,
             metrics,
             warden,
             tls,

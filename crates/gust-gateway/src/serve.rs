@@ -17,6 +17,7 @@ use crate::{
     accept,
     body::{ReplyBody, RequestBody},
     connection::Client,
+    later,
     refuse::Refuse,
     respond,
 };
@@ -104,6 +105,11 @@ async fn walk(
         trace,
         request: Request::from_parts(head, body),
     };
+    if later::is_wanted(&call.request, function)
+        && let Some(later) = &door.later
+    {
+        return later::accept(&**later, call).await;
+    }
     let reply = door.dispatcher.dispatch(call, &routed).await?;
     respond::of_function(reply, arrival.id)
 }

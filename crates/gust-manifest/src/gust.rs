@@ -1,6 +1,7 @@
 //! Reading `gust.toml`.
 
 mod events;
+mod later;
 
 use gust_types::{
     AppName, ByteSize, FunctionName, Limits, Span,
@@ -96,6 +97,7 @@ fn function_spec(draft: &mut Draft<'_>, table: &Table<'_>, name: &FunctionName) 
         limits: limits.map(|t| read_limits(&t)).unwrap_or_default(),
         reuse: reuse.map(|t| read_reuse(&t)).unwrap_or_default(),
         health: health(table, below("health")),
+        later: later::read(draft, table, name),
     }
 }
 

@@ -68,6 +68,7 @@ impl Rooms {
             settings.gateway(),
             dispatcher.clone(),
             Arc::new(artifacts.clone()),
+            Some(events.later()),
             metrics,
         )?;
         let scheme = gateway.scheme();
@@ -75,6 +76,7 @@ impl Rooms {
             dispatcher: dispatcher.clone(),
             runtime: Arc::new(runtime.clone()),
             artifacts: artifacts.clone(),
+            later: events.later(),
             events: Arc::new(events.clone()),
             ledger: ledger.clone(),
             prices: prices(&settings)?,

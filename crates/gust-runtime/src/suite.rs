@@ -245,6 +245,7 @@ pub fn plain(artifact: Digest) -> FunctionSpec {
         limits: Limits::default(),
         reuse: Reuse::default(),
         health: None,
+        later: None,
     }
 }
 

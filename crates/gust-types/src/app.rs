@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AppName, Digest, FunctionName, Label, Limits, limits::Reuse, trigger::EventsSpec, units::Span,
+    AppName, Digest, FunctionName, Label, Limits, later::LaterSpec, limits::Reuse,
+    trigger::EventsSpec, units::Span,
 };
 
 /// One app.
@@ -92,6 +93,9 @@ pub struct FunctionSpec {
     /// Called once after prepare; the revision serves only when it answers 2xx.
     #[serde(default)]
     pub health: Option<HealthSpec>,
+    /// How its calls are made later; without it, by the defaults, and not for callers from outside.
+    #[serde(default, rename = "async", skip_serializing_if = "Option::is_none")]
+    pub later: Option<LaterSpec>,
 }
 
 /// Where code or a file comes from.

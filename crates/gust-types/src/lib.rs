@@ -10,6 +10,7 @@ pub mod deployment;
 pub mod digest;
 pub mod error;
 pub mod event;
+pub mod later;
 pub mod limits;
 pub mod names;
 pub mod outbound;

@@ -48,6 +48,20 @@ impl Client {
         function: &FunctionName,
         request: Request<Body>,
     ) -> Result<Invoked> {
+        let outer = self.invocation(project, app, function, request)?;
+        // The function's own wall time bounds the wait.
+        let response = self.exchange(outer, None).await?;
+        unwrap(response)
+    }
+
+    /// The request that asks for a call.
+    pub(super) fn invocation(
+        &self,
+        project: &ProjectName,
+        app: &AppName,
+        function: &FunctionName,
+        request: Request<Body>,
+    ) -> Result<Request<Body>> {
         let (head, body) = request.into_parts();
         let query = InvokeQuery {
             method: Some(head.method.to_string()),
@@ -59,9 +73,7 @@ impl Client {
         )?;
         let mut outer = self.request(Method::POST, &path, body)?;
         wrap(&head.headers, outer.headers_mut())?;
-        // The function's own wall time bounds the wait.
-        let response = self.exchange(outer, None).await?;
-        unwrap(response)
+        Ok(outer)
     }
 }
 
@@ -88,7 +100,7 @@ pub fn unwrap_headers(outer: &HeaderMap) -> HeaderMap {
     inner
 }
 
-fn unwrap(outer: Response<hyper::body::Incoming>) -> Result<Invoked> {
+pub(super) fn unwrap(outer: Response<hyper::body::Incoming>) -> Result<Invoked> {
     let text = |name: &str| outer.headers().get(name).and_then(|v| v.to_str().ok());
     let status = text(STATUS)
         .and_then(|s| s.parse::<StatusCode>().ok())

@@ -34,7 +34,11 @@ fn app() -> Value {
             "kv": ["default"], "sql": [], "outbound": [],
             "limits": real::Limits::default(),
             "reuse": {"calls": 1, "concurrent": 1, "idle": "1s"},
-            "health": {"path": "/h", "timeout": "1s"}
+            "health": {"path": "/h", "timeout": "1s"},
+            "async": {
+                "retry": real::trigger::RetrySpec::default(), "keep": "1d", "concurrency": 1,
+                "on_success": "queue:q", "on_failure": "function:front", "public": true
+            }
         }},
         "routes": [
             {"path": "/...", "target": {"function": "front"}},
@@ -75,6 +79,7 @@ fn an_app_is_described_as_it_is_written() {
     check::<Limits>(&function["limits"]);
     check::<Reuse>(&function["reuse"]);
     check::<HealthSpec>(&function["health"]);
+    check::<LaterSpec>(&function["async"]);
     check::<RouteSpec>(&full["routes"][0]);
 }
 

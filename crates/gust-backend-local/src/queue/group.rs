@@ -167,6 +167,10 @@ impl<'a> Group<'a> {
     /// Refuses one queue too many.
     fn check_room(&self, target: &Target) -> Result<()> {
         let (from, to) = keys::siblings(&target.name);
+        // What the platform keeps for itself is as many as there are functions and triggers.
+        if target.name[..] < from[..] {
+            return Ok(());
+        }
         if self.scan(&from, &to, QUEUES)?.items.len() < QUEUES {
             return Ok(());
         }

@@ -38,14 +38,15 @@ pub(super) fn queues(project: &ProjectName) -> (Vec<u8>, Vec<u8>) {
     (from, to)
 }
 
-/// All queues of the project that this one is of.
+/// All queues of the project that this one is of, without those that the platform keeps for itself: their names begin
+/// with a dot, and no letter sorts before it.
 pub(super) fn siblings(queue: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let end = queue
         .iter()
         .position(|byte| *byte == 0)
         .unwrap_or(queue.len());
     let project = queue.get(..end).unwrap_or_default();
-    ([project, &[0]].concat(), [project, &[1]].concat())
+    ([project, &[0, b'.' + 1]].concat(), [project, &[1]].concat())
 }
 
 /// Makes the keys of one queue.

@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::BodyExt as _;
 
 use crate::{
+    commands::call,
     here::{self, Target},
     output,
     remote::Remote,
@@ -37,6 +38,15 @@ pub(crate) struct Args {
     /// Show the answer's headers on stderr
     #[arg(short, long)]
     include: bool,
+    /// Do not wait: the node keeps the call and makes it later. Prints its id
+    #[arg(long = "async")]
+    later: bool,
+    /// With --async, wait for the result all the same and print that
+    #[arg(long, requires = "later")]
+    wait: bool,
+    /// With --async: of two calls with the same key within a day the second is the first
+    #[arg(long, value_name = "KEY", requires = "later")]
+    idempotency_key: Option<String>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -61,6 +71,21 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
     let client = args.remote.client()?;
     let function = here::only_function(&args.remote, &client, &target).await?;
     let request = request(args)?;
+    if args.later {
+        let key = args.idempotency_key.as_deref();
+        let accepted = client
+            .invoke_later(&args.remote.project, &target.app, &function, request, key)
+            .await
+            .map_err(|e| args.remote.explain(e))?;
+        if accepted.duplicate {
+            output::say("there is a call with this key already");
+        }
+        if args.wait {
+            return call::result(&args.remote, accepted.id, true, args.include).await;
+        }
+        output::line(&accepted.id.to_string())?;
+        return Ok(crate::OK);
+    }
     let started = gust_task::clock::now();
     let invoked = client
         .invoke(&args.remote.project, &target.app, &function, request)

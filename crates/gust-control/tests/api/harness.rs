@@ -53,11 +53,15 @@ pub struct Node {
 }
 
 #[derive(Default)]
-struct NoSql(parking_lot::Mutex<BTreeMap<(ProjectName, Label), Arc<MemoryQueue>>>);
+struct NoSql(
+    parking_lot::Mutex<BTreeMap<(ProjectName, Label), Arc<MemoryQueue>>>,
+    parking_lot::Mutex<BTreeMap<(ProjectName, Label), MemoryKv>>,
+);
 
 impl Backends for NoSql {
-    fn kv(&self, _: &ProjectName, _: &Label) -> Result<Arc<dyn Kv>> {
-        Ok(Arc::new(MemoryKv::default()))
+    fn kv(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Kv>> {
+        let key = (project.clone(), name.clone());
+        Ok(Arc::new(self.1.lock().entry(key).or_default().clone()))
     }
     fn sql(&self, _: &ProjectName, _: &Label) -> Result<Arc<dyn Sql>> {
         Err(Error::unavailable("no sql in these tests"))
@@ -134,6 +138,7 @@ pub async fn assemble(data: &Path, mut settings: Settings) -> Node {
         dispatcher: dispatcher.clone(),
         runtime: Arc::new(runtime.clone()),
         artifacts: artifacts.clone(),
+        later: events.later(),
         events: Arc::new(events.clone()),
         ledger: ledger.clone(),
         prices: Prices::default(),

@@ -265,6 +265,7 @@ impl App {
             limits: Limits::default(),
             reuse: Reuse::default(),
             health: None,
+            later: None,
         };
         change(&mut spec);
         let function = FunctionName::new(name).unwrap();

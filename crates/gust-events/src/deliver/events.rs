@@ -88,7 +88,17 @@ impl Tally {
         }
     }
 
-    fn count(&self, verdict: &Verdict) {
+    /// Events are with their function from now on.
+    pub(crate) fn began(&self, count: u64) {
+        self.in_flight.fetch_add(count, Relaxed);
+    }
+
+    /// They are no more.
+    pub(crate) fn ended(&self, count: u64) {
+        self.in_flight.fetch_sub(count, Relaxed);
+    }
+
+    pub(crate) fn count(&self, verdict: &Verdict) {
         let counter = match verdict {
             Verdict::Done => &self.done,
             Verdict::Again(_) | Verdict::Extend(_) => &self.retried,

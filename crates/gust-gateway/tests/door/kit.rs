@@ -165,6 +165,7 @@ impl Behind {
             limits: Default::default(),
             reuse: Default::default(),
             health: None,
+            later: None,
         };
         limit(&mut spec);
         let target = RouteTarget::Function(FunctionName::new(&name).unwrap());
@@ -217,7 +218,14 @@ impl Behind {
         let artifacts = ArtifactFolder::open(folder.path()).unwrap();
         let metrics = PathMetrics::default();
         let dispatcher = self.dispatcher(&artifacts, &metrics, Arc::default());
-        Gateway::bind(self.settings, dispatcher, Arc::new(artifacts), metrics).map(|_| ())
+        Gateway::bind(
+            self.settings,
+            dispatcher,
+            Arc::new(artifacts),
+            None,
+            metrics,
+        )
+        .map(|_| ())
     }
 
     fn dispatcher(
@@ -259,7 +267,8 @@ impl Behind {
         let dispatcher = self.dispatcher(&artifacts, &metrics, records.clone());
         dispatcher.deploy(self.deployment()).unwrap();
         let artifacts = Arc::new(artifacts);
-        let gateway = Gateway::bind(self.settings, dispatcher, artifacts, metrics.clone()).unwrap();
+        let gateway =
+            Gateway::bind(self.settings, dispatcher, artifacts, None, metrics.clone()).unwrap();
         let (address, stop) = (gateway.local_addr(), Stop::new());
         let until = stop.clone();
         let running = gust_task::spawn("door", async move { gateway.run(until).await });

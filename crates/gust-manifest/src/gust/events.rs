@@ -77,7 +77,8 @@ fn trigger(draft: &mut Draft<'_>, table: &Table<'_>) -> Option<TriggerSpec> {
     }
     let concurrency = table.integer("concurrency", 1, 10_000);
     let retry = table.table("retry", &RETRY, "[trigger.retry]");
-    let retry = retry.map(|t| read_retry(&t)).unwrap_or_default();
+    let d = RetrySpec::default();
+    let retry = retry.map(|t| read_retry(&t, &d)).unwrap_or_default();
     let function = function?;
     let name = table
         .cx
@@ -197,8 +198,8 @@ fn choice<T: Copy + Default>(table: &Table<'_>, key: &str, words: &[(&str, T)]) 
     T::default()
 }
 
-fn read_retry(table: &Table<'_>) -> RetrySpec {
-    let d = RetrySpec::default();
+/// What the table says, and for the rest these defaults.
+pub(super) fn read_retry(table: &Table<'_>, d: &RetrySpec) -> RetrySpec {
     let time = |key: &str, default| {
         let least = Span(Duration::from_millis(1));
         table.span(key, least, LONGEST).unwrap_or(default)

@@ -4,8 +4,8 @@ use super::{Family, Key, Section, key};
 
 /// All sections, in the order of the reference page.
 pub(crate) const GUST: &[&Section] = &[
-    &ROOT, &APP, &VARIABLE, &FUNCTION, &FILE, &BUILD, &HEALTH, &LIMITS, &REUSE, &ROUTE, &RESPONSE,
-    &SITE, &QUEUE, &TRIGGER, &RETRY,
+    &ROOT, &APP, &VARIABLE, &FUNCTION, &FILE, &BUILD, &HEALTH, &LIMITS, &REUSE, &ASYNC, &ROUTE,
+    &RESPONSE, &SITE, &QUEUE, &TRIGGER, &RETRY,
 ];
 
 const fn section(title: &'static str, about: &'static str, keys: &'static [Key]) -> Section {
@@ -186,6 +186,12 @@ pub(crate) static FUNCTION: Section = section(
             "see below",
             "How often an instance is used again.",
         ),
+        key(
+            "async",
+            "table",
+            "see below",
+            "How its calls are made later, for callers that do not wait.",
+        ),
     ],
 );
 
@@ -342,6 +348,49 @@ pub(crate) static REUSE: Section = section(
             "duration, 0s to 1d",
             "the runtime's own",
             "How long an idle instance is kept.",
+        ),
+    ],
+);
+
+pub(crate) static ASYNC: Section = section(
+    "[function.<name>.async]",
+    "How calls of the function are made later: `gust invoke --async`, and `Prefer: respond-async` of the control API. Every function can be called so; without this table by the defaults.",
+    &[
+        key(
+            "retry",
+            "table, as `[trigger.retry]`",
+            "three attempts, `delay = \"1m\"`",
+            "What becomes of a call that the function fails: that it ends without an answer, or with 408, 425, 429 or 5xx. Any other answer is the result. `max_age` is 7 d at most.",
+        ),
+        key(
+            "keep",
+            "duration, 1 m to 14 d",
+            "`\"1d\"`",
+            "How long a result can be fetched.",
+        ),
+        key(
+            "concurrency",
+            "integer, 1 to 1,000",
+            "`100`",
+            "Of these calls, as many as are made at once; never more than `limits.concurrency`.",
+        ),
+        key(
+            "on_success",
+            "string",
+            "none",
+            "Who is told of a call that was answered: `\"queue:NAME\"`, or `\"function:NAME\"` of this app. Gets an event of the type `gust.call.succeeded`.",
+        ),
+        key(
+            "on_failure",
+            "string",
+            "none",
+            "Who is told of a call that was given up; an event of the type `gust.call.failed`.",
+        ),
+        key(
+            "public",
+            "boolean",
+            "`false`",
+            "Whether callers from outside get their wish when they send `Prefer: respond-async`. They are answered 202 at once, and no result is shown to them.",
         ),
     ],
 );

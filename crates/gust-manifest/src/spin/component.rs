@@ -44,6 +44,7 @@ pub(super) fn read<'a>(
         limits: Limits::default(),
         reuse: Reuse::default(),
         health: None,
+        later: None,
     };
     profiles(table, name, &mut spec, components);
     if spec.source == Source::Path(String::new()) && table.value("source").is_none() {

@@ -181,3 +181,44 @@ fn windows_line_ends_and_a_byte_order_mark_are_fine() {
     let text = format!("\u{feff}{}", with("").replace('\n', "\r\n"));
     assert!(parse_gust(&text).is_ok());
 }
+
+#[test]
+fn calls_made_later_have_a_table_of_their_own() {
+    use gust_types::later::LaterSpec;
+    let table = |more: &str| format!("[function.hello.async]\n{more}");
+    let (app, _) = parse_gust(&with(&table(
+        "retry = { attempts = 5, max_age = \"1h\" }\nkeep = \"2d\"\nconcurrency = 7\npublic = true\n\
+         on_success = \"function:hello\"\non_failure = \"queue:failed\"\n",
+    )))
+    .unwrap();
+    let later = app.functions["hello"].later.as_ref().unwrap();
+    assert_eq!(later.retry.attempts, 5);
+    assert_eq!(later.retry.max_age, Span::secs(3600));
+    assert_eq!(
+        later.retry.delay,
+        LaterSpec::retry().delay,
+        "its own defaults"
+    );
+    assert_eq!(later.keep, Span::secs(2 * 86_400));
+    assert_eq!((later.concurrency, later.public), (7, true));
+    let told: Vec<_> = later.destinations().map(ToString::to_string).collect();
+    assert_eq!(told, ["function:hello", "queue:failed"]);
+    let (app, _) = parse_gust(&with(&table(""))).unwrap();
+    assert_eq!(app.functions["hello"].later, Some(LaterSpec::default()));
+    for (bad, why) in [
+        (
+            "on_success = \"topic:orders\"",
+            "topics are no destinations",
+        ),
+        ("on_failure = \"function:helo\"", "did you mean `hello`"),
+        ("on_failure = \"failed\"", "not a destination"),
+        ("callback = \"https://example.com\"", "`callback`"),
+        ("retry = { max_age = \"8d\" }", "7d at most"),
+        ("keep = \"1s\"", "keep"),
+        ("concurrency = 0", "concurrency"),
+        ("max_age = \"1h\"", "max_age"),
+    ] {
+        let said = super::gust_fault(&with(&table(bad)));
+        assert!(said.contains(why), "{bad}: {said}");
+    }
+}
