@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Queue(commands::queue::Args),
     /// List triggers and what became of their events
     Trigger(commands::trigger::Args),
+    /// Watch what functions, triggers and queues are doing
+    Top(commands::top::Args),
     /// Set, list or remove the values of an app's variables
     Secret(commands::secret::Args),
     /// List, make or remove projects

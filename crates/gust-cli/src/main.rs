@@ -100,6 +100,7 @@ async fn ask(command: Command) -> gust_types::Result<u8> {
         Command::Rm(args) => commands::rm::run(&args).await,
         Command::Queue(args) => commands::queue::run(&args).await,
         Command::Trigger(args) => commands::trigger::run(&args).await,
+        Command::Top(args) => commands::top::run(&args).await,
         Command::Secret(args) => commands::secret::run(&args).await,
         Command::Project(args) => commands::project::run(&args).await,
         Command::Doctor(args) => commands::doctor::run(&args).await,

@@ -107,7 +107,7 @@ impl Table {
         out(self.text().as_bytes())
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns)
             .map(|i| {

@@ -208,7 +208,7 @@ async fn list(of: &Of) -> Result<()> {
 }
 
 /// How long the oldest message has been there.
-fn age(queue: &Queue) -> String {
+pub(super) fn age(queue: &Queue) -> String {
     match queue.oldest_us {
         Some(at) => output::micros(clock::unix_micros().saturating_sub(at)),
         None => "-".to_owned(),

@@ -1,5 +1,6 @@
 //! A guest that traps after its first byte: the answer breaks off where it was, the call is on the bill once as failed, the
-//! log says why, and nobody else notices.
+//! log says why, and nobody else notices. On a busy machine the trap may be there before the head has gone out: then the
+//! answer is a whole 502.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -19,7 +20,7 @@ const TIMES: usize = 30;
 /// What came over a connection until the other side gave it up: the head, and the body with its framing.
 async fn all_there_is(addr: SocketAddr, path: &str) -> Result<(String, String)> {
     let mut stream = TcpStream::connect(addr).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {HOST}\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::new();
     // Ended or reset, the bytes before it count.
@@ -43,8 +44,15 @@ async fn check(guest: &str) -> Result<()> {
     let node = node_with(guest)?;
     let mut beside = Client::connect(node.functions, "beside.gust.localhost").await?;
     let long = gust_task::spawn("beside", async move { beside.get("/sleep/3000").await });
+    let mut halves = 0;
     for n in 0..TIMES {
         let (head, body) = all_there_is(node.functions, TRAPS[n % TRAPS.len()]).await?;
+        if head.starts_with("http/1.1 502 ") {
+            assert!(body.contains("the function failed"), "{guest} {n}: {body}");
+            is_told_once(&node, guest, &head, (502, 0)).await?;
+            continue;
+        }
+        halves += 1;
         assert!(head.starts_with("http/1.1 200 "), "{guest} {n}: {head}");
         assert!(
             head.contains("transfer-encoding: chunked"),
@@ -54,7 +62,7 @@ async fn check(guest: &str) -> Result<()> {
             body, "8\r\nhalf of \r\n",
             "{guest} {n}: the first chunk and no last one"
         );
-        is_told_once(&node, guest, &head).await?;
+        is_told_once(&node, guest, &head, (200, 8)).await?;
         let mut next = Client::connect(node.functions, HOST).await?;
         assert_eq!(
             next.get("/ok").await?.text(),
@@ -62,25 +70,25 @@ async fn check(guest: &str) -> Result<()> {
             "{guest} {n}: goes on"
         );
     }
+    assert!(halves * 2 > TIMES, "{guest}: {halves} answers broke off");
     let mut client = Client::connect(node.functions, HOST).await?;
-    let broken = client.get(TRAPS[0]).await.err();
-    assert!(
-        broken.is_some(),
-        "{guest}: a client is told that something is missing"
-    );
+    let told = match client.get(TRAPS[0]).await {
+        Ok(answer) => answer.status == 502,
+        Err(_) => true,
+    };
+    assert!(told, "{guest}: a client is told that something is missing");
     let long = long.await?.context("cut off")??;
     assert_eq!(
         (long.status.as_u16(), long.text().as_str()),
         (200, "slept\n")
     );
-    let times = TIMES as u64;
+    let (failed, ok) = (TIMES as u64 + 1, halves as u64 + 1);
     let total = settled(|| {
         let total = node.json(&["usage"])?["total"].clone();
-        Ok((total["calls"] == 2 * times + 2).then_some(total))
+        Ok((total["calls"] == failed + ok).then_some(total))
     })?;
-    assert_eq!(total["calls"], 2 * times + 2, "{guest}: {total}");
-    assert_eq!(total["failed"], times + 1, "{guest}: {total}");
-    assert_eq!(total["ok"], times + 1, "{guest}: {total}");
+    assert_eq!(total["failed"], failed, "{guest}: {total}");
+    assert_eq!(total["ok"], ok, "{guest}: {total}");
     Ok(())
 }
 
@@ -96,7 +104,12 @@ fn settled<T>(mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
 }
 
 /// One record, one line of the log.
-async fn is_told_once(node: &Node, guest: &str, head: &str) -> Result<()> {
+async fn is_told_once(
+    node: &Node,
+    guest: &str,
+    head: &str,
+    (status, bytes): (u16, u64),
+) -> Result<()> {
     let id = head
         .lines()
         .find_map(|line| line.strip_prefix("x-request-id: "))
@@ -112,8 +125,8 @@ async fn is_told_once(node: &Node, guest: &str, head: &str) -> Result<()> {
     })?;
     assert_eq!(of_it.len(), 1, "{guest}: {of_it:?}");
     assert_eq!(of_it[0]["outcome"], "failed", "{guest}: {}", of_it[0]);
-    assert_eq!(of_it[0]["status"], 200, "{guest}: {}", of_it[0]);
-    assert_eq!(of_it[0]["bytes_out"], 8, "{guest}: {}", of_it[0]);
+    assert_eq!(of_it[0]["status"], status, "{guest}: {}", of_it[0]);
+    assert_eq!(of_it[0]["bytes_out"], bytes, "{guest}: {}", of_it[0]);
     let log = node.gust(&["logs", "half", "--call", id])?;
     assert_eq!(log.matches("unreachable").count(), 1, "{guest}: {log}");
     Ok(())
