@@ -14,8 +14,6 @@ mod board;
 mod destination;
 mod kept;
 mod records;
-#[cfg(test)]
-mod tests;
 mod work;
 
 use std::{

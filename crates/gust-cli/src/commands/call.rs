@@ -91,8 +91,9 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
             remote,
         } => return result(remote, *id, *wait, *include).await,
         Action::Cancel { id, of } => {
-            let cancelled = of.remote.client()?.cancel_call(&of.remote.project, *id);
-            let call = cancelled.await.map_err(|e| of.remote.explain(e))?;
+            let client = of.remote.client()?;
+            let cancelled = client.cancel_call(&of.remote.project, *id).await;
+            let call = cancelled.map_err(|e| of.remote.explain(e))?;
             match of.json {
                 true => output::json(&call)?,
                 false => output::say(&format!("cancelled {id}")),
@@ -107,8 +108,9 @@ pub(crate) async fn result(remote: &Remote, id: CallId, wait: bool, include: boo
     if wait {
         look(remote, id, true).await?;
     }
-    let invoked = remote.client()?.call_result(&remote.project, id, None);
-    let Invoked { response, .. } = invoked.await.map_err(|e| remote.explain(e))?;
+    let client = remote.client()?;
+    let invoked = client.call_result(&remote.project, id, None).await;
+    let Invoked { response, .. } = invoked.map_err(|e| remote.explain(e))?;
     let (head, mut body) = response.into_parts();
     output::say(&format!("{}  call {id}", head.status));
     if include {

@@ -16,6 +16,7 @@ mod deploys;
 mod description;
 mod full_disk;
 mod harness;
+mod later;
 mod logs;
 mod money;
 mod queues;

@@ -8,6 +8,7 @@ mod crash;
 mod disk;
 mod events;
 mod first_day;
+mod later;
 mod limits;
 mod neighbours;
 mod overload;
