@@ -15,24 +15,28 @@ mod queues;
 pub mod retry;
 pub mod schedule;
 mod timetable;
+mod topics;
 mod triggers;
 
 use std::sync::Arc;
 
+use ::http::HeaderMap;
 use async_trait::async_trait;
-use gust_backend::desk::{Counts, Desk, TriggerState};
+use bytes::Bytes;
 use gust_backend::{
     Backends,
+    desk::{Counts, Desk, EventPage, EventQuery, TriggerState},
     queue::{Message, Published, Queue, QueueSettings},
+    topic::{Appended, Topic, TopicSettings},
 };
 use gust_dispatch::Dispatcher;
 use gust_task::Stop;
 use gust_types::{
-    AppName, Label, ProjectName, Result,
+    AppName, Event, Label, ProjectName, Result,
     trigger::{EventsSpec, TriggerSource},
 };
 
-use self::{queues::Queues, timetable::Timetable, triggers::Triggers};
+use self::{queues::Queues, timetable::Timetable, topics::Topics, triggers::Triggers};
 
 /// What this room needs from others.
 pub struct Parts {
@@ -46,6 +50,7 @@ pub struct Parts {
 #[derive(Clone)]
 pub struct Events {
     queues: Queues,
+    topics: Topics,
     triggers: Arc<Triggers>,
     timetable: Arc<Timetable>,
     stop: Stop,
@@ -62,6 +67,7 @@ impl Events {
             triggers: Arc::new(Triggers::new(parts.clone(), queues.clone())),
             timetable: Arc::new(Timetable::new(parts)),
             stop: Stop::new(),
+            topics: Topics(queues.0.clone()),
             queues,
         }
     }
@@ -110,7 +116,17 @@ impl Desk for Events {
         for trigger in &events.triggers {
             triggers::check(trigger, events)?;
         }
-        self.queues.check(project, app, events)
+        self.queues.check(project, app, events)?;
+        self.topics.check(project, app, events)
+    }
+
+    async fn prepare(
+        &self,
+        project: &ProjectName,
+        app: &AppName,
+        events: &EventsSpec,
+    ) -> Result<()> {
+        self.topics.prepare(project, app, events).await
     }
 
     fn queues(&self, project: &ProjectName) -> Result<Vec<(Label, QueueSettings)>> {
@@ -129,6 +145,56 @@ impl Desk for Events {
     ) -> Result<Vec<Published>> {
         messages.iter().try_for_each(message::check)?;
         self.queues.open(project, queue)?.publish(messages).await
+    }
+
+    fn topics(&self, project: &ProjectName) -> Result<Vec<(Label, TopicSettings)>> {
+        Ok(self.topics.all(project)?.into_iter().collect())
+    }
+
+    fn topic(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Topic>> {
+        self.topics.open(project, name)
+    }
+
+    async fn publish_events(
+        &self,
+        project: &ProjectName,
+        topic: &Label,
+        events: Vec<Event>,
+        once: bool,
+    ) -> Result<Vec<Appended>> {
+        self.topics.publish(project, topic, &events, once).await
+    }
+
+    async fn publish_request(
+        &self,
+        project: &ProjectName,
+        topic: &Label,
+        headers: &HeaderMap,
+        body: Bytes,
+        once: bool,
+    ) -> Result<Vec<Appended>> {
+        let request = (headers, body);
+        self.topics
+            .publish_request(project, topic, request, once)
+            .await
+    }
+
+    async fn read_events(
+        &self,
+        project: &ProjectName,
+        topic: &Label,
+        query: EventQuery,
+    ) -> Result<EventPage> {
+        self.topics.read(project, topic, query).await
+    }
+
+    fn inbox(
+        &self,
+        project: &ProjectName,
+        app: &AppName,
+        trigger: &Label,
+    ) -> Result<Arc<dyn Queue>> {
+        self.triggers.inbox(project, app, trigger)
     }
 
     fn triggers(&self, project: &ProjectName) -> Vec<TriggerState> {

@@ -245,6 +245,16 @@ fn concurrency() -> u32 {
     16
 }
 
+impl TriggerSource {
+    /// The topic that it takes from.
+    pub fn topic(&self) -> Option<&Label> {
+        match self {
+            Self::Topic { topic, .. } => Some(topic),
+            _ => None,
+        }
+    }
+}
+
 impl EventsSpec {
     /// Whether there is nothing of the kind.
     pub fn is_empty(&self) -> bool {
