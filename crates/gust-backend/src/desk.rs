@@ -31,6 +31,17 @@ pub struct TriggerState {
     pub counts: Counts,
     /// When it fires next, Unix microseconds, for a schedule that still does.
     pub next_us: Option<u64>,
+    /// How it keeps up with its topic, for one that takes from a topic.
+    pub progress: Option<Progress>,
+}
+
+/// How a trigger keeps up with its topic.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Events of the topic that it has not looked at.
+    pub lag: u64,
+    /// Events that the topic forgot before it came to them.
+    pub missed: u64,
 }
 
 /// Which events of a topic to read.

@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gust_backend::{
     Backends,
-    desk::{Counts, Desk, EventPage, EventQuery, TriggerState},
+    desk::{Counts, Desk, EventPage, EventQuery, Progress, TriggerState},
     queue::{Message, Published, Queue, QueueSettings},
     topic::{Appended, Topic, TopicSettings},
 };
@@ -100,6 +100,11 @@ impl Events {
         self.stop.stop();
         self.triggers.close().await;
         self.timetable.close().await;
+    }
+
+    /// How triggers keep up with their topics, over all that run.
+    pub fn progress(&self) -> Progress {
+        self.triggers.progress()
     }
 
     /// What became of deliveries, over all triggers that run.
@@ -199,10 +204,11 @@ impl Desk for Events {
 
     fn triggers(&self, project: &ProjectName) -> Vec<TriggerState> {
         let all = self.triggers.of(project).into_iter();
-        all.map(|(key, spec, tally)| {
-            let (counts, next_us) = match (&spec.source, tally) {
+        all.map(|(key, spec, state)| {
+            let progress = state.as_ref().and_then(|state| state.progress);
+            let (counts, next_us) = match (&spec.source, state) {
                 (TriggerSource::Schedule(_), _) => self.timetable.of(&key).unzip(),
-                (_, tally) => (tally.map(|tally| tally.counts()), None),
+                (_, state) => (state.map(|state| state.counts), None),
             };
             TriggerState {
                 app: key.app,
@@ -210,6 +216,7 @@ impl Desk for Events {
                 running: counts.is_some(),
                 counts: counts.unwrap_or_default(),
                 next_us: next_us.flatten(),
+                progress,
             }
         })
         .collect()

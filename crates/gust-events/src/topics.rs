@@ -21,7 +21,10 @@ use gust_types::{
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
-pub(crate) use self::{pump::Pump, replies::TopicReplies};
+pub(crate) use self::{
+    pump::{Pace, Pump},
+    replies::TopicReplies,
+};
 use crate::{Parts, filter::Filter, http as binding, message};
 
 /// Events of one page, and how many are looked at to fill it.

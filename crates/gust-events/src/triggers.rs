@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use gust_backend::{desk::Counts, queue::Queue};
+use gust_backend::{
+    desk::{Counts, Progress},
+    queue::Queue,
+};
 use gust_dispatch::Dispatcher;
 use gust_task::Stop;
 use gust_types::{
@@ -30,7 +33,7 @@ use crate::{
     filter::Filter,
     retry::RetryPolicy,
     timetable,
-    topics::{Pump, TopicReplies, Topics},
+    topics::{Pace, Pump, TopicReplies, Topics},
 };
 
 /// A trigger's full name.
@@ -76,6 +79,14 @@ struct Running {
     task: JoinHandle<Option<()>>,
     /// Set before it is stopped for good: nobody takes from its topic any more.
     over: Arc<AtomicBool>,
+    /// How it keeps up, when it takes from a topic.
+    pace: Option<Arc<Pace>>,
+}
+
+/// How a trigger fares that runs.
+pub(crate) struct State {
+    pub(crate) counts: Counts,
+    pub(crate) progress: Option<Progress>,
 }
 
 /// A trigger's own subscription of a topic.
@@ -169,6 +180,7 @@ impl Triggers {
         let queue = self.queues.open(&key.project, &name)?;
         let over = Arc::new(AtomicBool::new(false));
         let subscribed = self.subscribed(key, &wanted.spec, &queue, &over)?;
+        let pace = subscribed.as_ref().map(|s| s.pump.pace.clone());
         let consumer = Arc::new(Consumer {
             released: self.released(&key.project, &name),
             queue,
@@ -193,6 +205,7 @@ impl Triggers {
             stop,
             task,
             over,
+            pace,
         }))
     }
 
@@ -260,6 +273,7 @@ impl Triggers {
             queue: queue.clone(),
             inbox: inbox(key),
             settings: inbox_settings(),
+            pace: Arc::default(),
         };
         Ok(Some(Subscribed {
             pump,
@@ -298,15 +312,18 @@ impl Triggers {
     }
 
     /// The triggers of a project, by app and name, with what became of their messages.
-    pub(crate) fn of(&self, project: &ProjectName) -> Vec<(Key, TriggerSpec, Option<Arc<Tally>>)> {
+    pub(crate) fn of(&self, project: &ProjectName) -> Vec<(Key, TriggerSpec, Option<State>)> {
         let running = self.running.lock();
         let wanted = wanted(&self.parts.dispatcher, &self.queues);
         let mut all: Vec<_> = wanted
             .into_iter()
             .filter(|(key, _)| key.project == *project)
             .map(|(key, wanted)| {
-                let tally = running.get(&key).map(|runs| runs.tally.clone());
-                (key, wanted.spec, tally)
+                let state = running.get(&key).map(|runs| State {
+                    counts: runs.tally.counts(),
+                    progress: runs.pace.as_ref().map(|pace| pace.progress()),
+                });
+                (key, wanted.spec, state)
             })
             .collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
@@ -322,6 +339,19 @@ impl Triggers {
             sum += runs.tally.counts();
         }
         sum
+    }
+
+    /// How those keep up that take from topics, all together.
+    pub(crate) fn progress(&self) -> Progress {
+        let running = self.running.lock();
+        let all = running.values().filter_map(|runs| runs.pace.as_ref());
+        all.fold(Progress::default(), |sum, pace| {
+            let one = pace.progress();
+            Progress {
+                lag: sum.lag + one.lag,
+                missed: sum.missed + one.missed,
+            }
+        })
     }
 
     /// Takes nothing more.

@@ -4,11 +4,18 @@
 //! inbox on, events are delivered like the messages of any queue. It waits for publishers without asking again and again,
 //! and for its consumer while the inbox is full.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use gust_backend::{
+    desk::Progress,
     queue::{Message, Queue, QueueSettings},
-    topic::{Forward, Logged, Position, ReadOptions, Start, Topic},
+    topic::{Forward, Logged, Position, ReadOptions, Start, Subscription, Topic},
 };
 use gust_task::Stop;
 use gust_types::{Kind, Label, Result, trigger::Beginning};
@@ -37,6 +44,14 @@ pub(crate) struct Pump {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) inbox: Label,
     pub(crate) settings: QueueSettings,
+    pub(crate) pace: Arc<Pace>,
+}
+
+/// How a pump keeps up.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    lag: AtomicU64,
+    missed: AtomicU64,
 }
 
 /// Where a new subscription begins.
@@ -44,6 +59,17 @@ pub(super) fn start(from: Beginning) -> Start {
     match from {
         Beginning::Latest => Start::Latest,
         Beginning::Earliest => Start::Earliest,
+    }
+}
+
+// === impl Pace ===
+
+impl Pace {
+    pub(crate) fn progress(&self) -> Progress {
+        Progress {
+            lag: self.lag.load(Relaxed),
+            missed: self.missed.load(Relaxed),
+        }
     }
 }
 
@@ -72,7 +98,7 @@ impl Pump {
     async fn pump(&self) -> Result<()> {
         let mut cursor = self.cursor().await?;
         loop {
-            self.wait_for_room().await?;
+            self.wait_for_room(cursor).await?;
             let options = ReadOptions {
                 after: cursor,
                 most: PAGE,
@@ -86,8 +112,13 @@ impl Pump {
             }
             let step = self.step(cursor, page);
             let to = step.to;
+            let missed = step.missed;
             match self.topic.forward(step).await {
-                Ok(()) => cursor = to,
+                Ok(()) => {
+                    cursor = to;
+                    self.pace.missed.fetch_add(missed, Relaxed);
+                    self.note(cursor).await?;
+                }
                 Err(error) if matches!(error.kind, Kind::Conflict | Kind::NotFound) => {
                     cursor = self.cursor().await?;
                 }
@@ -101,7 +132,15 @@ impl Pump {
             .topic
             .subscribe(&self.key.subscription(), start(self.from))
             .await?;
+        self.pace.lag.store(subscription.lag, Relaxed);
+        self.pace.missed.store(subscription.missed, Relaxed);
         Ok(subscription.cursor)
+    }
+
+    async fn note(&self, cursor: Position) -> Result<()> {
+        let lag = Subscription::lag(cursor, &self.topic.stats().await?);
+        self.pace.lag.store(lag, Relaxed);
+        Ok(())
     }
 
     /// What this page comes to: as much of it as goes into a queue at once.
@@ -154,7 +193,7 @@ impl Pump {
         }
     }
 
-    async fn wait_for_room(&self) -> Result<()> {
+    async fn wait_for_room(&self, cursor: Position) -> Result<()> {
         let (mut most, mut bytes) = (FULL, FULL_BYTES);
         loop {
             let held = self.queue.stats().await?;
@@ -162,6 +201,7 @@ impl Pump {
                 return Ok(());
             }
             (most, bytes) = (FULL / 2, FULL_BYTES / 2);
+            self.note(cursor).await?;
             tokio::time::sleep(DRAINING).await;
         }
     }
