@@ -18,6 +18,7 @@ pub(crate) mod rollback;
 pub(crate) mod secret;
 pub(crate) mod serve;
 pub(crate) mod show;
+pub(crate) mod topic;
 pub(crate) mod trigger;
 pub(crate) mod up;
 pub(crate) mod usage;

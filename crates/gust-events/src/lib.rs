@@ -1,8 +1,9 @@
 //! Events: what starts a function besides a request, and nothing lost on the way.
 //!
 //! This room turns what arrives into CloudEvents ([`http`]), decides who gets them ([`filter`]), when schedules fire
-//! ([`schedule`]) and what is tried again ([`retry`]), and delivers what the durable queues hold. It never keeps anything
-//! itself: that is a backend's. It never runs a function itself: deliveries enter the one path like any call.
+//! ([`schedule`]) and what is tried again ([`retry`]), moves what triggers want out of topics, and delivers what the durable
+//! queues hold. It never keeps anything itself: that is a backend's. It never runs a function itself: deliveries enter the
+//! one path like any call.
 //!
 //! Start with [`Events`], then `triggers.rs` (which triggers run) and `deliver/consumer.rs` (how one does).
 #![warn(missing_docs)]
@@ -42,7 +43,7 @@ use self::{queues::Queues, timetable::Timetable, topics::Topics, triggers::Trigg
 pub struct Parts {
     /// Calls functions, and tells what is served.
     pub dispatcher: Dispatcher,
-    /// Keeps the queues.
+    /// Keeps the queues and topics.
     pub backends: Arc<dyn Backends>,
 }
 

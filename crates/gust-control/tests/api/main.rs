@@ -22,4 +22,5 @@ mod queues;
 mod reference;
 mod restart;
 mod secrets;
+mod topics;
 mod uploads;

@@ -13,4 +13,5 @@ mod neighbours;
 mod overload;
 mod restart;
 mod second_day;
+mod topics;
 mod up;
