@@ -139,6 +139,8 @@ fn crash_loops() -> Result<()> {
             "crash",
             "--test",
             "queue_crash",
+            "--test",
+            "topic_crash",
         ],
         &[("GUST_LONG", "1")],
     )?;

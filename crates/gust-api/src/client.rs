@@ -1,6 +1,7 @@
 //! Speaks to a node's control API.
 //!
-//! One method per resource and verb, grouped by file: [`apps`], [`artifacts`], [`later`], [`money`], [`queues`] and [`invoke`]; [`wire`] is
+//! One method per resource and verb, grouped by file: [`apps`], [`artifacts`], [`later`], [`money`], [`queues`],
+//! [`topics`] and [`invoke`]; [`wire`] is
 //! how any of them sends and hears. Every wait is bounded: to connect, to hear a head, between two pieces of a body.
 //! Errors of the node come back as the [`Error`] that the node's own code raised.
 
@@ -11,6 +12,7 @@ pub mod later;
 pub mod money;
 pub mod ndjson;
 pub mod queues;
+pub mod topics;
 mod wire;
 
 use std::{fmt, sync::Arc, time::Duration};

@@ -20,6 +20,7 @@ pub mod queue;
 pub mod render;
 pub mod schema;
 pub mod secrets;
+pub mod topic;
 pub mod usage;
 
 pub use client::Client;

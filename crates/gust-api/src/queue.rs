@@ -195,4 +195,20 @@ pub struct Trigger {
     /// When it fires next, Unix microseconds, for a schedule that still does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_us: Option<u64>,
+    /// Of a topic's trigger: how it keeps up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+}
+
+/// How a trigger keeps up with its topic.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Progress {
+    /// Events of the topic that it has not looked at.
+    pub lag: u64,
+    /// Events that it wants and that wait for its function, or are with it.
+    pub waiting: u64,
+    /// Events that the topic forgot before it came to them.
+    pub missed: u64,
+    /// Events that were given up and are kept.
+    pub dead: u64,
 }

@@ -1,4 +1,5 @@
-//! Everything kept in one folder on this machine: key-value stores (fjall), SQL databases (SQLite), the ledger.
+//! Everything kept in one folder on this machine: key-value stores, queues and topics (fjall), SQL databases (SQLite),
+//! the ledger.
 //!
 //! Writes of many callers become few syncs: one thread commits for all of them. It never answers a write that is not on
 //! the disk, and it never knows what a guest is. Start with [`LocalBackends`], then `store/commit.rs` (the group commit),
@@ -13,6 +14,7 @@ pub mod queue;
 mod small_disk;
 pub mod sql;
 mod store;
+pub mod topic;
 
 pub use ledger::LocalLedger;
 
@@ -23,6 +25,7 @@ use gust_backend::{
     kv::Kv,
     queue::{Queue, QueueSettings},
     sql::Sql,
+    topic::{Topic, TopicSettings},
 };
 use gust_types::{ByteSize, Label, ProjectName, Result};
 use serde::{Deserialize, Serialize};
@@ -53,7 +56,8 @@ impl Default for Settings {
 /// The backends of one data folder. One process at a time holds a folder; dropping this lets it go.
 pub struct LocalBackends {
     kv: kv::Stores,
-    queues: queue::Queues,
+    queues: Arc<queue::Queues>,
+    topics: topic::Topics,
     sql: sql::Databases,
     committer: Arc<Committer>,
     engine: Arc<Engine>,
@@ -72,10 +76,12 @@ impl LocalBackends {
         let cache = settings.kv.cache.bytes();
         let engine = Arc::new(Engine::open(&folder.join("kv"), disk.clone(), cache)?);
         let committer = Arc::new(Committer::start(engine.clone(), settings.kv.queue)?);
+        let queues = Arc::new(queue::Queues::new(engine.clone(), committer.clone()));
         Ok(Self {
             sql: sql::Databases::new(&folder.join("sql"), disk, &settings.sql),
             kv: kv::Stores::new(engine.clone(), committer.clone(), &settings.kv)?,
-            queues: queue::Queues::new(engine.clone(), committer.clone()),
+            topics: topic::Topics::new(engine.clone(), committer.clone(), queues.clone()),
+            queues,
             committer,
             engine,
         })
@@ -108,12 +114,26 @@ impl Backends for LocalBackends {
     fn queues(&self, project: &ProjectName) -> Result<Vec<Label>> {
         self.queues.names(project)
     }
+
+    fn topic(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+        settings: &TopicSettings,
+    ) -> Result<Arc<dyn Topic>> {
+        Ok(Arc::new(self.topics.topic(project, name, settings)))
+    }
+
+    fn topics(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        self.topics.names(project)
+    }
 }
 
 impl Drop for LocalBackends {
     fn drop(&mut self) {
         self.kv.stop();
         self.queues.stop();
+        self.topics.stop();
         self.committer.stop();
         self.engine.close();
     }

@@ -7,10 +7,10 @@
 //! Memory does not grow with what a queue holds: everything is in the tree, and a consumer reads from its front.
 
 pub(crate) mod ask;
-mod codec;
+pub(crate) mod codec;
 pub(crate) mod group;
 mod index;
-mod keys;
+pub(crate) mod keys;
 #[cfg(test)]
 mod tests;
 
@@ -121,18 +121,7 @@ impl Queues {
 
     /// The queues of a project, but for the platform's own.
     pub(crate) fn names(&self, project: &ProjectName) -> Result<Vec<Label>> {
-        let recovering = || Error::unavailable("the store is being recovered");
-        let open = self.engine.try_get()?.ok_or_else(recovering)?;
-        let (from, to) = keys::queues(project);
-        let mut names = Vec::new();
-        for found in open.queue_range(&from, &to) {
-            let (key, _) = found?;
-            let name = key
-                .get(from.len()..)
-                .and_then(|name| std::str::from_utf8(name).ok());
-            names.extend(name.and_then(|name| Label::new(name).ok()));
-        }
-        Ok(names)
+        names(&self.engine, keys::QUEUE, project)
     }
 
     /// Lets those go who wait.
@@ -143,9 +132,30 @@ impl Queues {
     }
 }
 
+/// The queues, or topics, of a project by name, but for the platform's own.
+pub(crate) fn names(engine: &Engine, kind: u8, project: &ProjectName) -> Result<Vec<Label>> {
+    let recovering = || Error::unavailable("the store is being recovered");
+    let open = engine.try_get()?.ok_or_else(recovering)?;
+    let (from, to) = keys::names(kind, project);
+    let mut names = Vec::new();
+    for found in open.queue_range(&from, &to) {
+        let (key, _) = found?;
+        let name = key
+            .get(from.len()..)
+            .and_then(|name| std::str::from_utf8(name).ok());
+        names.extend(name.and_then(|name| Label::new(name).ok()));
+    }
+    Ok(names)
+}
+
 // === impl LocalQueue ===
 
 impl LocalQueue {
+    /// How the committing thread knows it.
+    pub(crate) fn target(&self) -> Target {
+        self.target.clone()
+    }
+
     async fn ask(&self, op: Op) -> Result<Done> {
         self.committer.queue(self.target.clone(), op).await
     }

@@ -1,19 +1,24 @@
-//! Queues and triggers as other rooms see them.
+//! Queues, topics and triggers as other rooms see them.
 //!
 //! The control plane asks the events room through [`Desk`] and knows nothing of deliveries; the events room never knows
 //! who asks.
 
 mod later;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use gust_types::{
-    AppName, Label, ProjectName, Result,
+    AppName, Event, Label, ProjectName, Result,
     trigger::{EventsSpec, TriggerSpec},
 };
+use http::HeaderMap;
 
-use crate::queue::{Message, Published, Queue, QueueSettings};
+use crate::{
+    queue::{Message, Published, Queue, QueueSettings},
+    topic::{Appended, Position, Topic, TopicSettings},
+};
 
 pub use later::{Accepted, Later, LaterCall, LaterState};
 
@@ -30,6 +35,52 @@ pub struct TriggerState {
     pub counts: Counts,
     /// When it fires next, Unix microseconds, for a schedule that still does.
     pub next_us: Option<u64>,
+    /// How it keeps up with its topic, for one that takes from a topic.
+    pub progress: Option<Progress>,
+}
+
+/// How a trigger keeps up with its topic.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Events of the topic that it has not looked at.
+    pub lag: u64,
+    /// Events that the topic forgot before it came to them.
+    pub missed: u64,
+}
+
+/// Which events of a topic to read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventQuery {
+    /// Only those behind this position.
+    pub after: Option<Position>,
+    /// Without `after`: only those published at this time or later, Unix microseconds.
+    pub since_us: Option<u64>,
+    /// At most this many.
+    pub limit: usize,
+    /// Only those of which this is true: CloudEvents SQL.
+    pub filter: Option<String>,
+    /// How long to wait for the first one.
+    pub wait: Duration,
+}
+
+/// Events of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventPage {
+    /// In the order of their positions.
+    pub events: Vec<ReadEvent>,
+    /// Everything up to here was looked at; to go on, ask for what is behind it.
+    pub next: Position,
+}
+
+/// An event of a topic, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadEvent {
+    /// Where it stands.
+    pub position: Position,
+    /// When it was published, Unix microseconds.
+    pub published_us: u64,
+    /// The event in the JSON format.
+    pub json: Bytes,
 }
 
 /// What became of events.
@@ -63,6 +114,49 @@ pub trait Desk: Send + Sync {
         queue: &Label,
         messages: Vec<Message>,
     ) -> Result<Vec<Published>>;
+    /// Makes ready what an app that was checked needs before it is served: its triggers miss nothing from then on.
+    async fn prepare(
+        &self,
+        project: &ProjectName,
+        app: &AppName,
+        events: &EventsSpec,
+    ) -> Result<()>;
+    /// The topics of a project, by name, with how they behave.
+    fn topics(&self, project: &ProjectName) -> Result<Vec<(Label, TopicSettings)>>;
+    /// A topic of a project. One that nobody has named yet is empty.
+    fn topic(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Topic>>;
+    /// Publishes events, all or none; durable when it answers. With `once`, an event whose source and id were published
+    /// within the topic's `dedup` is not kept again.
+    async fn publish_events(
+        &self,
+        project: &ProjectName,
+        topic: &Label,
+        events: Vec<Event>,
+        once: bool,
+    ) -> Result<Vec<Appended>>;
+    /// Publishes the events of a request of the CloudEvents HTTP binding, in any of its modes.
+    async fn publish_request(
+        &self,
+        project: &ProjectName,
+        topic: &Label,
+        headers: &HeaderMap,
+        body: Bytes,
+        once: bool,
+    ) -> Result<Vec<Appended>>;
+    /// Reads events of a topic.
+    async fn read_events(
+        &self,
+        project: &ProjectName,
+        topic: &Label,
+        query: EventQuery,
+    ) -> Result<EventPage>;
+    /// The queue that a trigger's events wait in before it gets them: its source, or one that the platform keeps for it.
+    fn inbox(
+        &self,
+        project: &ProjectName,
+        app: &AppName,
+        trigger: &Label,
+    ) -> Result<Arc<dyn Queue>>;
     /// The triggers of a project, by app and name.
     fn triggers(&self, project: &ProjectName) -> Vec<TriggerState>;
 }

@@ -10,6 +10,7 @@ pub mod desk;
 pub mod kv;
 pub mod queue;
 pub mod sql;
+pub mod topic;
 
 use std::sync::Arc;
 
@@ -32,4 +33,13 @@ pub trait Backends: Send + Sync {
     ) -> Result<Arc<dyn queue::Queue>>;
     /// The queues of a project that anything was ever asked of, but for those that the platform keeps for itself.
     fn queues(&self, project: &ProjectName) -> Result<Vec<Label>>;
+    /// The topic behind this name, which behaves like this from now on.
+    fn topic(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+        settings: &topic::TopicSettings,
+    ) -> Result<Arc<dyn topic::Topic>>;
+    /// The topics of a project that anything was ever published to or subscribed from.
+    fn topics(&self, project: &ProjectName) -> Result<Vec<Label>>;
 }

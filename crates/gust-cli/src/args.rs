@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Rollback(commands::rollback::Args),
     /// Remove an app
     Rm(commands::rm::Args),
+    /// List topics, publish events, follow them, and replay them to triggers
+    Topic(commands::topic::Args),
     /// List queues, publish to them, look into them and at what was given up
     Queue(commands::queue::Args),
     /// List triggers and what became of their events

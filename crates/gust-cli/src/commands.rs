@@ -20,6 +20,7 @@ pub(crate) mod secret;
 pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod top;
+pub(crate) mod topic;
 pub(crate) mod trigger;
 pub(crate) mod up;
 pub(crate) mod usage;

@@ -18,6 +18,7 @@ pub(crate) mod projects;
 pub(crate) mod queues;
 pub(crate) mod secrets;
 mod stream;
+pub(crate) mod topics;
 
 use axum::{Router, extract::Request, middleware, response::Response};
 use gust_api::Problem;
@@ -121,6 +122,14 @@ fn described() -> OpenApiRouter<Control> {
         .routes(routes!(queues::redrive))
         .routes(routes!(queues::purge))
         .routes(routes!(queues::triggers))
+        .routes(routes!(topics::list))
+        .routes(routes!(topics::show))
+        .routes(routes!(topics::publish, topics::read))
+        .routes(routes!(topics::seek))
+        .routes(routes!(topics::purge))
+        .routes(routes!(topics::dead))
+        .routes(routes!(topics::redrive))
+        .routes(routes!(topics::purge_trigger))
         .routes(routes!(money::usage))
         .routes(routes!(money::usage_of_all))
         .routes(routes!(money::records))

@@ -52,6 +52,13 @@ impl Control {
                     .hint("purge it first: gust queue purge, with --dead for the dead"));
             }
         }
+        for (topic, _) in self.0.parts.events.topics(&name)? {
+            let held = self.0.parts.events.topic(&name, &topic)?.stats().await?;
+            if held.events() > 0 {
+                let text = format!("the project has events in its topic: {topic}");
+                return Err(Error::conflict(text).hint("purge it first: gust topic purge"));
+            }
+        }
         let gone = name.clone();
         self.0
             .store

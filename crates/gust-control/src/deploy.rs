@@ -56,6 +56,8 @@ impl Control {
         let warnings = self.prepare(&mut plan, heard).await?;
         self.probe(&plan, heard).await?;
         step(heard, "publish", None, 0, 0);
+        let events = &plan.head.events;
+        self.0.parts.events.prepare(project, &app, events).await?;
         let number = self.commit(&plan, &before).await?;
         tracing::info!(%project, %app, deployment = number, "deployed");
         Ok(deployed(self, &plan, &before, number, warnings))

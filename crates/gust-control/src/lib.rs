@@ -28,6 +28,7 @@ pub mod settings;
 mod status;
 mod store;
 mod token;
+mod topics;
 mod upload;
 mod validate;
 mod variables;

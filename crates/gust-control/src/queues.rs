@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use gust_api::queue::{
-    LookQuery, Message as Shown, Messages, NewMessage, PublishedMessage, Queue as QueueShown,
-    Redrive, Trigger,
+    LookQuery, Message as Shown, Messages, NewMessage, Progress, PublishedMessage,
+    Queue as QueueShown, Redrive, Trigger,
 };
 use gust_backend::desk::TriggerState;
 use gust_backend::queue::{Message, MessageId, Queue, QueueSettings, check};
@@ -100,22 +100,8 @@ impl Control {
         queue: &Label,
         query: LookQuery,
     ) -> Result<Messages> {
-        let (after, limit) = page(query)?;
-        let dead = self
-            .open_queue(project, queue)
-            .await?
-            .dead(after, limit)
-            .await?;
-        let messages = dead.into_iter().map(|dead| Shown {
-            id: dead.id.0,
-            attempts: dead.attempts,
-            published_us: dead.published_us,
-            at_us: None,
-            died_us: Some(dead.died_us),
-            cause: Some(dead.cause),
-            message: write(dead.message),
-        });
-        Ok(paged(messages.collect(), limit))
+        let queue = self.open_queue(project, queue).await?;
+        dead(&*queue, query).await
     }
 
     /// Publishes dead messages again; answers how many.
@@ -125,15 +111,8 @@ impl Control {
         queue: &Label,
         redrive: Redrive,
     ) -> Result<u64> {
-        let ids = redrive
-            .ids
-            .map(|ids| ids.into_iter().map(MessageId).collect());
-        let most = redrive.limit.unwrap_or(u64::MAX);
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        self.open_queue(project, queue)
-            .await?
-            .redrive(ids, most)
-            .await
+        let queue = self.open_queue(project, queue).await?;
+        again(&*queue, redrive).await
     }
 
     /// Removes messages; answers how many.
@@ -151,9 +130,61 @@ impl Control {
     /// The triggers of a project.
     pub(crate) async fn triggers(&self, project: &ProjectName) -> Result<Vec<Trigger>> {
         self.must_have(project).await?;
-        let states = self.0.parts.events.triggers(project);
-        Ok(states.into_iter().map(shown).collect())
+        let mut all = Vec::new();
+        for state in self.0.parts.events.triggers(project) {
+            let progress = self.progress(project, &state).await?;
+            all.push(shown(state, progress));
+        }
+        Ok(all)
     }
+
+    async fn progress(
+        &self,
+        project: &ProjectName,
+        state: &TriggerState,
+    ) -> Result<Option<Progress>> {
+        let Some(progress) = state.progress else {
+            return Ok(None);
+        };
+        let inbox = self
+            .0
+            .parts
+            .events
+            .inbox(project, &state.app, &state.spec.name)?;
+        let held = inbox.stats().await?;
+        Ok(Some(Progress {
+            lag: progress.lag,
+            waiting: held.messages,
+            missed: progress.missed,
+            dead: held.dead,
+        }))
+    }
+}
+
+/// Publishes dead messages of a queue again; answers how many.
+pub(crate) async fn again(queue: &dyn Queue, redrive: Redrive) -> Result<u64> {
+    let ids = redrive
+        .ids
+        .map(|ids| ids.into_iter().map(MessageId).collect());
+    let most = redrive.limit.unwrap_or(u64::MAX);
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    queue.redrive(ids, most).await
+}
+
+/// Looks at the dead of a queue.
+pub(crate) async fn dead(queue: &dyn Queue, query: LookQuery) -> Result<Messages> {
+    let (after, limit) = page(query)?;
+    let dead = queue.dead(after, limit).await?;
+    let messages = dead.into_iter().map(|dead| Shown {
+        id: dead.id.0,
+        attempts: dead.attempts,
+        published_us: dead.published_us,
+        at_us: None,
+        died_us: Some(dead.died_us),
+        cause: Some(dead.cause),
+        message: write(dead.message),
+    });
+    Ok(paged(messages.collect(), limit))
 }
 
 async fn show(name: Label, queue: &dyn Queue, settings: QueueSettings) -> Result<QueueShown> {
@@ -234,7 +265,7 @@ fn write(message: Message) -> NewMessage {
     }
 }
 
-fn shown(state: TriggerState) -> Trigger {
+fn shown(state: TriggerState, progress: Option<Progress>) -> Trigger {
     let counts = state.counts;
     Trigger {
         app: state.app,
@@ -246,6 +277,7 @@ fn shown(state: TriggerState) -> Trigger {
         refused: counts.refused,
         dead: counts.dead,
         next_us: state.next_us,
+        progress,
     }
 }
 

@@ -115,6 +115,19 @@ impl Backends for Forget {
     fn queues(&self, _: &ProjectName) -> Result<Vec<Label>> {
         Ok(Vec::new())
     }
+
+    fn topic(
+        &self,
+        _: &ProjectName,
+        name: &Label,
+        _: &gust_backend::topic::TopicSettings,
+    ) -> Result<Arc<dyn gust_backend::topic::Topic>> {
+        Err(Error::not_found(format!("no topics here: {name}")))
+    }
+
+    fn topics(&self, _: &ProjectName) -> Result<Vec<Label>> {
+        Ok(Vec::new())
+    }
 }
 impl Artifacts for Forget {
     fn path(&self, _: &Digest) -> Result<std::path::PathBuf> {

@@ -7,12 +7,16 @@
 //! - `events.rs`: the work of delivering events.
 //! - `call.rs`: makes the call and reads its answer.
 //! - `outcome.rs`: what the answer means for each message.
+//! - `reply.rs`: who hears an answer before the messages are settled.
 
 mod call;
 mod consumer;
 mod events;
 mod outcome;
+mod reply;
 
-pub(crate) use call::Target;
+pub(crate) use call::{REPLY_MOST, Target};
 pub(crate) use consumer::{Consumer, Handled, Work};
-pub(crate) use events::{Delivery, EventWork, Tally, Way};
+pub(crate) use events::{ATTEMPT, Delivery, EventWork, Tally, Way};
+pub(crate) use outcome::Answered;
+pub(crate) use reply::{Delivered, Fate, Replies};

@@ -1,8 +1,9 @@
 //! Events: what starts a function besides a request, and nothing lost on the way.
 //!
 //! This room turns what arrives into CloudEvents ([`http`]), decides who gets them ([`filter`]), when schedules fire
-//! ([`schedule`]) and what is tried again ([`retry`]), and delivers what the durable queues hold. It never keeps anything
-//! itself: that is a backend's. It never runs a function itself: deliveries enter the one path like any call.
+//! ([`schedule`]) and what is tried again ([`retry`]), moves what triggers want out of topics, and delivers what the durable
+//! queues hold. It never keeps anything itself: that is a backend's. It never runs a function itself: deliveries enter the
+//! one path like any call.
 //!
 //! Start with [`Events`], then `triggers.rs` (which triggers run) and `deliver/consumer.rs` (how one does).
 #![warn(missing_docs)]
@@ -16,31 +17,37 @@ mod queues;
 pub mod retry;
 pub mod schedule;
 mod timetable;
+mod topics;
 mod triggers;
 
 use std::sync::Arc;
 
+use ::http::HeaderMap;
 use async_trait::async_trait;
-use gust_backend::desk::{Counts, Desk, Later, TriggerState};
+use bytes::Bytes;
 use gust_backend::{
     Backends,
+    desk::{Counts, Desk, EventPage, EventQuery, Later, Progress, TriggerState},
     queue::{Message, Published, Queue, QueueSettings},
+    topic::{Appended, Topic, TopicSettings},
 };
 use gust_dispatch::Dispatcher;
 use gust_task::Stop;
 use gust_telemetry::Histogram;
 use gust_types::{
-    AppName, Label, ProjectName, Result,
+    AppName, Event, Label, ProjectName, Result,
     trigger::{EventsSpec, TriggerSource},
 };
 
-use self::{later::Calls, queues::Queues, timetable::Timetable, triggers::Triggers};
+use self::{
+    later::Calls, queues::Queues, timetable::Timetable, topics::Topics, triggers::Triggers,
+};
 
 /// What this room needs from others.
 pub struct Parts {
     /// Calls functions, and tells what is served.
     pub dispatcher: Dispatcher,
-    /// Keeps the queues.
+    /// Keeps the queues and topics.
     pub backends: Arc<dyn Backends>,
 }
 
@@ -48,6 +55,7 @@ pub struct Parts {
 #[derive(Clone)]
 pub struct Events {
     queues: Queues,
+    topics: Topics,
     triggers: Arc<Triggers>,
     timetable: Arc<Timetable>,
     later: Calls,
@@ -66,6 +74,7 @@ impl Events {
             timetable: Arc::new(Timetable::new(parts.clone())),
             later: Calls::new(parts, queues.clone()),
             stop: Stop::new(),
+            topics: Topics(queues.0.clone()),
             queues,
         }
     }
@@ -108,6 +117,11 @@ impl Events {
         self.timetable.lateness()
     }
 
+    /// How triggers keep up with their topics, over all that run.
+    pub fn progress(&self) -> Progress {
+        self.triggers.progress()
+    }
+
     /// What became of deliveries, over all triggers that run.
     pub fn counts(&self) -> Counts {
         let mut sum = self.triggers.counts();
@@ -128,7 +142,17 @@ impl Desk for Events {
         for trigger in &events.triggers {
             triggers::check(trigger, events)?;
         }
-        self.queues.check(project, app, events)
+        self.queues.check(project, app, events)?;
+        self.topics.check(project, app, events)
+    }
+
+    async fn prepare(
+        &self,
+        project: &ProjectName,
+        app: &AppName,
+        events: &EventsSpec,
+    ) -> Result<()> {
+        self.topics.prepare(project, app, events).await
     }
 
     fn queues(&self, project: &ProjectName) -> Result<Vec<(Label, QueueSettings)>> {
@@ -149,12 +173,63 @@ impl Desk for Events {
         self.queues.open(project, queue)?.publish(messages).await
     }
 
+    fn topics(&self, project: &ProjectName) -> Result<Vec<(Label, TopicSettings)>> {
+        Ok(self.topics.all(project)?.into_iter().collect())
+    }
+
+    fn topic(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Topic>> {
+        self.topics.open(project, name)
+    }
+
+    async fn publish_events(
+        &self,
+        project: &ProjectName,
+        topic: &Label,
+        events: Vec<Event>,
+        once: bool,
+    ) -> Result<Vec<Appended>> {
+        self.topics.publish(project, topic, &events, once).await
+    }
+
+    async fn publish_request(
+        &self,
+        project: &ProjectName,
+        topic: &Label,
+        headers: &HeaderMap,
+        body: Bytes,
+        once: bool,
+    ) -> Result<Vec<Appended>> {
+        let request = (headers, body);
+        self.topics
+            .publish_request(project, topic, request, once)
+            .await
+    }
+
+    async fn read_events(
+        &self,
+        project: &ProjectName,
+        topic: &Label,
+        query: EventQuery,
+    ) -> Result<EventPage> {
+        self.topics.read(project, topic, query).await
+    }
+
+    fn inbox(
+        &self,
+        project: &ProjectName,
+        app: &AppName,
+        trigger: &Label,
+    ) -> Result<Arc<dyn Queue>> {
+        self.triggers.inbox(project, app, trigger)
+    }
+
     fn triggers(&self, project: &ProjectName) -> Vec<TriggerState> {
         let all = self.triggers.of(project).into_iter();
-        all.map(|(key, spec, tally)| {
-            let (counts, next_us) = match (&spec.source, tally) {
+        all.map(|(key, spec, state)| {
+            let progress = state.as_ref().and_then(|state| state.progress);
+            let (counts, next_us) = match (&spec.source, state) {
                 (TriggerSource::Schedule(_), _) => self.timetable.of(&key).unzip(),
-                (_, tally) => (tally.map(|tally| tally.counts()), None),
+                (_, state) => (state.map(|state| state.counts), None),
             };
             TriggerState {
                 app: key.app,
@@ -162,6 +237,7 @@ impl Desk for Events {
                 running: counts.is_some(),
                 counts: counts.unwrap_or_default(),
                 next_us: next_us.flatten(),
+                progress,
             }
         })
         .collect()

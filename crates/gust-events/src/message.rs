@@ -55,7 +55,7 @@ pub(crate) fn read(queue: &Label, taken: &Taken) -> Result<Event> {
         .keys()
         .any(|name| name.starts_with(PREFIX))
     {
-        return kept(message);
+        return event(message);
     }
     let (id, source) = (taken.receipt.id.0.to_string(), format!("/queues/{queue}"));
     let mut event = Event::new(id, source, MESSAGE_TYPE)?;
@@ -74,7 +74,8 @@ pub(crate) fn read(queue: &Label, taken: &Taken) -> Result<Event> {
     Ok(event.with_data(Data { bytes, form }))
 }
 
-fn kept(message: &Message) -> Result<Event> {
+/// The event that a message is which was one when it was published.
+pub(crate) fn event(message: &Message) -> Result<Event> {
     let mut headers = HeaderMap::with_capacity(message.attributes.len());
     for (name, value) in &message.attributes {
         let pair = (

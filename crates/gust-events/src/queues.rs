@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use gust_backend::queue::{Queue, QueueSettings};
 use gust_types::{AppName, Error, Label, ProjectName, Result, trigger::EventsSpec};
 
-use crate::Parts;
+use crate::{Parts, triggers};
 
 /// Opens queues with the settings that the served apps give them.
 #[derive(Clone)]
@@ -16,7 +16,10 @@ pub(crate) struct Queues(pub(crate) Arc<Parts>);
 impl Queues {
     /// A queue of a project, whether or not an app names it.
     pub(crate) fn open(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Queue>> {
-        let settings = self.settings(project, name);
+        let settings = match triggers::is_inbox(name) {
+            true => triggers::inbox_settings(),
+            false => self.settings(project, name),
+        };
         self.0.backends.queue(project, name, &settings)
     }
 

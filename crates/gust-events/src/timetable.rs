@@ -273,6 +273,7 @@ impl Timetable {
             },
             retry: RetryPolicy::from(&spec.retry),
             tally: tally.unwrap_or_default(),
+            replies: None,
         });
         let trigger = (key.app.clone(), key.name.clone());
         way.deliveries.write().insert(trigger, delivery.clone());

@@ -3,25 +3,37 @@
 //! Dispatch tells when something was published; then every app's triggers are compared with those that run. One whose
 //! words did not change goes on as it is, with what it has in flight.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use gust_backend::desk::Counts;
+use gust_backend::{
+    desk::{Counts, Progress},
+    queue::Queue,
+};
 use gust_dispatch::Dispatcher;
 use gust_task::Stop;
 use gust_types::{
-    AppName, Error, FunctionKey, Label, ProjectName, Result,
+    AppName, Error, FunctionKey, Label, ProjectName, Result, Span,
     call::Trigger,
     event::Event,
-    trigger::{EventsSpec, QueueSettings, TriggerSource, TriggerSpec},
+    trigger::{EventsSpec, QueueSettings, ReplySpec, TriggerSource, TriggerSpec},
 };
 use parking_lot::Mutex;
 use tokio::{sync::OnceCell, task::JoinHandle};
 
 use crate::{
     Parts, Queues,
-    deliver::{Consumer, Delivery, EventWork, Tally, Target, Way},
+    deliver::{Consumer, Delivery, EventWork, Replies, Tally, Target, Way},
+    filter::Filter,
     retry::RetryPolicy,
     timetable,
+    topics::{Pace, Pump, TopicReplies, Topics},
 };
 
 /// A trigger's full name.
@@ -42,6 +54,7 @@ pub(crate) struct Wanted {
 
 /// Done once what was taken from a queue before the node started is ready again.
 type Released = Arc<OnceCell<()>>;
+type Turn = Arc<tokio::sync::Mutex<()>>;
 
 /// The triggers of a node.
 pub(crate) struct Triggers {
@@ -54,6 +67,8 @@ pub(crate) struct Triggers {
     past: Mutex<Counts>,
     /// Queues that were taken from since the node started.
     seen: Mutex<HashMap<(ProjectName, Label), Released>>,
+    /// Who moves the cursor of a trigger that takes from a topic: one at a time, the one that leaves before the next.
+    turns: Mutex<HashMap<Key, Turn>>,
     stop: Stop,
 }
 
@@ -62,6 +77,23 @@ struct Running {
     tally: Arc<Tally>,
     stop: Stop,
     task: JoinHandle<Option<()>>,
+    /// Set before it is stopped for good: nobody takes from its topic any more.
+    over: Arc<AtomicBool>,
+    /// How it keeps up, when it takes from a topic.
+    pace: Option<Arc<Pace>>,
+}
+
+/// How a trigger fares that runs.
+pub(crate) struct State {
+    pub(crate) counts: Counts,
+    pub(crate) progress: Option<Progress>,
+}
+
+/// A trigger's own subscription of a topic.
+struct Subscribed {
+    pump: Pump,
+    turn: Turn,
+    over: Arc<AtomicBool>,
 }
 
 /// Everything goes to one function.
@@ -93,6 +125,7 @@ impl Triggers {
             leaving: Mutex::default(),
             past: Mutex::default(),
             seen: Mutex::default(),
+            turns: Mutex::default(),
             stop: Stop::new(),
         }
     }
@@ -106,10 +139,16 @@ impl Triggers {
             *self.past.lock() += left.tally.counts();
         }
         let gone = running.extract_if(|key, runs| wanted.get(key) != Some(&runs.wanted));
-        for (_, gone) in gone {
+        for (key, gone) in gone {
+            let topic = |of: &Wanted| of.spec.source.topic().cloned();
+            let next = wanted.get(&key).and_then(topic);
+            gone.over.store(topic(&gone.wanted) != next, Relaxed);
             gone.stop.stop();
             leaving.push(gone);
         }
+        self.turns
+            .lock()
+            .retain(|_, turn| Arc::strong_count(turn) > 1);
         for (key, wanted) in wanted {
             if running.contains_key(&key) || self.stop.is_stopped() {
                 continue;
@@ -129,43 +168,142 @@ impl Triggers {
             TriggerSource::Queue { queue, batch } => (queue.clone(), *batch),
             // The timetable has them.
             TriggerSource::Schedule(_) => return Ok(None),
-            TriggerSource::Topic { .. } => (inbox(key), 1),
+            TriggerSource::Topic { batch, .. } => (inbox(key), *batch),
         };
-        let delivery = Arc::new(Delivery {
-            target: Target {
-                function: Arc::new(FunctionKey {
-                    project: key.project.clone(),
-                    app: key.app.clone(),
-                    function: wanted.spec.function.clone(),
-                }),
-                path: wanted.spec.path.clone(),
-                trigger: Trigger::Queue,
-            },
-            retry: RetryPolicy::from(&wanted.spec.retry),
-            tally: Arc::<Tally>::default(),
-        });
+        let delivery = Arc::new(self.delivery(key, &wanted.spec));
         let tally = delivery.tally.clone();
         let work = EventWork {
             queue: name.clone(),
             way: Arc::new(OneWay(delivery)),
             dispatcher: self.parts.dispatcher.clone(),
         };
-        let consumer = Consumer {
+        let queue = self.queues.open(&key.project, &name)?;
+        let over = Arc::new(AtomicBool::new(false));
+        let subscribed = self.subscribed(key, &wanted.spec, &queue, &over)?;
+        let pace = subscribed.as_ref().map(|s| s.pump.pace.clone());
+        let consumer = Arc::new(Consumer {
             released: self.released(&key.project, &name),
-            queue: self.queues.open(&key.project, &name)?,
+            queue,
             name,
             work: Arc::new(work),
             batch: batch as usize,
             concurrency: wanted.spec.concurrency as usize,
-        };
+        });
         let stop = self.stop.child();
-        let task = gust_task::spawn("consumer", Arc::new(consumer).run(stop.clone()));
+        let ours = stop.clone();
+        let task = gust_task::spawn("consumer", async move {
+            let pumping = async {
+                if let Some(subscribed) = subscribed {
+                    subscribed.run(&ours).await;
+                }
+            };
+            tokio::join!(consumer.run(ours.clone()), pumping);
+        });
         Ok(Some(Running {
             wanted,
             tally,
             stop,
             task,
+            over,
+            pace,
         }))
+    }
+
+    fn delivery(&self, key: &Key, spec: &TriggerSpec) -> Delivery {
+        let trigger = match &spec.source {
+            TriggerSource::Topic { .. } => Trigger::Topic,
+            _ => Trigger::Queue,
+        };
+        Delivery {
+            target: Target {
+                function: Arc::new(FunctionKey {
+                    project: key.project.clone(),
+                    app: key.app.clone(),
+                    function: spec.function.clone(),
+                }),
+                path: spec.path.clone(),
+                trigger,
+            },
+            retry: RetryPolicy::from(&spec.retry),
+            tally: Arc::<Tally>::default(),
+            replies: self.replies(key, spec),
+        }
+    }
+
+    fn replies(&self, key: &Key, spec: &TriggerSpec) -> Option<Arc<dyn Replies>> {
+        let TriggerSource::Topic { topic, reply, .. } = &spec.source else {
+            return None;
+        };
+        let topic = match reply {
+            ReplySpec::Same => topic,
+            ReplySpec::Topic(topic) => topic,
+            ReplySpec::Off => return None,
+        };
+        Some(Arc::new(TopicReplies {
+            topics: Topics(self.parts.clone()),
+            project: key.project.clone(),
+            topic: topic.clone(),
+            key: key.clone(),
+            tried: spec.retry.max_age.0,
+        }))
+    }
+
+    /// What brings the events of a trigger that takes from a topic.
+    fn subscribed(
+        &self,
+        key: &Key,
+        spec: &TriggerSpec,
+        queue: &Arc<dyn Queue>,
+        over: &Arc<AtomicBool>,
+    ) -> Result<Option<Subscribed>> {
+        let TriggerSource::Topic {
+            topic,
+            filters,
+            from,
+            ..
+        } = &spec.source
+        else {
+            return Ok(None);
+        };
+        let pump = Pump {
+            key: key.clone(),
+            topic: Topics(self.parts.clone()).open(&key.project, topic)?,
+            from: *from,
+            filter: Filter::new(filters)?,
+            queue: queue.clone(),
+            inbox: inbox(key),
+            settings: inbox_settings(),
+            pace: Arc::default(),
+        };
+        Ok(Some(Subscribed {
+            pump,
+            turn: self.turns.lock().entry(key.clone()).or_default().clone(),
+            over: over.clone(),
+        }))
+    }
+
+    /// The queue that a trigger's events wait in, also of one that is gone.
+    pub(crate) fn inbox(
+        &self,
+        project: &ProjectName,
+        app: &AppName,
+        trigger: &Label,
+    ) -> Result<Arc<dyn Queue>> {
+        let key = Key {
+            project: project.clone(),
+            app: app.clone(),
+            name: trigger.clone(),
+        };
+        let wanted = wanted(&self.parts.dispatcher, &self.queues);
+        let source = wanted.get(&key).map(|wanted| &wanted.spec.source);
+        match source {
+            Some(TriggerSource::Queue { queue, .. }) => self.queues.open(project, queue),
+            Some(TriggerSource::Schedule(_)) => Err(Error::invalid(format!(
+                "the runs of schedules are in no queue of their own: {}",
+                key.subscription()
+            ))),
+            _ => self.queues.open(project, &inbox(&key)),
+        }
     }
 
     fn released(&self, project: &ProjectName, queue: &Label) -> Released {
@@ -174,15 +312,18 @@ impl Triggers {
     }
 
     /// The triggers of a project, by app and name, with what became of their messages.
-    pub(crate) fn of(&self, project: &ProjectName) -> Vec<(Key, TriggerSpec, Option<Arc<Tally>>)> {
+    pub(crate) fn of(&self, project: &ProjectName) -> Vec<(Key, TriggerSpec, Option<State>)> {
         let running = self.running.lock();
         let wanted = wanted(&self.parts.dispatcher, &self.queues);
         let mut all: Vec<_> = wanted
             .into_iter()
             .filter(|(key, _)| key.project == *project)
             .map(|(key, wanted)| {
-                let tally = running.get(&key).map(|runs| runs.tally.clone());
-                (key, wanted.spec, tally)
+                let state = running.get(&key).map(|runs| State {
+                    counts: runs.tally.counts(),
+                    progress: runs.pace.as_ref().map(|pace| pace.progress()),
+                });
+                (key, wanted.spec, state)
             })
             .collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
@@ -198,6 +339,19 @@ impl Triggers {
             sum += runs.tally.counts();
         }
         sum
+    }
+
+    /// How those keep up that take from topics, all together.
+    pub(crate) fn progress(&self) -> Progress {
+        let running = self.running.lock();
+        let all = running.values().filter_map(|runs| runs.pace.as_ref());
+        all.fold(Progress::default(), |sum, pace| {
+            let one = pace.progress();
+            Progress {
+                lag: sum.lag + one.lag,
+                missed: sum.missed + one.missed,
+            }
+        })
     }
 
     /// Takes nothing more.
@@ -218,10 +372,62 @@ impl Triggers {
     }
 }
 
+// === impl Subscribed ===
+
+impl Subscribed {
+    /// Pumps until it is stopped. When it is over for good the subscription goes, and with it what waits in the inbox;
+    /// what was given up stays as long as it would have.
+    async fn run(self, stop: &Stop) {
+        let _turn = self.turn.lock().await;
+        self.pump.run(stop).await;
+        if !self.over.load(Relaxed) {
+            return;
+        }
+        let leave = async {
+            let name = self.pump.key.subscription();
+            if self.pump.topic.unsubscribe(&name).await? {
+                let count = self.pump.queue.purge(false).await?;
+                tracing::info!(subscription = name, count, "a trigger is gone");
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = leave.await {
+            tracing::warn!(
+                error = error.chain(),
+                "a trigger that is gone is still subscribed"
+            );
+        }
+    }
+}
+
+// === impl Key ===
+
+impl Key {
+    /// What its subscription of a topic is called.
+    pub(crate) fn subscription(&self) -> String {
+        format!("{}/{}", self.app, self.name)
+    }
+}
+
+/// How the inbox of a trigger behaves: its retries give events up, not the queue.
+pub(crate) fn inbox_settings() -> QueueSettings {
+    QueueSettings {
+        // Only what takes the node down with it gets there.
+        attempts: 10_000,
+        max_age: Span::secs(14 * 86_400),
+        ..QueueSettings::default()
+    }
+}
+
 /// The queue of a trigger whose events come from somewhere else: they are kept there before anybody is told that they
 /// arrived, and delivered from there.
 pub(crate) fn inbox(key: &Key) -> Label {
     Label::reserved(&format!("in/{}/{}", key.app, key.name))
+}
+
+/// Whether a queue is the inbox of a trigger.
+pub(crate) fn is_inbox(queue: &Label) -> bool {
+    queue.as_str().starts_with(Label::reserved("in/").as_str())
 }
 
 fn wanted(dispatcher: &Dispatcher, queues: &Queues) -> HashMap<Key, Wanted> {
@@ -262,7 +468,13 @@ pub(crate) fn check(trigger: &TriggerSpec, events: &EventsSpec) -> Result<()> {
             }
             Ok(())
         }
-        TriggerSource::Topic { .. } => refuse("names a topic, which is not built yet".to_owned()),
+        TriggerSource::Topic { filters, .. } => match Filter::new(filters) {
+            Ok(_) => Ok(()),
+            Err(mut error) => {
+                error.message = format!("trigger {:?}: {}", trigger.name.as_str(), error.message);
+                Err(error)
+            }
+        },
         TriggerSource::Schedule(schedule) => match timetable::compile(schedule, "") {
             Ok(_) => Ok(()),
             Err(mut error) => {

@@ -2,6 +2,7 @@
 
 mod events;
 mod later;
+mod topics;
 
 use gust_types::{
     AppName, ByteSize, FunctionName, Limits, Span,

@@ -5,6 +5,7 @@ mod files;
 mod gust;
 mod pages;
 mod spin;
+mod topics;
 
 use crate::{parse_gust, parse_spin};
 

@@ -206,6 +206,20 @@ fn count_deliveries(registry: &mut Registry, events: &Events) {
         let source = move || of(events.counts()) as f64;
         registry.add(name, help, shape, Box::new(source));
     }
+    let lag = events.clone();
+    registry.add(
+        "topic_lag",
+        "Events of topics that their triggers have not looked at",
+        Shape::Gauge,
+        Box::new(move || lag.progress().lag as f64),
+    );
+    let missed = events.clone();
+    registry.add(
+        "topic_missed",
+        "Events that topics forgot before the triggers that run came to them",
+        Shape::Gauge,
+        Box::new(move || missed.progress().missed as f64),
+    );
 }
 
 fn prices(settings: &Settings) -> Result<Prices> {

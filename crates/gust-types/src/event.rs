@@ -81,6 +81,10 @@ impl Event {
     pub const PARTITION_KEY: &str = "partitionkey";
     /// The extension that counts the functions an event went through, so that a loop ends.
     pub const HOPS: &str = "gusthops";
+    /// Functions that an event may go through; what it leads to after that is a loop.
+    pub const MAX_HOPS: u32 = 16;
+    /// The extension that names the triggers an event went through, the last ones at the end, with commas between.
+    pub const TRAIL: &str = "gusttrail";
     /// The distributed tracing extension: the header of the same name.
     pub const TRACE_PARENT: &str = "traceparent";
     /// The distributed tracing extension: the header of the same name.

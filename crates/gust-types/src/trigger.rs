@@ -1,4 +1,4 @@
-//! What starts a function besides a request, and the queues it comes through.
+//! What starts a function besides a request, and the queues and topics it comes through.
 //!
 //! These are the manifest's words and the wire form of a deploy. What a cron line or a filter means, and whether it can
 //! be read at all, is the events room's to say.
@@ -49,6 +49,15 @@ pub enum TriggerSource {
         /// Filters, as the CloudEvents Subscriptions API writes them; an event has to match all of them.
         #[serde(default)]
         filters: Vec<FilterSpec>,
+        /// Where it begins when it is new. Default `latest`.
+        #[serde(default)]
+        from: Beginning,
+        /// Events in one call; more than 1 come as a batch. Default 1.
+        #[serde(default = "one")]
+        batch: u32,
+        /// Where the events go that the function answers with. Default `same`.
+        #[serde(default)]
+        reply: ReplySpec,
     },
     /// Time.
     Schedule(ScheduleSpec),
@@ -75,6 +84,30 @@ pub enum FilterSpec {
     Not(Box<FilterSpec>),
     /// This expression is true: CloudEvents SQL.
     Sql(String),
+}
+
+/// Where in a topic a new trigger begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Beginning {
+    /// With what is published from now on.
+    #[default]
+    Latest,
+    /// With the oldest event that is kept.
+    Earliest,
+}
+
+/// Where the events go that a function answers with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplySpec {
+    /// Into the topic that the trigger takes from.
+    #[default]
+    Same,
+    /// Nowhere: an answer is an answer.
+    Off,
+    /// Into this topic.
+    Topic(Label),
 }
 
 /// When a schedule fires: exactly one of `cron`, `rate` and `at`.
@@ -176,6 +209,18 @@ pub struct QueueSettings {
     pub dedup: Span,
 }
 
+/// How a topic behaves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TopicSettings {
+    /// How long an event is kept. Default 7 days.
+    pub max_age: Span,
+    /// Bytes of all events together, attributes included; beyond it the oldest go. Default 1 GiB.
+    pub max_bytes: ByteSize,
+    /// For how long a key is remembered. Default 5 min.
+    pub dedup: Span,
+}
+
 /// What an app has besides functions and routes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -184,6 +229,8 @@ pub struct EventsSpec {
     pub triggers: Vec<TriggerSpec>,
     /// How the project's queues behave that this app names.
     pub queues: BTreeMap<Label, QueueSettings>,
+    /// How the project's topics behave that this app names.
+    pub topics: BTreeMap<Label, TopicSettings>,
 }
 
 fn root() -> String {
@@ -198,10 +245,20 @@ fn concurrency() -> u32 {
     16
 }
 
+impl TriggerSource {
+    /// The topic that it takes from.
+    pub fn topic(&self) -> Option<&Label> {
+        match self {
+            Self::Topic { topic, .. } => Some(topic),
+            _ => None,
+        }
+    }
+}
+
 impl EventsSpec {
     /// Whether there is nothing of the kind.
     pub fn is_empty(&self) -> bool {
-        self.triggers.is_empty() && self.queues.is_empty()
+        self.triggers.is_empty() && self.queues.is_empty() && self.topics.is_empty()
     }
 }
 
@@ -226,6 +283,16 @@ impl Default for QueueSettings {
             attempts: 10,
             max_age: Span::secs(4 * 86_400),
             dead_age: Span::secs(14 * 86_400),
+            max_bytes: ByteSize::mib(1024),
+            dedup: Span::secs(300),
+        }
+    }
+}
+
+impl Default for TopicSettings {
+    fn default() -> Self {
+        Self {
+            max_age: Span::secs(7 * 86_400),
             max_bytes: ByteSize::mib(1024),
             dedup: Span::secs(300),
         }

@@ -15,6 +15,9 @@ pub struct EventsSpec {
     /// How the project's queues behave that this app names.
     #[schema(required = false)]
     queues: BTreeMap<String, QueueSettings>,
+    /// How the project's topics behave that this app names.
+    #[schema(required = false)]
+    topics: BTreeMap<String, TopicSettings>,
 }
 
 /// One trigger of an app.
@@ -56,9 +59,40 @@ pub enum TriggerSource {
         /// Filters of the CloudEvents Subscriptions API.
         #[schema(required = false, value_type = Vec<Object>)]
         filters: Vec<serde_json::Value>,
+        /// Where a new trigger begins.
+        #[schema(required = false)]
+        from: Beginning,
+        /// Events in one call.
+        #[schema(required = false)]
+        batch: u32,
+        /// Where the events go that the function answers with.
+        #[schema(required = false)]
+        reply: ReplySpec,
     },
     /// Time.
     Schedule(ScheduleSpec),
+}
+
+/// Where in a topic a new trigger begins.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum Beginning {
+    /// With what is published from now on.
+    Latest,
+    /// With the oldest event that is kept.
+    Earliest,
+}
+
+/// Where the events go that a function answers with.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum ReplySpec {
+    /// Into the topic that the trigger takes from.
+    Same,
+    /// Nowhere.
+    Off,
+    /// Into this topic.
+    Topic(Label),
 }
 
 /// When a schedule fires: exactly one of `cron`, `rate` and `at`.
@@ -164,6 +198,20 @@ pub struct QueueSettings {
     #[schema(required = false)]
     dead_age: Duration,
     /// Bytes of all messages together; more are refused.
+    #[schema(required = false)]
+    max_bytes: Size,
+    /// For how long a key is remembered.
+    #[schema(required = false)]
+    dedup: Duration,
+}
+
+/// How a topic behaves.
+#[derive(ToSchema)]
+pub struct TopicSettings {
+    /// How long an event is kept.
+    #[schema(required = false)]
+    max_age: Duration,
+    /// Bytes of all events together; beyond it the oldest go.
     #[schema(required = false)]
     max_bytes: Size,
     /// For how long a key is remembered.

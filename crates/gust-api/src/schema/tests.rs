@@ -54,7 +54,8 @@ fn app() -> Value {
                 }},
                 "retry": real::trigger::RetrySpec::default()
             }],
-            "queues": {"orders": real::trigger::QueueSettings::default()}
+            "queues": {"orders": real::trigger::QueueSettings::default()},
+            "topics": {"orders": real::trigger::TopicSettings::default()}
         }
     })
 }
@@ -72,6 +73,7 @@ fn an_app_is_described_as_it_is_written() {
     check::<ScheduleSpec>(&trigger["source"]["schedule"]);
     check::<RetrySpec>(&trigger["retry"]);
     check::<QueueSettings>(&full["events"]["queues"]["orders"]);
+    check::<TopicSettings>(&full["events"]["topics"]["orders"]);
     let function = &full["functions"]["front"];
     check::<FunctionSpec>(function);
     check::<BuildSpec>(&function["build"]);

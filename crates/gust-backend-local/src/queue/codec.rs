@@ -4,21 +4,21 @@ use bytes::{BufMut as _, Bytes};
 use gust_backend::queue::{Dead, Message, MessageId, QueueSettings, QueueStats, check};
 use gust_types::{Error, Result};
 
-const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 1;
 
 /// A message and when it was published.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stored {
-    pub(super) published_us: u64,
-    pub(super) message: Message,
+pub(crate) struct Stored {
+    pub(crate) published_us: u64,
+    pub(crate) message: Message,
 }
 
 /// What stands in the tree is not what was written there.
-pub(super) fn damaged() -> Error {
+pub(crate) fn damaged() -> Error {
     Error::internal("a stored message is damaged")
 }
 
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8]> {
@@ -27,7 +27,7 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
-    fn byte(&mut self) -> Result<u8> {
+    pub(crate) fn byte(&mut self) -> Result<u8> {
         Ok(self.array::<1>()?[0])
     }
 
@@ -35,7 +35,7 @@ impl<'a> Reader<'a> {
         self.take(N)?.try_into().map_err(|_| damaged())
     }
 
-    fn number(&mut self) -> Result<u64> {
+    pub(crate) fn number(&mut self) -> Result<u64> {
         self.array().map(u64::from_be_bytes)
     }
 
@@ -60,14 +60,14 @@ fn put_text(to: &mut Vec<u8>, text: &str) {
 
 impl Stored {
     /// When it could first be taken.
-    pub(super) fn ready_us(&self, settings: &QueueSettings) -> u64 {
+    pub(crate) fn ready_us(&self, settings: &QueueSettings) -> u64 {
         let delay = self.message.delay.unwrap_or(settings.delay.0);
         self.published_us + check::micros(delay)
     }
 }
 
 impl Stored {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let message = &self.message;
         let mut to = Vec::with_capacity(64 + message.size() + 8 * message.attributes.len());
         to.put_u8(FORMAT);
@@ -88,7 +88,7 @@ impl Stored {
         to
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         let mut from = Reader(bytes);
         if from.byte()? != FORMAT {
             return Err(damaged());
@@ -114,7 +114,7 @@ impl Stored {
 }
 
 /// A dead message.
-pub(super) fn encode_dead(dead: &Dead) -> Vec<u8> {
+pub(crate) fn encode_dead(dead: &Dead) -> Vec<u8> {
     let stored = Stored {
         published_us: dead.published_us,
         message: dead.message.clone(),
@@ -127,7 +127,7 @@ pub(super) fn encode_dead(dead: &Dead) -> Vec<u8> {
     to
 }
 
-pub(super) fn decode_dead(id: MessageId, bytes: &[u8]) -> Result<Dead> {
+pub(crate) fn decode_dead(id: MessageId, bytes: &[u8]) -> Result<Dead> {
     let mut from = Reader(bytes);
     let attempts = u32::from_be_bytes(from.array()?);
     let died_us = from.number()?;
@@ -144,30 +144,39 @@ pub(super) fn decode_dead(id: MessageId, bytes: &[u8]) -> Result<Dead> {
 }
 
 /// Two numbers beside each other.
-pub(super) fn pair(first: u64, second: u64) -> Vec<u8> {
+pub(crate) fn pair(first: u64, second: u64) -> Vec<u8> {
     [first.to_be_bytes(), second.to_be_bytes()].concat()
 }
 
-pub(super) fn read_pair(bytes: &[u8]) -> Result<(u64, u64)> {
+pub(crate) fn read_pair(bytes: &[u8]) -> Result<(u64, u64)> {
     let mut from = Reader(bytes);
     Ok((from.number()?, from.number()?))
 }
 
-pub(super) fn read_number(bytes: &[u8]) -> Result<u64> {
+/// When what is stored here was published.
+pub(crate) fn published_us(stored: &[u8]) -> Result<u64> {
+    let mut from = Reader(stored);
+    match from.byte()? {
+        FORMAT => from.number(),
+        _ => Err(damaged()),
+    }
+}
+
+pub(crate) fn read_number(bytes: &[u8]) -> Result<u64> {
     Reader(bytes).number()
 }
 
 /// What a queue holds, with its last number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct State {
-    pub(super) last: u64,
+pub(crate) struct State {
+    pub(crate) last: u64,
     /// Bit n is set when a message of priority n was ever published.
-    pub(super) priorities: u64,
-    pub(super) stats: QueueStats,
+    pub(crate) priorities: u64,
+    pub(crate) stats: QueueStats,
 }
 
 impl State {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let s = &self.stats;
         let numbers = [
             self.last,
@@ -185,7 +194,7 @@ impl State {
         to
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         let mut from = Reader(bytes);
         if from.byte()? != FORMAT {
             return Err(damaged());

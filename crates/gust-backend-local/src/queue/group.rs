@@ -1,4 +1,5 @@
-//! What a group of requests comes to in the queues, before anything is written.
+//! What a group of requests comes to in the queues, before anything is written. (What it comes to in topics is in
+//! `topic/group.rs`, on the same group.)
 //!
 //! Requests are evaluated in order against the tree and what the group has changed so far. One that is refused leaves
 //! no trace. Should reading fail half-way through one, nothing of the whole group is written.
@@ -35,6 +36,8 @@ use crate::store::engine::Open;
 pub(crate) struct Cache {
     numbers: HashMap<Arc<[u8]>, u32>,
     states: HashMap<Keys, State>,
+    /// What topics hold.
+    pub(crate) topics: HashMap<Keys, crate::topic::State>,
     /// No entry of this queue and priority stands before this place: saves walking over what was removed.
     starts: HashMap<(Keys, u8), Place>,
     /// Nor any that cannot be taken yet before this one.
@@ -51,8 +54,8 @@ const BURIALS: usize = 500;
 /// A group under evaluation.
 pub(crate) struct Group<'a> {
     open: &'a Open,
-    cache: &'a mut Cache,
-    now_us: u64,
+    pub(crate) cache: &'a mut Cache,
+    pub(crate) now_us: u64,
     /// What each key will hold; `None` when it is removed.
     changes: BTreeMap<Vec<u8>, Option<Slice>>,
 }
@@ -64,16 +67,16 @@ struct Indexed {
 }
 
 /// Entries of a range, and whether there are more.
-struct Found<T> {
-    items: Vec<T>,
-    more: bool,
+pub(crate) struct Found<T> {
+    pub(crate) items: Vec<T>,
+    pub(crate) more: bool,
 }
 
 // === impl Group ===
 
 impl<'a> Group<'a> {
     pub(crate) fn new(open: &'a Open, cache: &'a mut Cache, now_us: u64) -> Self {
-        if cache.states.len() > KNOWN {
+        if cache.states.len() + cache.topics.len() > KNOWN {
             *cache = Cache::default();
         }
         Self {
@@ -142,40 +145,60 @@ impl<'a> Group<'a> {
 
     /// The keys of a queue; with `make` it gets its number if it has none.
     fn keys(&mut self, target: &Target, make: bool) -> Result<Option<Keys>> {
-        if let Some(number) = self.cache.numbers.get(&target.name) {
-            return Ok(Some(Keys(*number)));
+        let known = self.number(&target.name)?;
+        if known.is_some() || !make {
+            return Ok(known);
         }
-        let number = match self.get(&target.name)? {
-            Some(number) => codec::read_number(&number)?,
-            None if !make => return Ok(None),
-            None => {
-                self.check_room(target)?;
-                let last = self.get(keys::LAST_QUEUE)?;
-                let last = last.map(|n| codec::read_number(&n)).transpose()?;
-                let number = last.unwrap_or(0) + 1;
-                let bytes = number.to_be_bytes();
-                self.put(keys::LAST_QUEUE.to_vec(), bytes.to_vec());
-                self.put(target.name.to_vec(), bytes.to_vec());
-                number
-            }
-        };
-        let number = u32::try_from(number).map_err(|_| codec::damaged())?;
-        self.cache.numbers.insert(target.name.clone(), number);
-        Ok(Some(Keys(number)))
+        if self.siblings(&target.name, QUEUES)? >= QUEUES {
+            let text = format!("the project has {QUEUES} queues already");
+            return Err(
+                Error::exhausted(text).hint("use groups or attributes instead of more queues")
+            );
+        }
+        self.give_number(&target.name).map(Some)
     }
 
-    /// Refuses one queue too many.
-    fn check_room(&self, target: &Target) -> Result<()> {
-        let (from, to) = keys::siblings(&target.name);
+    /// The number of a queue or topic, if it has one.
+    pub(crate) fn number(&mut self, name: &Arc<[u8]>) -> Result<Option<Keys>> {
+        if let Some(number) = self.cache.numbers.get(name) {
+            return Ok(Some(Keys(*number)));
+        }
+        let Some(number) = self.get(name)? else {
+            return Ok(None);
+        };
+        self.know(name, codec::read_number(&number)?).map(Some)
+    }
+
+    /// Gives a queue or topic its number. Both take them from the same row, so their keys never meet.
+    pub(crate) fn give_number(&mut self, name: &Arc<[u8]>) -> Result<Keys> {
+        let last = self.get(keys::LAST_QUEUE)?;
+        let last = last.map(|n| codec::read_number(&n)).transpose()?;
+        let number = last.unwrap_or(0) + 1;
+        let bytes = number.to_be_bytes();
+        self.put(keys::LAST_QUEUE.to_vec(), bytes.to_vec());
+        self.put(name.to_vec(), bytes.to_vec());
+        self.know(name, number)
+    }
+
+    fn know(&mut self, name: &Arc<[u8]>, number: u64) -> Result<Keys> {
+        let number = u32::try_from(number).map_err(|_| codec::damaged())?;
+        self.cache.numbers.insert(name.clone(), number);
+        Ok(Keys(number))
+    }
+
+    /// How many of its kind the project has, counted up to `most`.
+    pub(crate) fn siblings(&self, name: &[u8], most: usize) -> Result<usize> {
+        let (from, to) = keys::siblings(name);
         // What the platform keeps for itself is as many as there are functions and triggers.
-        if target.name[..] < from[..] {
-            return Ok(());
+        if *name < from[..] {
+            return Ok(0);
         }
-        if self.scan(&from, &to, QUEUES)?.items.len() < QUEUES {
-            return Ok(());
-        }
-        let text = format!("the project has {QUEUES} queues already");
-        Err(Error::exhausted(text).hint("use groups or attributes instead of more queues"))
+        Ok(self.scan(&from, &to, most)?.items.len())
+    }
+
+    /// Publishes into a queue as a part of something else: all of it or, with an error, nothing.
+    pub(crate) fn hand_over(&mut self, target: &Target, messages: Vec<Message>) -> Result<()> {
+        self.evaluate(target, Op::Publish(messages)).map(drop)
     }
 
     fn state(&mut self, keys: Keys) -> Result<State> {
@@ -553,15 +576,15 @@ impl<'a> Group<'a> {
         self.put(keys.ready(place), entry.encode());
     }
 
-    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+    pub(crate) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.changes.insert(key, Some(value.into()));
     }
 
-    fn delete(&mut self, key: Vec<u8>) {
+    pub(crate) fn delete(&mut self, key: Vec<u8>) {
         self.changes.insert(key, None);
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<Slice>> {
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Slice>> {
         match self.changes.get(key) {
             Some(change) => Ok(change.clone()),
             None => self.open.queued(key),
@@ -569,7 +592,12 @@ impl<'a> Group<'a> {
     }
 
     /// The first entries of a range, as the group has left it so far: so many, or fewer when they are large.
-    fn scan(&self, from: &[u8], to: &[u8], most: usize) -> Result<Found<(Vec<u8>, Slice)>> {
+    pub(crate) fn scan(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        most: usize,
+    ) -> Result<Found<(Vec<u8>, Slice)>> {
         let mut items: Vec<(Vec<u8>, Slice)> = Vec::new();
         // A clock that went back makes a range that ends before it begins.
         if from >= to {

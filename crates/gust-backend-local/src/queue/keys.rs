@@ -12,25 +12,43 @@
 //! | `x` number, id | a dead message |
 //! | `u` number, key | id, time: keys that are remembered |
 //! | `t` number, time, key | nothing: when to forget them |
+//! | `T` project `0` topic | the topic's number, out of the same row |
+//! | `l` number, position | an event of a topic |
+//! | `c` number, name | a subscription of a topic |
+//!
+//! Of a topic, `s`, `u` and `t` are what they are of a queue.
 
 use gust_backend::queue::{Message, MessageId};
 use gust_types::{Label, ProjectName};
 
 /// Key of the last queue's number.
-pub(super) const LAST_QUEUE: &[u8] = b"n";
+pub(crate) const LAST_QUEUE: &[u8] = b"n";
 
 /// A queue's name in the tree.
-pub(super) fn queue(project: &ProjectName, name: &Label) -> Vec<u8> {
-    let mut key = vec![b'q'];
+pub(crate) fn queue(project: &ProjectName, name: &Label) -> Vec<u8> {
+    let mut key = vec![QUEUE];
     key.extend_from_slice(project.as_str().as_bytes());
     key.push(0);
     key.extend_from_slice(name.as_str().as_bytes());
     key
 }
 
-/// All queues of a project.
-pub(super) fn queues(project: &ProjectName) -> (Vec<u8>, Vec<u8>) {
-    let mut from = vec![b'q'];
+/// A topic's name in the tree.
+pub(crate) fn topic(project: &ProjectName, name: &Label) -> Vec<u8> {
+    let mut key = queue(project, name);
+    if let Some(kind) = key.first_mut() {
+        *kind = TOPIC;
+    }
+    key
+}
+
+/// What the keys of queues' names begin with, and those of topics' names.
+pub(crate) const QUEUE: u8 = b'q';
+pub(crate) const TOPIC: u8 = b'T';
+
+/// All queues, or topics, of a project.
+pub(crate) fn names(kind: u8, project: &ProjectName) -> (Vec<u8>, Vec<u8>) {
+    let mut from = vec![kind];
     from.extend_from_slice(project.as_str().as_bytes());
     let mut to = from.clone();
     from.push(0);
@@ -38,9 +56,9 @@ pub(super) fn queues(project: &ProjectName) -> (Vec<u8>, Vec<u8>) {
     (from, to)
 }
 
-/// All queues of the project that this one is of, without those that the platform keeps for itself: their names begin
-/// with a dot, and no letter sorts before it.
-pub(super) fn siblings(queue: &[u8]) -> (Vec<u8>, Vec<u8>) {
+/// All queues, or topics, of the project that this one is of, without those that the platform keeps for itself: their
+/// names begin with a dot, and no letter sorts before it.
+pub(crate) fn siblings(queue: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let end = queue
         .iter()
         .position(|byte| *byte == 0)
@@ -51,14 +69,14 @@ pub(super) fn siblings(queue: &[u8]) -> (Vec<u8>, Vec<u8>) {
 
 /// Makes the keys of one queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Keys(pub(super) u32);
+pub(crate) struct Keys(pub(crate) u32);
 
 /// Where a message stands in the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) priority: u8,
-    pub(super) at_us: u64,
-    pub(super) id: MessageId,
+pub(crate) struct Place {
+    pub(crate) priority: u8,
+    pub(crate) at_us: u64,
+    pub(crate) id: MessageId,
 }
 
 impl Keys {
@@ -81,19 +99,19 @@ impl Keys {
         key
     }
 
-    pub(super) fn state(self) -> Vec<u8> {
+    pub(crate) fn state(self) -> Vec<u8> {
         self.start(b's', 0)
     }
 
-    pub(super) fn message(self, id: MessageId) -> Vec<u8> {
+    pub(crate) fn message(self, id: MessageId) -> Vec<u8> {
         self.with_id(b'm', id)
     }
 
-    pub(super) fn dead(self, id: MessageId) -> Vec<u8> {
+    pub(crate) fn dead(self, id: MessageId) -> Vec<u8> {
         self.with_id(b'x', id)
     }
 
-    pub(super) fn ready(self, place: Place) -> Vec<u8> {
+    pub(crate) fn ready(self, place: Place) -> Vec<u8> {
         let mut key = self.start(b'r', 17);
         key.push(Message::MAX_PRIORITY.saturating_sub(place.priority));
         key.extend_from_slice(&place.at_us.to_be_bytes());
@@ -101,22 +119,22 @@ impl Keys {
         key
     }
 
-    pub(super) fn head(self, group: &str) -> Vec<u8> {
+    pub(crate) fn head(self, group: &str) -> Vec<u8> {
         self.with_text(b'h', group, 0)
     }
 
-    pub(super) fn blocked(self, group: &str, id: MessageId) -> Vec<u8> {
+    pub(crate) fn blocked(self, group: &str, id: MessageId) -> Vec<u8> {
         let mut key = self.with_text(b'b', group, 9);
         key.push(0);
         key.extend_from_slice(&id.0.to_be_bytes());
         key
     }
 
-    pub(super) fn remembered(self, name: &str) -> Vec<u8> {
+    pub(crate) fn remembered(self, name: &str) -> Vec<u8> {
         self.with_text(b'u', name, 0)
     }
 
-    pub(super) fn forget(self, at_us: u64, name: &str) -> Vec<u8> {
+    pub(crate) fn forget(self, at_us: u64, name: &str) -> Vec<u8> {
         let mut key = self.start(b't', 8 + name.len());
         key.extend_from_slice(&at_us.to_be_bytes());
         key.extend_from_slice(name.as_bytes());
@@ -124,19 +142,19 @@ impl Keys {
     }
 
     /// The messages of a group behind this one.
-    pub(super) fn behind(self, group: &str, id: MessageId) -> (Vec<u8>, Vec<u8>) {
+    pub(crate) fn behind(self, group: &str, id: MessageId) -> (Vec<u8>, Vec<u8>) {
         let mut to = self.with_text(b'b', group, 1);
         to.push(1);
         (self.blocked(group, id), to)
     }
 
     /// Dead messages above a number.
-    pub(super) fn all_dead(self, after: Option<MessageId>) -> (Vec<u8>, Vec<u8>) {
+    pub(crate) fn all_dead(self, after: Option<MessageId>) -> (Vec<u8>, Vec<u8>) {
         self.above(b'x', after)
     }
 
     /// Messages above a number.
-    pub(super) fn all_messages(self, after: Option<MessageId>) -> (Vec<u8>, Vec<u8>) {
+    pub(crate) fn all_messages(self, after: Option<MessageId>) -> (Vec<u8>, Vec<u8>) {
         self.above(b'm', after)
     }
 
@@ -149,7 +167,7 @@ impl Keys {
     }
 
     /// All blocked messages, for a purge.
-    pub(super) fn all_blocked(self) -> (Vec<u8>, Vec<u8>) {
+    pub(crate) fn all_blocked(self) -> (Vec<u8>, Vec<u8>) {
         (
             self.start(b'b', 0),
             Keys(self.0.saturating_add(1)).start(b'b', 0),
@@ -157,22 +175,45 @@ impl Keys {
     }
 
     /// All of the index, for a purge.
-    pub(super) fn all_ready(self) -> (Vec<u8>, Vec<u8>) {
+    pub(crate) fn all_ready(self) -> (Vec<u8>, Vec<u8>) {
         (
             self.start(b'r', 0),
             Keys(self.0.saturating_add(1)).start(b'r', 0),
         )
     }
 
+    /// An event of a topic.
+    pub(crate) fn logged(self, position: u64) -> Vec<u8> {
+        self.with_id(b'l', MessageId(position))
+    }
+
+    /// The events of a topic behind a position.
+    pub(crate) fn all_logged(self, after: u64) -> (Vec<u8>, Vec<u8>) {
+        self.above(b'l', Some(MessageId(after)))
+    }
+
+    /// A subscription of a topic.
+    pub(crate) fn cursor(self, name: &str) -> Vec<u8> {
+        self.with_text(b'c', name, 0)
+    }
+
+    /// The subscriptions of a topic.
+    pub(crate) fn all_cursors(self) -> (Vec<u8>, Vec<u8>) {
+        (
+            self.start(b'c', 0),
+            Keys(self.0.saturating_add(1)).start(b'c', 0),
+        )
+    }
+
     /// What is to be forgotten by this time.
-    pub(super) fn to_forget(self, now_us: u64) -> (Vec<u8>, Vec<u8>) {
+    pub(crate) fn to_forget(self, now_us: u64) -> (Vec<u8>, Vec<u8>) {
         (
             self.forget(0, ""),
             self.forget(now_us.saturating_add(1), ""),
         )
     }
 
-    pub(super) fn place_of(self, key: &[u8]) -> Option<Place> {
+    pub(crate) fn place_of(self, key: &[u8]) -> Option<Place> {
         let (priority, rest) = key.strip_prefix(&self.start(b'r', 0)[..])?.split_first()?;
         let (at_us, id) = rest.split_first_chunk::<8>()?;
         Some(Place {
@@ -183,13 +224,18 @@ impl Keys {
     }
 
     /// The number at the end of the key of a message, dead or blocked.
-    pub(super) fn id_of(key: &[u8]) -> Option<MessageId> {
+    pub(crate) fn id_of(key: &[u8]) -> Option<MessageId> {
         key.last_chunk::<8>()
             .map(|id| MessageId(u64::from_be_bytes(*id)))
     }
 
+    /// The text at the end of a key: a subscription's name.
+    pub(crate) fn text_of(key: &[u8]) -> Option<&str> {
+        std::str::from_utf8(key.get(5..)?).ok()
+    }
+
     /// The key that is forgotten, out of its entry.
-    pub(super) fn forgotten(key: &[u8]) -> Option<&str> {
+    pub(crate) fn forgotten(key: &[u8]) -> Option<&str> {
         std::str::from_utf8(key.get(13..)?).ok()
     }
 }

@@ -39,6 +39,7 @@ use crate::{
         ask::{Done, Op, Target},
         group as queue,
     },
+    topic::ask as topic,
 };
 
 /// Requests in one group, and bytes of them.
@@ -115,6 +116,11 @@ enum Request {
         op: Op,
         answer: Answer<Done>,
     },
+    Topic {
+        target: topic::Target,
+        op: topic::Op,
+        answer: Answer<topic::Done>,
+    },
 }
 
 type Answer<T> = oneshot::Sender<Result<T>>;
@@ -126,6 +132,7 @@ enum Ready {
     Sweep(Answer<u64>, u64),
     /// With the bell that is rung afterwards, when something may have become ready.
     Queue(Answer<Done>, Done, Option<Arc<Notify>>),
+    Topic(Answer<topic::Done>, topic::Done, Option<Arc<Notify>>),
 }
 
 // === impl Committer ===
@@ -189,6 +196,13 @@ impl Committer {
     pub(crate) async fn queue(&self, target: Target, op: Op) -> Result<Done> {
         let bytes = op.bytes();
         let make = |answer| Request::Queue { target, op, answer };
+        self.ask(bytes, make).await
+    }
+
+    /// Asks something of a topic; answers when it is done, and durable if it has to be.
+    pub(crate) async fn topic(&self, target: topic::Target, op: topic::Op) -> Result<topic::Done> {
+        let bytes = op.bytes();
+        let make = |answer| Request::Topic { target, op, answer };
         self.ask(bytes, make).await
     }
 
@@ -531,6 +545,18 @@ impl Thread {
                     }
                 }
             }
+            Request::Topic { target, op, answer } => {
+                let bell = op.bell(&target);
+                match queues.evaluate_topic(&target, op) {
+                    Ok(done) => Some(Ready::Topic(answer, done, bell)),
+                    Err(error) => {
+                        refused(&error);
+                        let broken = (error.kind == Kind::Internal).then(|| again(&error));
+                        let _ = answer.send(Err(error));
+                        return broken.map_or(Ok(None), Err);
+                    }
+                }
+            }
         })
     }
 
@@ -602,6 +628,7 @@ impl Request {
             Request::Increment { answer, .. } => answer.send(Err(error)).is_ok(),
             Request::Sweep { answer, .. } => answer.send(Err(error)).is_ok(),
             Request::Queue { answer, .. } => answer.send(Err(error)).is_ok(),
+            Request::Topic { answer, .. } => answer.send(Err(error)).is_ok(),
         };
     }
 
@@ -612,6 +639,7 @@ impl Request {
             Request::Increment { .. } => true,
             Request::Sweep { .. } => false,
             Request::Queue { op, .. } => op.grows(),
+            Request::Topic { op, .. } => op.grows(),
         }
     }
 
@@ -619,6 +647,7 @@ impl Request {
     fn is_durable(&self) -> bool {
         match self {
             Request::Queue { op, .. } => op.is_durable(),
+            Request::Topic { op, .. } => op.is_durable(),
             _ => true,
         }
     }
@@ -636,14 +665,18 @@ impl Ready {
             Ready::Write(answer, versions) => answer.send(result.map(|()| versions)).is_ok(),
             Ready::Increment(answer, sum) => answer.send(result.map(|()| sum)).is_ok(),
             Ready::Sweep(answer, swept) => answer.send(result.map(|()| swept)).is_ok(),
-            Ready::Queue(answer, done, bell) => {
-                let bell = bell.filter(|_| result.is_ok());
-                let sent = answer.send(result.map(|()| done)).is_ok();
-                bell.iter().for_each(|bell| bell.notify_waiters());
-                sent
-            }
+            Ready::Queue(answer, done, bell) => and_ring(answer, result.map(|()| done), bell),
+            Ready::Topic(answer, done, bell) => and_ring(answer, result.map(|()| done), bell),
         };
     }
+}
+
+/// Answers, and then rings for those who wait for what has changed.
+fn and_ring<T>(answer: Answer<T>, result: Result<T>, bell: Option<Arc<Notify>>) -> bool {
+    let bell = bell.filter(|_| result.is_ok());
+    let sent = answer.send(result).is_ok();
+    bell.iter().for_each(|bell| bell.notify_waiters());
+    sent
 }
 
 /// The same error for one more caller: causes cannot be cloned, so they go as text.

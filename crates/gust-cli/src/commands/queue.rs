@@ -100,7 +100,7 @@ struct Of {
 }
 
 #[derive(Debug, clap::Args)]
-struct Look {
+pub(crate) struct Look {
     /// Only those above this number
     #[arg(long, value_name = "ID")]
     after: Option<u64>,
@@ -159,12 +159,12 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
         Action::Peek { queue, look, of } => {
             let client = of.remote.client()?;
             let messages = client.peek(&of.remote.project, queue, &look.query()).await;
-            print(&messages.map_err(|e| of.remote.explain(e))?, of)?;
+            print(&messages.map_err(|e| of.remote.explain(e))?, of.json)?;
         }
         Action::Dead { queue, look, of } => {
             let client = of.remote.client()?;
             let messages = client.dead(&of.remote.project, queue, &look.query()).await;
-            print(&messages.map_err(|e| of.remote.explain(e))?, of)?;
+            print(&messages.map_err(|e| of.remote.explain(e))?, of.json)?;
         }
         Action::Redrive {
             queue,
@@ -326,8 +326,8 @@ fn read(data: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn print(messages: &Messages, of: &Of) -> Result<()> {
-    if of.json {
+pub(crate) fn print(messages: &Messages, json: bool) -> Result<()> {
+    if json {
         return output::json(messages);
     }
     if messages.messages.is_empty() {
@@ -427,7 +427,7 @@ async fn purge(queue: &Label, dead: bool, yes: bool, of: &Of) -> Result<()> {
 // === impl Look, PublishArgs ===
 
 impl Look {
-    fn query(&self) -> LookQuery {
+    pub(crate) fn query(&self) -> LookQuery {
         LookQuery {
             after: self.after,
             limit: Some(self.limit),

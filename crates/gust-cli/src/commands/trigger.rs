@@ -1,12 +1,13 @@
 //! `gust trigger`: what starts functions besides requests.
 
 use clap::Subcommand;
-use gust_api::queue::{Trigger, Triggers};
+use gust_api::queue::{LookQuery, Purge, Redrive, Trigger, Triggers};
 use gust_types::{
-    Result,
+    Error, Result,
     trigger::{ScheduleSpec, TriggerSource},
 };
 
+use super::{queue, topic};
 use crate::{
     output::{self, Table},
     remote::Remote,
@@ -29,23 +30,125 @@ enum Action {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Look at events of a trigger that were given up, with the cause
+    Dead {
+        /// The trigger
+        #[arg(value_name = "APP/TRIGGER")]
+        trigger: topic::Trigger,
+        #[command(flatten)]
+        look: queue::Look,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Deliver events of a trigger again that were given up
+    Redrive {
+        /// The trigger
+        #[arg(value_name = "APP/TRIGGER")]
+        trigger: topic::Trigger,
+        /// Only these, by number [default: all]
+        ids: Vec<u64>,
+        /// At most this many
+        #[arg(long, value_name = "N")]
+        limit: Option<u64>,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Remove what waits for a trigger
+    Purge {
+        /// The trigger
+        #[arg(value_name = "APP/TRIGGER")]
+        trigger: topic::Trigger,
+        /// Remove what was given up instead
+        #[arg(long)]
+        dead: bool,
+        /// Yes, remove it
+        #[arg(long)]
+        yes: bool,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
 }
 
 pub(crate) async fn run(args: &Args) -> Result<u8> {
-    let Action::Ls { json, remote } = &args.action;
+    match &args.action {
+        Action::Ls { json, remote } => list(*json, remote).await?,
+        Action::Dead {
+            trigger: topic::Trigger(app, name),
+            look,
+            json,
+            remote,
+        } => {
+            let (client, of) = (remote.client()?, (app, name));
+            let query: LookQuery = look.query();
+            let dead = client.trigger_dead(&remote.project, of, &query).await;
+            queue::print(&dead.map_err(|e| remote.explain(e))?, *json)?;
+        }
+        Action::Redrive {
+            trigger: topic::Trigger(app, name),
+            ids,
+            limit,
+            json,
+            remote,
+        } => {
+            let redrive = Redrive {
+                ids: (!ids.is_empty()).then(|| ids.clone()),
+                limit: *limit,
+            };
+            let (client, of) = (remote.client()?, (app, name));
+            let count = client.trigger_redrive(&remote.project, of, &redrive).await;
+            let count = count.map_err(|e| remote.explain(e))?;
+            match json {
+                true => output::json(&count)?,
+                false => output::say(&format!("delivering {} events again", count.count)),
+            }
+        }
+        Action::Purge {
+            trigger: topic::Trigger(app, name),
+            dead,
+            yes,
+            json,
+            remote,
+        } => {
+            if !yes {
+                return Err(Error::invalid("nothing is removed without --yes")
+                    .hint("what is removed cannot be had back"));
+            }
+            let (client, of) = (remote.client()?, (app, name));
+            let purge = Purge { dead: *dead };
+            let count = client.trigger_purge(&remote.project, of, &purge).await;
+            let count = count.map_err(|e| remote.explain(e))?;
+            match json {
+                true => output::json(&count)?,
+                false => output::say(&format!("removed {} events", count.count)),
+            }
+        }
+    }
+    Ok(crate::OK)
+}
+
+async fn list(json: bool, remote: &Remote) -> Result<()> {
     let client = remote.client()?;
     let triggers = client
         .triggers(&remote.project)
         .await
         .map_err(|e| remote.explain(e))?;
-    if *json {
-        output::json(&triggers)?;
+    if json {
+        output::json(&triggers)
     } else if triggers.triggers.is_empty() {
         output::say("no triggers; write them into gust.toml as [[trigger]]");
+        Ok(())
     } else {
-        table(&triggers).print()?;
+        table(&triggers).print()
     }
-    Ok(crate::OK)
 }
 
 fn table(triggers: &Triggers) -> Table {
@@ -59,8 +162,9 @@ fn table(triggers: &Triggers) -> Table {
         "DONE",
         "RETRIED",
         "DEAD",
+        "BEHIND",
     ];
-    let mut table = Table::new(&heading, &[5, 6, 7, 8]);
+    let mut table = Table::new(&heading, &[5, 6, 7, 8, 9]);
     for trigger in &triggers.triggers {
         table.row(vec![
             trigger.app.to_string(),
@@ -72,9 +176,18 @@ fn table(triggers: &Triggers) -> Table {
             trigger.done.to_string(),
             trigger.retried.to_string(),
             trigger.dead.to_string(),
+            behind(trigger),
         ]);
     }
     table
+}
+
+/// Events of its topic that a trigger has not come to, and those that wait for its function.
+fn behind(trigger: &Trigger) -> String {
+    match &trigger.progress {
+        Some(progress) => (progress.lag + progress.waiting).to_string(),
+        None => "-".to_owned(),
+    }
 }
 
 fn source(source: &TriggerSource) -> String {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::{
+    body::{Body, Bytes},
     extract::{FromRequest, FromRequestParts, Path as AxumPath, Request},
     response::{IntoResponse, Response},
 };
@@ -28,25 +29,31 @@ impl<S: Send + Sync, T: DeserializeOwned, const MAX: usize> FromRequest<S> for J
                 .hint("send it with content-type: application/json");
             return Err(ApiError::with(error, StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
-        let body = Limited::new(request.into_body(), MAX).collect();
-        let read = tokio::time::timeout(ARRIVAL, body).await.map_err(|_| {
-            Error::new(
-                Kind::Timeout,
-                Blame::Caller,
-                "the request body took too long to arrive",
-            )
-        })?;
-        let bytes = read.map_err(|e| match e.is::<LengthLimitError>() {
-            true => ApiError::too_large(MAX),
-            false => Error::invalid("the request body broke off")
-                .because(e)
-                .into(),
-        })?;
-        let document = serde_json::from_slice(&bytes.to_bytes()).map_err(|e| {
+        let bytes = bytes(request.into_body(), MAX).await?;
+        let document = serde_json::from_slice(&bytes).map_err(|e| {
             Error::invalid("the request body is not what is expected here").because(e)
         })?;
         Ok(Self(document))
     }
+}
+
+/// A body of so many bytes at most.
+pub(crate) async fn bytes(body: Body, most: usize) -> Result<Bytes, ApiError> {
+    let body = Limited::new(body, most).collect();
+    let read = tokio::time::timeout(ARRIVAL, body).await.map_err(|_| {
+        Error::new(
+            Kind::Timeout,
+            Blame::Caller,
+            "the request body took too long to arrive",
+        )
+    })?;
+    let collected = read.map_err(|e| match e.is::<LengthLimitError>() {
+        true => ApiError::too_large(most),
+        false => Error::invalid("the request body broke off")
+            .because(e)
+            .into(),
+    })?;
+    Ok(collected.to_bytes())
 }
 
 fn is_json(headers: &http::HeaderMap) -> bool {

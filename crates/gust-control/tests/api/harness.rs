@@ -17,6 +17,7 @@ use gust_backend::{
     kv::{Kv, memory::MemoryKv},
     queue::{Queue, QueueSettings, memory::MemoryQueue},
     sql::Sql,
+    topic::{Topic, TopicSettings, memory::MemoryTopic},
 };
 use gust_control::{Control, Parts, Settings};
 use gust_dispatch::Dispatcher;
@@ -52,16 +53,31 @@ pub struct Node {
     _own: Option<tempfile::TempDir>,
 }
 
+/// By project and name.
+type Named<T> = Arc<parking_lot::Mutex<BTreeMap<(ProjectName, Label), Arc<T>>>>;
+
 #[derive(Default)]
-struct NoSql(
-    parking_lot::Mutex<BTreeMap<(ProjectName, Label), Arc<MemoryQueue>>>,
-    parking_lot::Mutex<BTreeMap<(ProjectName, Label), MemoryKv>>,
-);
+struct NoSql {
+    queues: Named<MemoryQueue>,
+    topics: Named<MemoryTopic>,
+    stores: Named<MemoryKv>,
+}
+
+fn opened(
+    queues: &Named<MemoryQueue>,
+    project: &ProjectName,
+    name: &Label,
+    settings: &QueueSettings,
+) -> Arc<dyn Queue> {
+    let key = (project.clone(), name.clone());
+    let make = || Arc::new(MemoryQueue::new(settings.clone()));
+    queues.lock().entry(key).or_insert_with(make).clone()
+}
 
 impl Backends for NoSql {
     fn kv(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Kv>> {
         let key = (project.clone(), name.clone());
-        Ok(Arc::new(self.1.lock().entry(key).or_default().clone()))
+        Ok(self.stores.lock().entry(key).or_default().clone())
     }
     fn sql(&self, _: &ProjectName, _: &Label) -> Result<Arc<dyn Sql>> {
         Err(Error::unavailable("no sql in these tests"))
@@ -73,14 +89,33 @@ impl Backends for NoSql {
         name: &Label,
         settings: &QueueSettings,
     ) -> Result<Arc<dyn Queue>> {
-        let key = (project.clone(), name.clone());
-        let make = || Arc::new(MemoryQueue::new(settings.clone()));
-        Ok(self.0.lock().entry(key).or_insert_with(make).clone())
+        Ok(opened(&self.queues, project, name, settings))
     }
 
     fn queues(&self, project: &ProjectName) -> Result<Vec<Label>> {
-        let queues = self.0.lock();
+        let queues = self.queues.lock();
         let of = queues.keys().filter(|(of, _)| of == project);
+        let of = of.filter(|(_, name)| Label::new(name.as_str()).is_ok());
+        Ok(of.map(|(_, name)| name.clone()).collect())
+    }
+
+    fn topic(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+        settings: &TopicSettings,
+    ) -> Result<Arc<dyn Topic>> {
+        let key = (project.clone(), name.clone());
+        let (queues, of) = (self.queues.clone(), project.clone());
+        let open =
+            move |name: &Label, settings: &QueueSettings| Ok(opened(&queues, &of, name, settings));
+        let make = || Arc::new(MemoryTopic::new(settings.clone(), Box::new(open)));
+        Ok(self.topics.lock().entry(key).or_insert_with(make).clone())
+    }
+
+    fn topics(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        let topics = self.topics.lock();
+        let of = topics.keys().filter(|(of, _)| of == project);
         Ok(of.map(|(_, name)| name.clone()).collect())
     }
 }

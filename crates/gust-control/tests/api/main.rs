@@ -23,4 +23,5 @@ mod queues;
 mod reference;
 mod restart;
 mod secrets;
+mod topics;
 mod uploads;

@@ -12,11 +12,13 @@ use gust_types::{
 use http::{Method, Request, header::HOST};
 use http_body_util::BodyExt as _;
 
-use super::outcome::Ended;
+use super::outcome::{Answered, Ended};
 use crate::{http as binding, message};
 
 /// Bytes of an answer that are looked at; the rest is read and forgotten.
 const LOOKED_AT: usize = 256 << 10;
+/// And of one that is an event or several: what a topic takes at once.
+pub(crate) const REPLY_MOST: usize = 8 << 20;
 /// After a refusal that does not say when to come back.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -92,22 +94,28 @@ impl Target {
             }
         };
         let (head, mut rest) = reply.into_parts();
-        let mut body = Vec::new();
+        let most = match binding::mode(&head.headers) {
+            Some(_) => REPLY_MOST,
+            None => LOOKED_AT,
+        };
+        let (mut body, mut cut) = (Vec::new(), false);
         // To its end, so that the call is settled; an answer that breaks off is none.
         while let Some(frame) = rest.frame().await {
             match frame.map(http_body::Frame::into_data) {
                 Ok(Ok(data)) => {
-                    let room = LOOKED_AT.saturating_sub(body.len());
+                    let room = most.saturating_sub(body.len());
+                    cut |= data.len() > room;
                     body.extend(data.iter().take(room));
                 }
                 Ok(Err(_)) => {}
                 Err(error) => return Ended::Silent(error.chain()),
             }
         }
-        Ended::Answered {
+        Ended::Answered(Answered {
             status: head.status,
             headers: head.headers,
             body,
-        }
+            cut,
+        })
     }
 }

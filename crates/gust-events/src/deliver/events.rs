@@ -19,6 +19,7 @@ use super::{
     call::Target,
     consumer::{Handled, Work},
     outcome::{Ended, Meaning},
+    reply::{Delivered, Fate, Replies},
 };
 use crate::{
     message,
@@ -31,7 +32,7 @@ const QUIET: Duration = Duration::from_secs(10);
 const FORSAKEN: Duration = Duration::from_secs(3600);
 
 /// The extension that says how often the event was delivered, this time included.
-const ATTEMPT: &str = "gustattempt";
+pub(crate) const ATTEMPT: &str = "gustattempt";
 
 /// Delivers the events of one queue.
 pub(crate) struct EventWork {
@@ -56,6 +57,8 @@ pub(crate) struct Delivery {
     pub(crate) target: Target,
     pub(crate) retry: RetryPolicy,
     pub(crate) tally: Arc<Tally>,
+    /// Who takes what the function answers; nobody, unless it is a topic's trigger.
+    pub(crate) replies: Option<Arc<dyn Replies>>,
 }
 
 /// What became of a trigger's events since the node started.
@@ -133,9 +136,9 @@ impl Work for EventWork {
         };
         let (delivery, count) = (first.delivery.clone(), held.len() as u64);
         delivery.tally.in_flight.fetch_add(count, Relaxed);
-        let events: Vec<_> = held.iter().map(|held| held.event.clone()).collect();
         let mut over = Vec::new();
-        for (held, meaning) in held.into_iter().zip(self.call(&delivery, &events).await) {
+        let meanings = self.call(&delivery, &held).await;
+        for (held, meaning) in held.into_iter().zip(meanings) {
             if let Meaning::NotTried(after) = &meaning {
                 handled.pause = Some(QUIET.min(*after));
             }
@@ -157,16 +160,17 @@ impl Work for EventWork {
 
 impl EventWork {
     /// Calls the function with these events together; one by one when they are too large together.
-    async fn call(&self, delivery: &Delivery, events: &[Event]) -> Vec<Meaning> {
-        let ended = delivery.target.call(&self.dispatcher, events).await;
+    async fn call(&self, delivery: &Delivery, held: &[Held]) -> Vec<Meaning> {
+        let events: Vec<_> = held.iter().map(|held| held.event.clone()).collect();
+        let ended = delivery.target.call(&self.dispatcher, &events).await;
         if events.len() < 2 || !matches!(ended, Ended::TooLarge) {
-            return ended.meanings(events);
+            return after(delivery, held, &events, ended).await;
         }
         let mut meanings = Vec::with_capacity(events.len());
-        for event in events {
-            let alone = std::slice::from_ref(event);
-            let ended = delivery.target.call(&self.dispatcher, alone).await;
-            meanings.extend(ended.meanings(alone));
+        for (held, event) in held.iter().zip(&events) {
+            let (held, event) = (std::slice::from_ref(held), std::slice::from_ref(event));
+            let ended = delivery.target.call(&self.dispatcher, event).await;
+            meanings.extend(after(delivery, held, event, ended).await);
         }
         meanings
     }
@@ -192,9 +196,37 @@ impl EventWork {
     }
 }
 
+/// What came of a call, once what the function answered is kept where it belongs.
+async fn after(delivery: &Delivery, held: &[Held], events: &[Event], ended: Ended) -> Vec<Meaning> {
+    let meanings = ended.meanings(events);
+    let (Some(replies), Ended::Answered(answered)) = (&delivery.replies, &ended) else {
+        return meanings;
+    };
+    if !answered.status.is_success() {
+        return meanings;
+    }
+    let delivered: Vec<_> = held
+        .iter()
+        .map(|held| Delivered {
+            message: held.taken.receipt.id,
+            event: &held.event,
+        })
+        .collect();
+    let Err(fate) = replies.take(&delivered, answered).await else {
+        return meanings;
+    };
+    let meaning = match fate {
+        Fate::Failed(why) => Meaning::failed(why),
+        Fate::Dead(why) => Meaning::Hopeless(why),
+    };
+    let failed = |of: Meaning| if of.is_done() { meaning.clone() } else { of };
+    meanings.into_iter().map(failed).collect()
+}
+
 fn verdict(policy: &RetryPolicy, taken: &Taken, meaning: Meaning) -> Verdict {
     let (ended, retry_after, cause) = match meaning {
         Meaning::NotTried(after) => return Verdict::Back(after.min(QUIET)),
+        Meaning::Hopeless(cause) => return Verdict::Dead(cause),
         Meaning::Tried {
             ended,
             retry_after,

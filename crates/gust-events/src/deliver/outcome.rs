@@ -18,12 +18,18 @@ pub(crate) enum Ended {
     /// There was no answer; why.
     Silent(String),
     /// The function answered.
-    Answered {
-        status: StatusCode,
-        headers: HeaderMap,
-        /// The body, as far as it is looked at.
-        body: Vec<u8>,
-    },
+    Answered(Answered),
+}
+
+/// What a function answered.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// The body, as far as it is looked at.
+    pub(crate) body: Vec<u8>,
+    /// There was more of it.
+    pub(crate) cut: bool,
 }
 
 /// What it means for one event.
@@ -36,6 +42,8 @@ pub(crate) enum Meaning {
         /// Said of the event when it is given up.
         cause: String,
     },
+    /// To be given up without asking anybody; why.
+    Hopeless(String),
 }
 
 /// A batch's answer that says which of it was not taken, as AWS Lambda has it.
@@ -50,6 +58,30 @@ struct Partial {
 #[serde(rename_all = "camelCase")]
 struct Failure {
     item_identifier: String,
+}
+
+// === impl Meaning ===
+
+impl Meaning {
+    /// The function did not do it, in whatever way it failed.
+    pub(crate) fn failed(cause: String) -> Self {
+        Self::Tried {
+            ended: retry::Ended::Silent,
+            retry_after: None,
+            cause,
+        }
+    }
+
+    /// Whether the event is done.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(
+            self,
+            Self::Tried {
+                ended: retry::Ended::Status(200..=299),
+                ..
+            }
+        )
+    }
 }
 
 // === impl Ended ===
@@ -71,11 +103,12 @@ impl Ended {
                 retry_after: None,
                 cause: why.clone(),
             }),
-            Self::Answered {
+            Self::Answered(Answered {
                 status,
                 headers,
                 body,
-            } => {
+                ..
+            }) => {
                 let retry_after = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok());
                 let of = |ended, cause: String| Meaning::Tried {
                     ended,
@@ -138,17 +171,18 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", "application/json".parse().unwrap());
         headers.insert("retry-after", "7".parse().unwrap());
-        Ended::Answered {
+        Ended::Answered(Answered {
             status: StatusCode::from_u16(status).unwrap(),
             headers,
             body: body.as_bytes().to_vec(),
-        }
+            cut: false,
+        })
     }
 
     fn outcomes(ended: &Ended, n: usize) -> Vec<retry::Ended> {
         let outcome = |meaning| match meaning {
             Meaning::Tried { ended, .. } => ended,
-            Meaning::NotTried(_) => panic!("it was tried"),
+            Meaning::NotTried(_) | Meaning::Hopeless(_) => panic!("it was tried"),
         };
         ended
             .meanings(&events(n))

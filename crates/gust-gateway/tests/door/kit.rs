@@ -66,6 +66,19 @@ impl Backends for NoStores {
     fn queues(&self, _: &ProjectName) -> Result<Vec<Label>> {
         Ok(Vec::new())
     }
+
+    fn topic(
+        &self,
+        _: &ProjectName,
+        name: &Label,
+        _: &gust_backend::topic::TopicSettings,
+    ) -> Result<Arc<dyn gust_backend::topic::Topic>> {
+        Err(Error::not_found(format!("no topics here: {name}")))
+    }
+
+    fn topics(&self, _: &ProjectName) -> Result<Vec<Label>> {
+        Ok(Vec::new())
+    }
 }
 
 /// A node's door, open.

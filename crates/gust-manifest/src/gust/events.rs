@@ -1,4 +1,4 @@
-//! `[queue.NAME]` and `[[trigger]]`.
+//! `[queue.NAME]` and `[[trigger]]`; what is of topics is in `topics.rs`.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use gust_types::{
     },
 };
 
+use super::topics;
 use crate::{
     check,
     draft::Draft,
@@ -22,6 +23,7 @@ const LONGEST: Span = Span::secs(14 * 86_400);
 
 pub(super) fn read(draft: &mut Draft<'_>, root: &Table<'_>) {
     queues(draft, root);
+    topics::read(draft, root);
     for table in root.tables("trigger", &TRIGGER, "[[trigger]]") {
         if draft.events.triggers.len() == MAX_TRIGGERS {
             let message = format!("more triggers than {MAX_TRIGGERS}");
@@ -117,24 +119,28 @@ fn trigger_name(draft: &Draft<'_>, table: &Table<'_>, function: &FunctionName) -
 }
 
 fn source(table: &Table<'_>) -> Option<TriggerSource> {
-    let sources = ["queue", "cron", "rate", "at"];
+    let sources = ["queue", "topic", "cron", "rate", "at"];
     let given: Vec<&str> = sources
         .into_iter()
         .filter(|key| table.value(key).is_some())
         .collect();
     let [only] = given[..] else {
-        let message = "a trigger needs exactly one of the keys `queue`, `cron`, `rate` and `at`";
+        let message =
+            "a trigger needs exactly one of the keys `queue`, `topic`, `cron`, `rate` and `at`";
         table
             .cx
             .fault(&table.key_at(given.get(1).unwrap_or(&"function")), message);
         return None;
     };
-    let foreign: &[&str] = match only {
-        "queue" => &["timezone", "overlap", "missed", "missed_within", "jitter"],
-        "cron" => &["batch"],
-        _ => &["batch", "timezone"],
+    const OF_TIME: [&str; 5] = ["timezone", "overlap", "missed", "missed_within", "jitter"];
+    const OF_TOPICS: [&str; 4] = ["filter", "filters", "from", "reply"];
+    let foreign: [&[&str]; 2] = match only {
+        "queue" => [&OF_TIME, &OF_TOPICS],
+        "topic" => [&OF_TIME, &[]],
+        "cron" => [&["batch"], &OF_TOPICS],
+        _ => [&["batch", "timezone"], &OF_TOPICS],
     };
-    for key in foreign {
+    for key in foreign.into_iter().flatten() {
         if table.value(key).is_some() {
             let message = format!("`{key}` means nothing for a trigger with `{only}`");
             table.cx.fault(&table.key_at(key), message);
@@ -146,6 +152,9 @@ fn source(table: &Table<'_>) -> Option<TriggerSource> {
             queue: table.cx.take(&queue.at, Label::new(&queue.value))?,
             batch: table.integer("batch", 1, 1000).map_or(1, |n| n as u32),
         });
+    }
+    if only == "topic" {
+        return topics::source(table);
     }
     schedule(table).map(TriggerSource::Schedule)
 }
@@ -183,7 +192,7 @@ fn schedule(table: &Table<'_>) -> Option<ScheduleSpec> {
 }
 
 /// One of a few words; the first is the default.
-fn choice<T: Copy + Default>(table: &Table<'_>, key: &str, words: &[(&str, T)]) -> T {
+pub(super) fn choice<T: Copy + Default>(table: &Table<'_>, key: &str, words: &[(&str, T)]) -> T {
     let Some(text) = table.string(key) else {
         return T::default();
     };

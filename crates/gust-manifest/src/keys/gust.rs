@@ -5,7 +5,7 @@ use super::{Family, Key, Section, key};
 /// All sections, in the order of the reference page.
 pub(crate) const GUST: &[&Section] = &[
     &ROOT, &APP, &VARIABLE, &FUNCTION, &FILE, &BUILD, &HEALTH, &LIMITS, &REUSE, &ASYNC, &ROUTE,
-    &RESPONSE, &SITE, &QUEUE, &TRIGGER, &RETRY,
+    &RESPONSE, &SITE, &QUEUE, &TOPIC, &TRIGGER, &RETRY,
 ];
 
 const fn section(title: &'static str, about: &'static str, keys: &'static [Key]) -> Section {
@@ -46,6 +46,12 @@ pub(crate) static ROOT: Section = section(
             "table of tables",
             "none",
             "How queues of the project behave, by name. A queue needs no table: without one the defaults hold.",
+        ),
+        key(
+            "topic",
+            "table of tables",
+            "none",
+            "How topics of the project behave, by name. A topic needs no table either.",
         ),
         key(
             "trigger",
@@ -510,9 +516,34 @@ pub(crate) static QUEUE: Section = section(
     ],
 );
 
+pub(crate) static TOPIC: Section = section(
+    "[topic.NAME]",
+    "How a topic behaves. Topics belong to the project: two apps that name the same topic share it.",
+    &[
+        key(
+            "max_age",
+            "duration, 1 s to 366 d",
+            "`\"7d\"`",
+            "How long an event is kept.",
+        ),
+        key(
+            "max_bytes",
+            "size",
+            "`\"1GiB\"`",
+            "Bytes of all events together, attributes included, with 128 for each; beyond it the oldest go.",
+        ),
+        key(
+            "dedup",
+            "duration",
+            "`\"5m\"`",
+            "For how long an event that was published once (`--once`) is known again by its source and id.",
+        ),
+    ],
+);
+
 pub(crate) static TRIGGER: Section = section(
     "[[trigger]]",
-    "What starts a function. Exactly one of `queue`, `cron`, `rate` and `at`.",
+    "What starts a function. Exactly one of `queue`, `topic`, `cron`, `rate` and `at`.",
     &[
         key(
             "function",
@@ -532,7 +563,37 @@ pub(crate) static TRIGGER: Section = section(
             "batch",
             "integer, 1 to 1,000",
             "`1`",
-            "Messages in one call, of a queue. More than 1 come as a CloudEvents batch, and the function may say which of them it could not take.",
+            "Messages in one call, of a queue or topic. More than 1 come as a CloudEvents batch, and the function may say which of them it could not take.",
+        ),
+        key(
+            "topic",
+            "string",
+            "none",
+            "Events of this topic, each of which comes to every trigger that wants it.",
+        ),
+        key(
+            "filter",
+            "string or table",
+            "none",
+            "Which events of the topic are wanted: a CloudEvents SQL expression, or a table of one dialect, as in `{ exact = { type = \"order.placed\" } }`. Dialects: `exact`, `prefix`, `suffix`, `all`, `any`, `not`, `sql`.",
+        ),
+        key(
+            "filters",
+            "list of strings and tables",
+            "none",
+            "Several filters, all of which an event has to match.",
+        ),
+        key(
+            "from",
+            "`latest` or `earliest`",
+            "`\"latest\"`",
+            "Where in the topic a new trigger begins: with what is published after the deploy, or with the oldest event that is kept. One that is there already goes on where it is.",
+        ),
+        key(
+            "reply",
+            "boolean or string",
+            "`true`",
+            "Events that the function answers with are published to the same topic; `false` for nowhere, or the name of another topic.",
         ),
         key(
             "cron",

@@ -14,4 +14,5 @@ mod neighbours;
 mod overload;
 mod restart;
 mod second_day;
+mod topics;
 mod up;

@@ -1,0 +1,162 @@
+//! `gust topic tail`: events as they are published.
+
+use gust_api::topic::{Event, EventsQuery};
+use gust_task::clock;
+use gust_types::{Error, Label, Result};
+use serde_json::Value;
+
+use crate::{output, remote::Remote, time};
+
+/// Events asked for at once.
+const PAGE: u32 = 500;
+/// How long the node waits for the first one.
+const WAIT_MS: u64 = 20_000;
+/// Letters of data that a line shows.
+const SHOWN: usize = 120;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The topic
+    topic: Label,
+    /// Begin with what was published then, such as 2026-11-23T09:30:00Z, or 10m for ten minutes ago [default: now]
+    #[arg(long, value_name = "TIME", conflicts_with = "after")]
+    since: Option<String>,
+    /// Begin behind this position; 0 is before all
+    #[arg(long, value_name = "POSITION")]
+    after: Option<u64>,
+    /// Only events of which this is true: CloudEvents SQL such as "type = 'order.placed'", or NAME=VALUE; may be repeated
+    #[arg(long, value_name = "FILTER")]
+    filter: Vec<String>,
+    /// Stop after this many
+    #[arg(short = 'n', long, value_name = "N")]
+    limit: Option<u64>,
+    /// Stop at the end of what is there
+    #[arg(long)]
+    no_follow: bool,
+    /// Print one JSON document for each event
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+pub(super) async fn run(args: &Args) -> Result<()> {
+    let (client, project) = (args.remote.client()?, &args.remote.project);
+    let explain = |e| args.remote.explain(e);
+    let mut query = EventsQuery {
+        after: args.after,
+        since_us: args
+            .since
+            .as_deref()
+            .map(|text| time::parse(text, clock::unix_micros()))
+            .transpose()?,
+        limit: None,
+        filter: expression(&args.filter)?,
+        wait_ms: (!args.no_follow).then_some(WAIT_MS),
+    };
+    if query.after.is_none() && query.since_us.is_none() && !args.no_follow {
+        let topic = client.topic(project, &args.topic).await;
+        query.after = Some(topic.map_err(explain)?.last);
+    }
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    while left > 0 {
+        query.limit = Some(PAGE.min(u32::try_from(left).unwrap_or(PAGE)));
+        let page = client.events(project, &args.topic, &query).await;
+        let page = page.map_err(explain)?;
+        for event in &page.events {
+            print(event, args.json)?;
+        }
+        left -= page.events.len() as u64;
+        let stands = query.after == Some(page.next);
+        if args.no_follow && page.events.is_empty() && stands {
+            break;
+        }
+        (query.after, query.since_us) = (Some(page.next), None);
+    }
+    Ok(())
+}
+
+fn print(event: &Event, json: bool) -> Result<()> {
+    if json {
+        let line = serde_json::to_string(event)
+            .map_err(|e| Error::internal("cannot write an event as json").because(e))?;
+        return output::line(&line);
+    }
+    let read: Value = serde_json::from_str(event.event.get())
+        .map_err(|e| Error::internal("the node sent an event that is none").because(e))?;
+    let text = |name: &str| output::printable(read[name].as_str().unwrap_or_default());
+    output::line(&format!(
+        "{}  {}  {}  {}  {}  {}",
+        event.position,
+        time::millis(event.published_us),
+        text("type"),
+        text("source"),
+        text("id"),
+        data(&read)
+    ))
+}
+
+/// The beginning of the data, on one line.
+fn data(event: &Value) -> String {
+    let text = match (event.get("data"), event.get("data_base64")) {
+        (Some(Value::String(text)), _) => text.clone(),
+        (Some(data), _) => data.to_string(),
+        (None, Some(_)) => "(bytes)".to_owned(),
+        (None, None) => String::new(),
+    };
+    let mut shown: String = output::printable(&text).chars().take(SHOWN).collect();
+    if text.chars().count() > SHOWN {
+        shown.push('…');
+    }
+    shown
+}
+
+/// All filters as one expression.
+fn expression(filters: &[String]) -> Result<Option<String>> {
+    let parts: Vec<_> = filters.iter().map(|text| part(text)).collect();
+    Ok(match &parts[..] {
+        [] => None,
+        [one] => Some(one.clone()),
+        many => Some(format!("({})", many.join(") AND ("))),
+    })
+}
+
+/// `name=value` without spaces and quotes after the sign is a comparison; anything else is an expression.
+fn part(text: &str) -> String {
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    };
+    match text.split_once('=') {
+        Some((name, value)) if is_name(name) && !value.starts_with([' ', '\'', '"', '=']) => {
+            let value = value.replace('\\', "\\\\").replace('\'', "\\'");
+            format!("{name} = '{value}'")
+        }
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_expressions_or_pairs() {
+        let of = |filters: &[&str]| {
+            let filters: Vec<_> = filters.iter().map(|text| (*text).to_owned()).collect();
+            expression(&filters).unwrap()
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&["type=a.b"]).unwrap(), "type = 'a.b'");
+        assert_eq!(of(&["subject=it's\\"]).unwrap(), "subject = 'it\\'s\\\\'");
+        for sql in ["type = 'a'", "type='a'", "EXISTS subject", "hops >= 3"] {
+            assert_eq!(of(&[sql]).unwrap(), sql);
+        }
+        assert_eq!(
+            of(&["a=b", "EXISTS c"]).unwrap(),
+            "(a = 'b') AND (EXISTS c)"
+        );
+    }
+}

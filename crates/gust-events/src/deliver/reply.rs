@@ -1,0 +1,29 @@
+//! Who hears what a function answers, before the events that it was given are settled.
+
+use async_trait::async_trait;
+use gust_backend::queue::MessageId;
+use gust_types::Event;
+
+use super::outcome::Answered;
+
+/// An event that was delivered, and the message that it came as: the same one however often it is tried.
+pub(crate) struct Delivered<'a> {
+    pub(crate) message: MessageId,
+    pub(crate) event: &'a Event,
+}
+
+/// What becomes of events whose answer could not be used.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Fate {
+    /// As if the function had failed: why.
+    Failed(String),
+    /// Given up: why.
+    Dead(String),
+}
+
+/// Takes what a function answered with success. What it keeps is durable when it returns.
+#[async_trait]
+pub(crate) trait Replies: Send + Sync {
+    /// Takes it; with an error the events are not done.
+    async fn take(&self, delivered: &[Delivered<'_>], answered: &Answered) -> Result<(), Fate>;
+}

@@ -1,0 +1,133 @@
+//! What functions answer with goes into a topic before the event that they were given is done.
+//!
+//! An answer is a reply when it is an event in the HTTP binding: in headers, in JSON, or several in a batch. It is kept
+//! under a key of the delivery, so a delivery that is repeated after a crash adds nothing. Each reply counts the triggers
+//! that led to it and names them; after too many it is a loop, and ends.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use gust_backend::queue::Message;
+use gust_types::{Error, Event, Label, ProjectName, Result};
+
+use super::Topics;
+use crate::{
+    deliver::{ATTEMPT, Answered, Delivered, Fate, Replies},
+    http as binding, message,
+    triggers::Key,
+};
+
+/// How long the key of a reply is remembered beyond the longest time that its delivery is tried.
+const BEYOND: Duration = Duration::from_secs(86_400);
+
+/// Puts the replies of one trigger into a topic.
+pub(crate) struct TopicReplies {
+    pub(crate) topics: Topics,
+    pub(crate) project: ProjectName,
+    pub(crate) topic: Label,
+    pub(crate) key: Key,
+    /// For how long a delivery is tried.
+    pub(crate) tried: Duration,
+}
+
+#[async_trait]
+impl Replies for TopicReplies {
+    async fn take(&self, delivered: &[Delivered<'_>], answered: &Answered) -> Result<(), Fate> {
+        let events = read(answered)?;
+        if events.is_empty() {
+            return Ok(());
+        }
+        // Of several events, the one that has come the furthest.
+        let Some(of) = delivered.iter().max_by_key(|d| d.event.hops()) else {
+            return Ok(());
+        };
+        let (name, cause) = (self.key.subscription(), of.event);
+        if cause.hops() >= Event::MAX_HOPS {
+            let (hops, trail) = (cause.hops(), trail(cause).replace(',', ", "));
+            return Err(Fate::Dead(format!(
+                "a loop: the event went through {hops} triggers: {trail}; what {name} answered is not published"
+            )));
+        }
+        let first = delivered.iter().map(|d| d.message.0).min().unwrap_or(0);
+        let mut messages = Vec::with_capacity(events.len());
+        for (n, event) in events.into_iter().enumerate() {
+            let event = led_to(event, cause, &name).map_err(|e| no_event(&e))?;
+            let key = format!("reply/{name}/{first}/{n}");
+            messages.push(message::of_event(&event).with_key(key));
+        }
+        self.publish(messages).await.map_err(|error| {
+            Fate::Failed(format!("its reply cannot be published: {}", error.chain()))
+        })
+    }
+}
+
+impl TopicReplies {
+    async fn publish(&self, messages: Vec<Message>) -> Result<()> {
+        let topic = self.topics.open(&self.project, &self.topic)?;
+        let remember = self.tried + BEYOND;
+        topic.publish(messages, Some(remember)).await.map(drop)
+    }
+}
+
+/// The events of an answer; none when it is a plain answer.
+fn read(answered: &Answered) -> Result<Vec<Event>, Fate> {
+    if binding::mode(&answered.headers).is_none() {
+        return Ok(Vec::new());
+    }
+    if answered.cut {
+        let most = super::super::deliver::REPLY_MOST;
+        return Err(Fate::Failed(format!(
+            "its reply is larger than {most} bytes"
+        )));
+    }
+    let body = Bytes::copy_from_slice(&answered.body);
+    let decoded = binding::decode(&answered.headers, &body, &binding::Limits::default());
+    let decoded = decoded.map_err(|error| no_event(&error))?;
+    Ok(decoded.map(|decoded| decoded.events).unwrap_or_default())
+}
+
+fn no_event(error: &Error) -> Fate {
+    Fate::Failed(format!("its reply is no event: {}", error.chain()))
+}
+
+/// The reply with what says where it comes from.
+fn led_to(mut event: Event, cause: &Event, trigger: &str) -> Result<Event> {
+    // Functions like to send back what they were given.
+    event.remove(ATTEMPT);
+    event.set(Event::HOPS, i32::try_from(cause.hops()).unwrap_or(i32::MAX))?;
+    event.count_hop()?;
+    let so_far = trail(cause);
+    let trail = match so_far.is_empty() {
+        true => trigger.to_owned(),
+        false => format!("{so_far},{trigger}"),
+    };
+    event.set(Event::TRAIL, shortened(&trail).to_owned())?;
+    if event.traceparent().is_none()
+        && let Some(parent) = cause.traceparent()
+    {
+        event.set(Event::TRACE_PARENT, parent.to_owned())?;
+    }
+    Ok(event)
+}
+
+fn trail(event: &Event) -> String {
+    let trail = event.attribute(Event::TRAIL);
+    trail
+        .map(|trail| trail.text().into_owned())
+        .unwrap_or_default()
+}
+
+/// The last names of a trail, whatever somebody has written into it.
+fn shortened(trail: &str) -> &str {
+    const LONGEST: usize = 4096;
+    let names = trail.bytes().rev().enumerate();
+    let mut commas = names.filter(|(_, byte)| *byte == b',').map(|(n, _)| n);
+    let many = commas.nth(Event::MAX_HOPS as usize - 1);
+    let kept = many.unwrap_or(trail.len()).min(LONGEST);
+    let at = trail.ceil_char_boundary(trail.len() - kept);
+    trail.get(at..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
