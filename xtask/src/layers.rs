@@ -31,6 +31,7 @@ const ROOMS: &[(&str, Room)] = &[
     ("gust-runtime", Seam),
     ("gust-backend", Seam),
     ("gust-meter", Seam),
+    ("gust-trigger", Seam),
     ("gust-runtime-wasm", Plugin),
     ("gust-backend-local", Plugin),
     ("gust-dispatch", Engine),
@@ -55,7 +56,12 @@ const OWNED: &[(&str, &[&str])] = &[
     ("clap", &["gust-cli", "gust-bench"]),
     (
         "tokio-rustls",
-        &["gust-gateway", "gust-runtime-wasm", "gust-scenarios"],
+        &[
+            "gust-gateway",
+            "gust-runtime-wasm",
+            "gust-trigger",
+            "gust-scenarios",
+        ],
     ),
 ];
 
