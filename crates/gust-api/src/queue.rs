@@ -195,4 +195,22 @@ pub struct Trigger {
     /// When it fires next, Unix microseconds, for a schedule that still does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_us: Option<u64>,
+    /// How its source is doing, when that is outside the node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feed: Option<Feed>,
+}
+
+/// How a source outside the node is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Feed {
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Since when it is, or is not, Unix microseconds.
+    pub since_us: u64,
+    /// The last thing that went wrong, if anything did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// When that was, Unix microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_us: Option<u64>,
 }

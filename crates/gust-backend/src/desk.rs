@@ -26,6 +26,19 @@ pub struct TriggerState {
     pub counts: Counts,
     /// When it fires next, Unix microseconds, for a schedule that still does.
     pub next_us: Option<u64>,
+    /// How its source is doing, when that is outside the node.
+    pub feed: Option<FeedState>,
+}
+
+/// How a source outside the node is doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FeedState {
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Since when it is, or is not, Unix microseconds.
+    pub since_us: u64,
+    /// The last thing that went wrong, and when, Unix microseconds.
+    pub error: Option<(String, u64)>,
 }
 
 /// What became of events.

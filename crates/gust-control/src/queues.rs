@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use gust_api::queue::{
-    LookQuery, Message as Shown, Messages, NewMessage, PublishedMessage, Queue as QueueShown,
+    Feed, LookQuery, Message as Shown, Messages, NewMessage, PublishedMessage, Queue as QueueShown,
     Redrive, Trigger,
 };
 use gust_backend::desk::TriggerState;
@@ -246,6 +246,15 @@ fn shown(state: TriggerState) -> Trigger {
         refused: counts.refused,
         dead: counts.dead,
         next_us: state.next_us,
+        feed: state.feed.map(|feed| {
+            let (error, error_us) = feed.error.unzip();
+            Feed {
+                connected: feed.connected,
+                since_us: feed.since_us,
+                error,
+                error_us,
+            }
+        }),
     }
 }
 

@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 mod deliver;
+mod feeds;
 pub mod filter;
 pub mod http;
 pub mod message;
@@ -32,6 +33,7 @@ use gust_types::{
     trigger::{EventsSpec, TriggerSource},
 };
 
+pub use self::feeds::Sources;
 use self::{queues::Queues, timetable::Timetable, triggers::Triggers};
 
 /// What this room needs from others.
@@ -40,6 +42,8 @@ pub struct Parts {
     pub dispatcher: Dispatcher,
     /// Keeps the queues.
     pub backends: Arc<dyn Backends>,
+    /// Brings in events from outside the node.
+    pub sources: Sources,
 }
 
 /// The events of a node. Clones are handles to the same ones.
@@ -109,6 +113,10 @@ impl Desk for Events {
     fn check(&self, project: &ProjectName, app: &AppName, events: &EventsSpec) -> Result<()> {
         for trigger in &events.triggers {
             triggers::check(trigger, events)?;
+            if let TriggerSource::External(external) = &trigger.source {
+                let checked = self.queues.0.sources.check(external, &events.values);
+                checked.map_err(|error| triggers::within(trigger, error))?;
+            }
         }
         self.queues.check(project, app, events)
     }
@@ -134,6 +142,7 @@ impl Desk for Events {
     fn triggers(&self, project: &ProjectName) -> Vec<TriggerState> {
         let all = self.triggers.of(project).into_iter();
         all.map(|(key, spec, tally)| {
+            let feed = self.triggers.feed(&key);
             let (counts, next_us) = match (&spec.source, tally) {
                 (TriggerSource::Schedule(_), _) => self.timetable.of(&key).unzip(),
                 (_, tally) => (tally.map(|tally| tally.counts()), None),
@@ -144,6 +153,7 @@ impl Desk for Events {
                 running: counts.is_some(),
                 counts: counts.unwrap_or_default(),
                 next_us: next_us.flatten(),
+                feed,
             }
         })
         .collect()

@@ -5,13 +5,15 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use gust_backend::desk::Counts;
+use gust_backend::desk::{Counts, FeedState};
 use gust_dispatch::Dispatcher;
 use gust_task::Stop;
 use gust_types::{
     AppName, Error, FunctionKey, Label, ProjectName, Result,
     call::Trigger,
+    deployment::Variables,
     event::Event,
+    template,
     trigger::{EventsSpec, QueueSettings, TriggerSource, TriggerSpec},
 };
 use parking_lot::Mutex;
@@ -20,6 +22,7 @@ use tokio::{sync::OnceCell, task::JoinHandle};
 use crate::{
     Parts, Queues,
     deliver::{Consumer, Delivery, EventWork, Tally, Target, Way},
+    feeds::Feed,
     retry::RetryPolicy,
     timetable,
 };
@@ -38,6 +41,8 @@ pub(crate) struct Wanted {
     pub(crate) spec: TriggerSpec,
     /// Of its queue, when it has one.
     settings: Option<QueueSettings>,
+    /// The variables that its source mentions.
+    values: Variables,
 }
 
 /// Done once what was taken from a queue before the node started is ready again.
@@ -62,6 +67,8 @@ struct Running {
     tally: Arc<Tally>,
     stop: Stop,
     task: JoinHandle<Option<()>>,
+    /// What brings its events in, when they come from outside the node.
+    feed: Option<(Arc<Mutex<FeedState>>, JoinHandle<Option<()>>)>,
 }
 
 /// Everything goes to one function.
@@ -129,7 +136,7 @@ impl Triggers {
             TriggerSource::Queue { queue, batch } => (queue.clone(), *batch),
             // The timetable has them.
             TriggerSource::Schedule(_) => return Ok(None),
-            TriggerSource::Topic { .. } => (inbox(key), 1),
+            TriggerSource::Topic { .. } | TriggerSource::External(_) => (inbox(key), 1),
         };
         let delivery = Arc::new(Delivery {
             target: Target {
@@ -150,22 +157,40 @@ impl Triggers {
             way: Arc::new(OneWay(delivery)),
             dispatcher: self.parts.dispatcher.clone(),
         };
+        let queue = self.queues.open(&key.project, &name)?;
+        let stop = self.stop.child();
+        let feed = match &wanted.spec.source {
+            TriggerSource::External(external) => {
+                let (sources, stop) = (&self.parts.sources, stop.clone());
+                let feed = Feed::open(sources, key, external, &wanted.values, queue.clone(), stop)?;
+                Some((feed.state(), gust_task::spawn("feed", feed.run())))
+            }
+            _ => None,
+        };
         let consumer = Consumer {
             released: self.released(&key.project, &name),
-            queue: self.queues.open(&key.project, &name)?,
+            queue,
             name,
             work: Arc::new(work),
             batch: batch as usize,
             concurrency: wanted.spec.concurrency as usize,
         };
-        let stop = self.stop.child();
         let task = gust_task::spawn("consumer", Arc::new(consumer).run(stop.clone()));
         Ok(Some(Running {
             wanted,
             tally,
             stop,
             task,
+            feed,
         }))
+    }
+
+    /// How the source of a trigger is doing that is outside the node.
+    pub(crate) fn feed(&self, key: &Key) -> Option<FeedState> {
+        let running = self.running.lock();
+        let (state, _) = running.get(key)?.feed.as_ref()?;
+        let state = state.lock().clone();
+        Some(state)
     }
 
     fn released(&self, project: &ProjectName, queue: &Label) -> Released {
@@ -213,6 +238,9 @@ impl Triggers {
         for left in all {
             // A consumer that panicked has said so.
             let _ = left.task.await;
+            if let Some((_, feed)) = left.feed {
+                let _ = feed.await;
+            }
             *self.past.lock() += left.tally.counts();
         }
     }
@@ -237,11 +265,31 @@ fn wanted(dispatcher: &Dispatcher, queues: &Queues) -> HashMap<Key, Wanted> {
                 TriggerSource::Queue { queue, .. } => Some(queues.settings(&project, queue)),
                 _ => None,
             };
-            let spec = spec.clone();
-            wanted.insert(key, Wanted { spec, settings });
+            let wants = Wanted {
+                spec: spec.clone(),
+                settings,
+                values: mentioned(spec, &events.values),
+            };
+            wanted.insert(key, wants);
         }
     }
     wanted
+}
+
+/// The variables that a trigger's source mentions: another one's new value does not disturb it.
+fn mentioned(spec: &TriggerSpec, values: &Variables) -> Variables {
+    let TriggerSource::External(external) = &spec.source else {
+        return Variables::default();
+    };
+    let names = external.texts().flat_map(template::names);
+    let of = |name: &str| Some((name.to_owned(), values.0.get(name)?.clone()));
+    Variables(names.filter_map(of).collect())
+}
+
+/// The same error, saying which trigger's it is.
+pub(crate) fn within(trigger: &TriggerSpec, mut error: Error) -> Error {
+    error.message = format!("trigger {:?}: {}", trigger.name.as_str(), error.message);
+    error
 }
 
 /// Refuses a trigger that could never run.
@@ -265,10 +313,9 @@ pub(crate) fn check(trigger: &TriggerSpec, events: &EventsSpec) -> Result<()> {
         TriggerSource::Topic { .. } => refuse("names a topic, which is not built yet".to_owned()),
         TriggerSource::Schedule(schedule) => match timetable::compile(schedule, "") {
             Ok(_) => Ok(()),
-            Err(mut error) => {
-                error.message = format!("trigger {:?}: {}", trigger.name.as_str(), error.message);
-                Err(error)
-            }
+            Err(error) => Err(within(trigger, error)),
         },
+        // Its plug-in checks it.
+        TriggerSource::External(_) => Ok(()),
     }
 }

@@ -3,10 +3,11 @@
 //! One batch is on its way to the disk while the next one gathers: many messages share a sync, and a peer's pings are
 //! answered meanwhile. When as much waits as may, the source stops reading.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use futures::future::BoxFuture;
 use gust_types::Result;
+use tokio::time::timeout;
 
 use crate::{Inbox, Incoming};
 
@@ -14,6 +15,8 @@ use crate::{Inbox, Incoming};
 const WAITING: usize = 500;
 /// Their bytes.
 const BYTES: usize = 4 << 20;
+/// How long a source that stops waits for what it has brought.
+const REST: Duration = Duration::from_secs(2);
 
 /// What arrived and is not durable yet; `A` is how to acknowledge one of them.
 pub struct Keeper<'a, A> {
@@ -76,5 +79,21 @@ impl<'a, A> Keeper<'a, A> {
         let kept = (&mut keeping.kept).await;
         let acks = self.keeping.take().map(|keeping| keeping.acks);
         kept.map(|()| acks.unwrap_or_default())
+    }
+
+    /// The acknowledgements of what is still to be kept, as far as that takes no time: for a source that stops.
+    pub async fn rest(&mut self) -> Vec<A> {
+        let mut acks = Vec::new();
+        let keeping = async {
+            while !self.is_idle() {
+                match self.kept().await {
+                    Ok(kept) => acks.extend(kept),
+                    Err(_) => break,
+                }
+            }
+        };
+        // What takes longer comes again, where the peer remembers it.
+        let _ = timeout(REST, keeping).await;
+        acks
     }
 }
