@@ -1,6 +1,7 @@
 //! Reading `gust.toml`.
 
 mod events;
+mod outside;
 
 use gust_types::{
     AppName, ByteSize, FunctionName, Limits, Span,

@@ -13,7 +13,8 @@ use gust_types::{
 use crate::{
     check,
     draft::Draft,
-    keys::{NAMES, QUEUE, RETRY, TRIGGER},
+    gust::outside,
+    keys::{NAMES, OUTSIDE, QUEUE, RETRY, TRIGGER},
     limits::MAX_TRIGGERS,
     reader::{Table, Text},
 };
@@ -70,7 +71,7 @@ fn settings(table: &Table<'_>) -> QueueSettings {
 
 fn trigger(draft: &mut Draft<'_>, table: &Table<'_>) -> Option<TriggerSpec> {
     let function = table.required_string("function");
-    let source = source(table);
+    let source = source(draft, table);
     let path = table.string("path");
     if let Some(path) = &path {
         table.cx.take(&path.at, check::path(&path.value));
@@ -115,14 +116,21 @@ fn trigger_name(draft: &Draft<'_>, table: &Table<'_>, function: &FunctionName) -
     table.cx.take(&table.at(), Label::new(&free))
 }
 
-fn source(table: &Table<'_>) -> Option<TriggerSource> {
-    let sources = ["queue", "cron", "rate", "at"];
+fn source(draft: &mut Draft<'_>, table: &Table<'_>) -> Option<TriggerSource> {
+    let outside = OUTSIDE.iter().map(|(kind, _)| *kind);
+    let sources: Vec<&str> = ["queue", "cron", "rate", "at"].into_iter().chain(outside).collect();
     let given: Vec<&str> = sources
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|key| table.value(key).is_some())
         .collect();
     let [only] = given[..] else {
-        let message = "a trigger needs exactly one of the keys `queue`, `cron`, `rate` and `at`";
+        let all: Vec<_> = sources.iter().map(|key| format!("`{key}`")).collect();
+        let (last, rest) = all.split_last()?;
+        let message = format!(
+            "a trigger needs exactly one of the keys {} and {last}",
+            rest.join(", ")
+        );
         table
             .cx
             .fault(&table.key_at(given.get(1).unwrap_or(&"function")), message);
@@ -131,7 +139,8 @@ fn source(table: &Table<'_>) -> Option<TriggerSource> {
     let foreign: &[&str] = match only {
         "queue" => &["timezone", "overlap", "missed", "missed_within", "jitter"],
         "cron" => &["batch"],
-        _ => &["batch", "timezone"],
+        "rate" | "at" => &["batch", "timezone"],
+        _ => &["batch", "timezone", "overlap", "missed", "missed_within", "jitter"],
     };
     for key in foreign {
         if table.value(key).is_some() {
@@ -145,6 +154,10 @@ fn source(table: &Table<'_>) -> Option<TriggerSource> {
             queue: table.cx.take(&queue.at, Label::new(&queue.value))?,
             batch: table.integer("batch", 1, 1000).map_or(1, |n| n as u32),
         });
+    }
+    if let Some((kind, section)) = OUTSIDE.iter().find(|(kind, _)| *kind == only) {
+        let external = outside::read(draft, table, kind, section)?;
+        return Some(TriggerSource::External(external));
     }
     schedule(table).map(TriggerSource::Schedule)
 }
