@@ -31,8 +31,12 @@ const ROOMS: &[(&str, Room)] = &[
     ("gust-runtime", Seam),
     ("gust-backend", Seam),
     ("gust-meter", Seam),
+    ("gust-trigger", Seam),
     ("gust-runtime-wasm", Plugin),
     ("gust-backend-local", Plugin),
+    ("gust-trigger-redis", Plugin),
+    ("gust-trigger-nats", Plugin),
+    ("gust-trigger-mqtt", Plugin),
     ("gust-dispatch", Engine),
     ("gust-gateway", Door),
     ("gust-control", Door),
@@ -55,7 +59,12 @@ const OWNED: &[(&str, &[&str])] = &[
     ("clap", &["gust-cli", "gust-bench"]),
     (
         "tokio-rustls",
-        &["gust-gateway", "gust-runtime-wasm", "gust-scenarios"],
+        &[
+            "gust-gateway",
+            "gust-runtime-wasm",
+            "gust-trigger",
+            "gust-scenarios",
+        ],
     ),
 ];
 

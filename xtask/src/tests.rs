@@ -23,6 +23,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("redis-server", "redis-server"),
+    ("nats-server", "nats-server"),
+    ("mosquitto_passwd", "mosquitto"),
 ];
 
 /// Runs the rings asked for, or all.

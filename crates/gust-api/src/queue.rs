@@ -198,6 +198,9 @@ pub struct Trigger {
     /// Of a topic's trigger: how it keeps up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
+    /// How its source is doing, when that is outside the node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feed: Option<Feed>,
 }
 
 /// How a trigger keeps up with its topic.
@@ -211,4 +214,19 @@ pub struct Progress {
     pub missed: u64,
     /// Events that were given up and are kept.
     pub dead: u64,
+}
+
+/// How a source outside the node is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Feed {
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Since when it is, or is not, Unix microseconds.
+    pub since_us: u64,
+    /// The last thing that went wrong, if anything did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// When that was, Unix microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_us: Option<u64>,
 }

@@ -37,6 +37,8 @@ pub struct TriggerState {
     pub next_us: Option<u64>,
     /// How it keeps up with its topic, for one that takes from a topic.
     pub progress: Option<Progress>,
+    /// How its source is doing, when that is outside the node.
+    pub feed: Option<FeedState>,
 }
 
 /// How a trigger keeps up with its topic.
@@ -81,6 +83,17 @@ pub struct ReadEvent {
     pub published_us: u64,
     /// The event in the JSON format.
     pub json: Bytes,
+}
+
+/// How a source outside the node is doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FeedState {
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Since when it is, or is not, Unix microseconds.
+    pub since_us: u64,
+    /// The last thing that went wrong, and when, Unix microseconds.
+    pub error: Option<(String, u64)>,
 }
 
 /// What became of events.

@@ -81,7 +81,7 @@ pub(crate) fn deployment(
         hosts,
         routes: head.routes.clone(),
         functions: functions.collect(),
-        events: Arc::new(head.events.clone()),
+        events: Arc::new(variables::with_values(&head.events, &values)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use gust_api::queue::{
-    LookQuery, Message as Shown, Messages, NewMessage, Progress, PublishedMessage,
+    Feed, LookQuery, Message as Shown, Messages, NewMessage, Progress, PublishedMessage,
     Queue as QueueShown, Redrive, Trigger,
 };
 use gust_backend::desk::TriggerState;
@@ -278,6 +278,15 @@ fn shown(state: TriggerState, progress: Option<Progress>) -> Trigger {
         dead: counts.dead,
         next_us: state.next_us,
         progress,
+        feed: state.feed.map(|feed| {
+            let (error, error_us) = feed.error.unzip();
+            Feed {
+                connected: feed.connected,
+                since_us: feed.since_us,
+                error,
+                error_us,
+            }
+        }),
     }
 }
 

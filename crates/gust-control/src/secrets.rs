@@ -105,9 +105,12 @@ impl Control {
         let mut set = before.set.clone();
         change(&mut set)?;
         let published = match &before.serving {
-            Some(serving) if variables::users(serving, name).next().is_some() => {
+            Some(serving) if variables::is_used(serving, name) => {
                 let head = variables::whole_head(&self.0.seal, serving)?;
                 still_whole(&head.variables, &set, serving, name)?;
+                let values = variables::effective(&head.variables, &set);
+                let events = variables::with_values(&head.events, &values);
+                self.0.parts.events.check(project, app, &events)?;
                 let new = publish::of_stored(self, serving, &set)?;
                 let old = before.deployment(self)?;
                 publish::publish(self, new, old, write).await?;

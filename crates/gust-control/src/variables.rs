@@ -12,6 +12,7 @@ use gust_types::{
     deployment::Variables,
     outbound::Outbound,
     template,
+    trigger::EventsSpec,
 };
 
 use crate::{
@@ -46,6 +47,16 @@ pub(crate) fn seen_by(function: &FunctionSpec, values: &Values) -> Variables {
             })
             .collect(),
     )
+}
+
+/// What starts an app's functions, with those values that its triggers name.
+pub(crate) fn with_values(events: &EventsSpec, values: &Values) -> EventsSpec {
+    let named = events.templates().flat_map(template::names);
+    let seen = named.filter_map(|name| Some((name.to_owned(), values.get(name)?.clone())));
+    EventsSpec {
+        values: Variables(seen.collect()),
+        ..events.clone()
+    }
 }
 
 /// The hosts a function may reach, its templates filled. An error shows the template, never the value in it.
@@ -151,6 +162,13 @@ pub(crate) fn users<'a>(
         .iter()
         .filter(move |r| uses(&r.spec, variable))
         .map(|r| &r.function)
+}
+
+/// Whether anything that serves uses this variable.
+pub(crate) fn is_used(kept: &KeptDeployment, variable: &str) -> bool {
+    let mut triggers = kept.head.events.templates();
+    users(kept, variable).next().is_some()
+        || triggers.any(|text| template::names(text).contains(&variable))
 }
 
 #[cfg(test)]

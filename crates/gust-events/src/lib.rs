@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 mod deliver;
+mod feeds;
 pub mod filter;
 pub mod http;
 mod later;
@@ -39,6 +40,7 @@ use gust_types::{
     trigger::{EventsSpec, TriggerSource},
 };
 
+pub use self::feeds::Sources;
 use self::{
     later::Calls, queues::Queues, timetable::Timetable, topics::Topics, triggers::Triggers,
 };
@@ -49,6 +51,8 @@ pub struct Parts {
     pub dispatcher: Dispatcher,
     /// Keeps the queues and topics.
     pub backends: Arc<dyn Backends>,
+    /// Brings in events from outside the node.
+    pub sources: Sources,
 }
 
 /// The events of a node. Clones are handles to the same ones.
@@ -141,6 +145,10 @@ impl Desk for Events {
     fn check(&self, project: &ProjectName, app: &AppName, events: &EventsSpec) -> Result<()> {
         for trigger in &events.triggers {
             triggers::check(trigger, events)?;
+            if let TriggerSource::External(external) = &trigger.source {
+                let checked = self.queues.0.sources.check(external, &events.values);
+                checked.map_err(|error| triggers::within(trigger, error))?;
+            }
         }
         self.queues.check(project, app, events)?;
         self.topics.check(project, app, events)
@@ -226,6 +234,7 @@ impl Desk for Events {
     fn triggers(&self, project: &ProjectName) -> Vec<TriggerState> {
         let all = self.triggers.of(project).into_iter();
         all.map(|(key, spec, state)| {
+            let feed = self.triggers.feed(&key);
             let progress = state.as_ref().and_then(|state| state.progress);
             let (counts, next_us) = match (&spec.source, state) {
                 (TriggerSource::Schedule(_), _) => self.timetable.of(&key).unzip(),
@@ -238,6 +247,7 @@ impl Desk for Events {
                 counts: counts.unwrap_or_default(),
                 next_us: next_us.flatten(),
                 progress,
+                feed,
             }
         })
         .collect()

@@ -13,7 +13,7 @@ use std::{
 };
 
 use gust_backend::{
-    desk::{Counts, Progress},
+    desk::{Counts, FeedState, Progress},
     queue::Queue,
 };
 use gust_dispatch::Dispatcher;
@@ -21,7 +21,9 @@ use gust_task::Stop;
 use gust_types::{
     AppName, Error, FunctionKey, Label, ProjectName, Result, Span,
     call::Trigger,
+    deployment::Variables,
     event::Event,
+    template,
     trigger::{EventsSpec, QueueSettings, ReplySpec, TriggerSource, TriggerSpec},
 };
 use parking_lot::Mutex;
@@ -30,6 +32,7 @@ use tokio::{sync::OnceCell, task::JoinHandle};
 use crate::{
     Parts, Queues,
     deliver::{Consumer, Delivery, EventWork, Replies, Tally, Target, Way},
+    feeds::Feed,
     filter::Filter,
     retry::RetryPolicy,
     timetable,
@@ -50,6 +53,8 @@ pub(crate) struct Wanted {
     pub(crate) spec: TriggerSpec,
     /// Of its queue, when it has one.
     settings: Option<QueueSettings>,
+    /// The variables that its source mentions.
+    values: Variables,
 }
 
 /// Done once what was taken from a queue before the node started is ready again.
@@ -81,6 +86,8 @@ struct Running {
     over: Arc<AtomicBool>,
     /// How it keeps up, when it takes from a topic.
     pace: Option<Arc<Pace>>,
+    /// What brings its events in, when they come from outside the node.
+    feed: Option<(Arc<Mutex<FeedState>>, JoinHandle<Option<()>>)>,
 }
 
 /// How a trigger fares that runs.
@@ -169,6 +176,7 @@ impl Triggers {
             // The timetable has them.
             TriggerSource::Schedule(_) => return Ok(None),
             TriggerSource::Topic { batch, .. } => (inbox(key), *batch),
+            TriggerSource::External(_) => (inbox(key), 1),
         };
         let delivery = Arc::new(self.delivery(key, &wanted.spec));
         let tally = delivery.tally.clone();
@@ -181,6 +189,15 @@ impl Triggers {
         let over = Arc::new(AtomicBool::new(false));
         let subscribed = self.subscribed(key, &wanted.spec, &queue, &over)?;
         let pace = subscribed.as_ref().map(|s| s.pump.pace.clone());
+        let stop = self.stop.child();
+        let feed = match &wanted.spec.source {
+            TriggerSource::External(external) => {
+                let (sources, stop) = (&self.parts.sources, stop.clone());
+                let feed = Feed::open(sources, key, external, &wanted.values, queue.clone(), stop)?;
+                Some((feed.state(), gust_task::spawn("feed", feed.run())))
+            }
+            _ => None,
+        };
         let consumer = Arc::new(Consumer {
             released: self.released(&key.project, &name),
             queue,
@@ -189,7 +206,6 @@ impl Triggers {
             batch: batch as usize,
             concurrency: wanted.spec.concurrency as usize,
         });
-        let stop = self.stop.child();
         let ours = stop.clone();
         let task = gust_task::spawn("consumer", async move {
             let pumping = async {
@@ -206,6 +222,7 @@ impl Triggers {
             task,
             over,
             pace,
+            feed,
         }))
     }
 
@@ -306,6 +323,14 @@ impl Triggers {
         }
     }
 
+    /// How the source of a trigger is doing that is outside the node.
+    pub(crate) fn feed(&self, key: &Key) -> Option<FeedState> {
+        let running = self.running.lock();
+        let (state, _) = running.get(key)?.feed.as_ref()?;
+        let state = state.lock().clone();
+        Some(state)
+    }
+
     fn released(&self, project: &ProjectName, queue: &Label) -> Released {
         let key = (project.clone(), queue.clone());
         self.seen.lock().entry(key).or_default().clone()
@@ -367,6 +392,9 @@ impl Triggers {
         for left in all {
             // A consumer that panicked has said so.
             let _ = left.task.await;
+            if let Some((_, feed)) = left.feed {
+                let _ = feed.await;
+            }
             *self.past.lock() += left.tally.counts();
         }
     }
@@ -443,11 +471,31 @@ fn wanted(dispatcher: &Dispatcher, queues: &Queues) -> HashMap<Key, Wanted> {
                 TriggerSource::Queue { queue, .. } => Some(queues.settings(&project, queue)),
                 _ => None,
             };
-            let spec = spec.clone();
-            wanted.insert(key, Wanted { spec, settings });
+            let wants = Wanted {
+                spec: spec.clone(),
+                settings,
+                values: mentioned(spec, &events.values),
+            };
+            wanted.insert(key, wants);
         }
     }
     wanted
+}
+
+/// The variables that a trigger's source mentions: another one's new value does not disturb it.
+fn mentioned(spec: &TriggerSpec, values: &Variables) -> Variables {
+    let TriggerSource::External(external) = &spec.source else {
+        return Variables::default();
+    };
+    let names = external.texts().flat_map(template::names);
+    let of = |name: &str| Some((name.to_owned(), values.0.get(name)?.clone()));
+    Variables(names.filter_map(of).collect())
+}
+
+/// The same error, saying which trigger's it is.
+pub(crate) fn within(trigger: &TriggerSpec, mut error: Error) -> Error {
+    error.message = format!("trigger {:?}: {}", trigger.name.as_str(), error.message);
+    error
 }
 
 /// Refuses a trigger that could never run.
@@ -477,10 +525,9 @@ pub(crate) fn check(trigger: &TriggerSpec, events: &EventsSpec) -> Result<()> {
         },
         TriggerSource::Schedule(schedule) => match timetable::compile(schedule, "") {
             Ok(_) => Ok(()),
-            Err(mut error) => {
-                error.message = format!("trigger {:?}: {}", trigger.name.as_str(), error.message);
-                Err(error)
-            }
+            Err(error) => Err(within(trigger, error)),
         },
+        // Its plug-in checks it.
+        TriggerSource::External(_) => Ok(()),
     }
 }

@@ -2,6 +2,7 @@
 
 mod events;
 mod later;
+mod outside;
 mod topics;
 
 use gust_types::{

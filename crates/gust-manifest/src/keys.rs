@@ -1,9 +1,11 @@
 //! Every key of both manifests: what the readers accept, and what the reference page says of it.
 
 mod gust;
+mod outside;
 mod spin;
 
 pub(crate) use gust::*;
+pub(crate) use outside::*;
 pub(crate) use spin::*;
 
 /// Whose words a section is made of.

@@ -13,7 +13,7 @@ use gust_runtime_wasm::WasmRuntime;
 use gust_telemetry::{GuestLogs, PathMetrics, Registry, registry::Shape};
 use gust_types::{Error, Result};
 
-use crate::{Settings, folder::DataFolder, output::Sink};
+use crate::{Settings, folder::DataFolder, output::Sink, sources};
 
 /// Everything a node is made of.
 pub(crate) struct Rooms {
@@ -61,6 +61,7 @@ impl Rooms {
         let events = Events::new(gust_events::Parts {
             dispatcher: dispatcher.clone(),
             backends,
+            sources: sources::sources(settings.blocked()?),
         });
         count_deliveries(&mut registry, &events);
         // Bound before control opens: its answers name the port.

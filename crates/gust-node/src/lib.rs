@@ -9,6 +9,7 @@ pub mod layers;
 mod local;
 mod output;
 mod settings;
+mod sources;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 

@@ -113,10 +113,7 @@ impl Settings {
     // What each room is told. A setting that is not here keeps the room's own default.
 
     pub(crate) fn wasm(&self) -> gust_types::Result<gust_runtime_wasm::Settings> {
-        let block_networks = Blocked::parse(&self.block_networks).map_err(|mut error| {
-            error.message = format!("bad setting block_networks: {}", error.message);
-            error
-        })?;
+        let block_networks = self.blocked()?;
         let defaults = gust_runtime_wasm::Settings::default();
         Ok(gust_runtime_wasm::Settings {
             max_instances: self.max_instances,
@@ -124,6 +121,14 @@ impl Settings {
             max_component: ByteSize(self.max_artifact.0.min(defaults.max_component.0)),
             block_networks,
             ..defaults
+        })
+    }
+
+    /// The networks that nobody reaches: neither functions nor the sources of triggers.
+    pub(crate) fn blocked(&self) -> gust_types::Result<Blocked> {
+        Blocked::parse(&self.block_networks).map_err(|mut error| {
+            error.message = format!("bad setting block_networks: {}", error.message);
+            error
         })
     }
 

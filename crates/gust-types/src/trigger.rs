@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteSize, FunctionName, Label, units::Span};
+use crate::{
+    ByteSize, Error, FunctionName, Label, Result, deployment::Variables, template, units::Span,
+};
 
 /// One trigger of an app.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,7 +63,22 @@ pub enum TriggerSource {
     },
     /// Time.
     Schedule(ScheduleSpec),
+    /// Something outside the node: a broker, a database, a page that changes.
+    External(ExternalSpec),
 }
+
+/// A source outside the node. What its settings mean is known to the plug-in of its kind alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExternalSpec {
+    /// Which plug-in: `redis`, `nats`, `mqtt` and so on.
+    pub kind: String,
+    /// Its settings. Texts may mention the app's variables.
+    pub settings: ExternalSettings,
+}
+
+/// Settings by name.
+pub type ExternalSettings = serde_json::Map<String, serde_json::Value>;
 
 /// A filter as people write it: one dialect and what it needs.
 ///
@@ -231,6 +248,9 @@ pub struct EventsSpec {
     pub queues: BTreeMap<Label, QueueSettings>,
     /// How the project's topics behave that this app names.
     pub topics: BTreeMap<Label, TopicSettings>,
+    /// The values of the variables that triggers mention, secrets among them; filled by the node, never stored or sent.
+    #[serde(skip)]
+    pub values: Variables,
 }
 
 fn root() -> String {
@@ -260,6 +280,66 @@ impl EventsSpec {
     pub fn is_empty(&self) -> bool {
         self.triggers.is_empty() && self.queues.is_empty() && self.topics.is_empty()
     }
+
+    /// Every text of a trigger that may mention variables.
+    pub fn templates(&self) -> impl Iterator<Item = &str> {
+        self.triggers
+            .iter()
+            .flat_map(|trigger| match &trigger.source {
+                TriggerSource::External(external) => external.texts().collect(),
+                _ => Vec::new(),
+            })
+    }
+}
+
+impl ExternalSpec {
+    /// Settings that are secrets, and stand in the manifest only as the name of a variable.
+    const SECRET: [&str; 2] = ["password", "token"];
+
+    /// Its settings that are text.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.settings.values().filter_map(|value| value.as_str())
+    }
+
+    /// Its settings with the variables filled in. They may hold secrets now: nobody prints them.
+    pub fn filled(&self, values: &Variables) -> Result<ExternalSettings> {
+        let mut settings = self.settings.clone();
+        for value in settings.values_mut() {
+            if let serde_json::Value::String(text) = value {
+                *text = template::expand(text, &values.0)?;
+            }
+        }
+        Ok(settings)
+    }
+
+    /// Refuses a secret that stands in the open: whoever may read a deployment would read it.
+    pub fn check_secret(name: &str, text: &str) -> Result<()> {
+        let open = match Self::SECRET.contains(&name) {
+            true => !text.contains("{{"),
+            false => shows_password(text),
+        };
+        if !open {
+            return Ok(());
+        }
+        Err(
+            Error::invalid(format!("a secret stands in the open, in the key: {name}")).hint(
+                "declare a variable with `secret = true`, write {{ its_name }}, and set it with: gust secret set",
+            ),
+        )
+    }
+}
+
+/// Whether a URL has a password in it that is not a variable's.
+fn shows_password(url: &str) -> bool {
+    let Some((_, rest)) = url.split_once("://") else {
+        return false;
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let Some((user, _)) = authority.rsplit_once('@') else {
+        return false;
+    };
+    let password = user.split_once(':').map(|(_, password)| password);
+    password.is_some_and(|password| !password.is_empty() && !password.contains("{{"))
 }
 
 impl Default for RetrySpec {

@@ -2,6 +2,7 @@
 //! an HTTP client. Used by the scenarios (`tests/scenarios/tests/it`) and by the bench. Start with [`node::Node`].
 
 pub mod app;
+pub mod broker;
 pub mod client;
 pub mod node;
 pub mod up;

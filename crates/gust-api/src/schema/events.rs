@@ -71,6 +71,19 @@ pub enum TriggerSource {
     },
     /// Time.
     Schedule(ScheduleSpec),
+    /// Something outside the node: a broker, a database, a page that changes.
+    External(ExternalSpec),
+}
+
+/// A source outside the node.
+#[derive(ToSchema)]
+pub struct ExternalSpec {
+    /// Which: `redis`, `nats`, `mqtt` and so on.
+    #[schema(example = "redis")]
+    kind: String,
+    /// What the manifest says under that name. Texts may mention the app's variables.
+    #[schema(value_type = Object)]
+    settings: serde_json::Value,
 }
 
 /// Where in a topic a new trigger begins.

@@ -1,10 +1,10 @@
 //! `gust trigger`: what starts functions besides requests.
 
 use clap::Subcommand;
-use gust_api::queue::{LookQuery, Purge, Redrive, Trigger, Triggers};
+use gust_api::queue::{Feed, LookQuery, Purge, Redrive, Trigger, Triggers};
 use gust_types::{
     Error, Result,
-    trigger::{ScheduleSpec, TriggerSource},
+    trigger::{ExternalSpec, ScheduleSpec, TriggerSource},
 };
 
 use super::{queue, topic};
@@ -196,6 +196,17 @@ fn source(source: &TriggerSource) -> String {
         TriggerSource::Queue { queue, batch } => format!("queue {queue}, {batch} at once"),
         TriggerSource::Topic { topic, .. } => format!("topic {topic}"),
         TriggerSource::Schedule(schedule) => when(schedule),
+        TriggerSource::External(external) => outside(external),
+    }
+}
+
+/// The kind, and what is listened to there. Where it is may be a secret, and is as the manifest has it.
+fn outside(external: &ExternalSpec) -> String {
+    let places = ["channel", "stream", "subject", "topic", "queue", "url"];
+    let text = |key: &str| external.settings.get(key)?.as_str();
+    match places.into_iter().find_map(text) {
+        Some(place) => format!("{} {place}", external.kind),
+        None => external.kind.clone(),
     }
 }
 
@@ -217,9 +228,18 @@ fn when(schedule: &ScheduleSpec) -> String {
 }
 
 fn state(trigger: &Trigger) -> String {
-    match (trigger.running, trigger.next_us) {
-        (false, _) => "not running".to_owned(),
-        (true, Some(next)) => format!("next {}", time::seconds(next)),
-        (true, None) => "running".to_owned(),
+    match (trigger.running, trigger.next_us, &trigger.feed) {
+        (false, ..) => "not running".to_owned(),
+        (true, Some(next), _) => format!("next {}", time::seconds(next)),
+        (true, None, None) => "running".to_owned(),
+        (true, None, Some(feed)) => fed(feed),
+    }
+}
+
+fn fed(feed: &Feed) -> String {
+    match (&feed.error, feed.connected) {
+        (_, true) => "connected".to_owned(),
+        (None, false) => "connecting".to_owned(),
+        (Some(error), false) => format!("not connected: {error}"),
     }
 }

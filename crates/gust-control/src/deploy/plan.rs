@@ -57,11 +57,10 @@ impl Plan {
         let mut all = before.set.clone();
         all.extend(given.clone());
         validate::app(&spec, &all, &control.0.settings.ceilings)?;
-        control
-            .0
-            .parts
-            .events
-            .check(project, &spec.name, &spec.events)?;
+        let known = validate::effective(&spec, &all);
+        let events = variables::with_values(&spec.events, &known);
+        let desk = &control.0.parts.events;
+        desk.check(project, &spec.name, &events)?;
         let set: Values = given
             .into_iter()
             .filter(|(name, value)| before.set.get(name) != Some(value))

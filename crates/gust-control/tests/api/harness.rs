@@ -168,6 +168,7 @@ pub async fn assemble(data: &Path, mut settings: Settings) -> Node {
     let events = Events::new(gust_events::Parts {
         dispatcher: dispatcher.clone(),
         backends,
+        sources: Default::default(),
     });
     let parts = Parts {
         dispatcher: dispatcher.clone(),

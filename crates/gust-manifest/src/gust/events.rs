@@ -14,7 +14,8 @@ use super::topics;
 use crate::{
     check,
     draft::Draft,
-    keys::{NAMES, QUEUE, RETRY, TRIGGER},
+    gust::outside,
+    keys::{NAMES, OUTSIDE, QUEUE, RETRY, TRIGGER},
     limits::MAX_TRIGGERS,
     reader::{Table, Text},
 };
@@ -72,7 +73,7 @@ fn settings(table: &Table<'_>) -> QueueSettings {
 
 fn trigger(draft: &mut Draft<'_>, table: &Table<'_>) -> Option<TriggerSpec> {
     let function = table.required_string("function");
-    let source = source(table);
+    let source = source(draft, table);
     let path = table.string("path");
     if let Some(path) = &path {
         table.cx.take(&path.at, check::path(&path.value));
@@ -118,15 +119,22 @@ fn trigger_name(draft: &Draft<'_>, table: &Table<'_>, function: &FunctionName) -
     table.cx.take(&table.at(), Label::new(&free))
 }
 
-fn source(table: &Table<'_>) -> Option<TriggerSource> {
-    let sources = ["queue", "topic", "cron", "rate", "at"];
+fn source(draft: &mut Draft<'_>, table: &Table<'_>) -> Option<TriggerSource> {
+    let outside = OUTSIDE.iter().map(|(kind, _)| *kind);
+    let ours = ["queue", "topic", "cron", "rate", "at"];
+    let sources: Vec<&str> = ours.into_iter().chain(outside).collect();
     let given: Vec<&str> = sources
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|key| table.value(key).is_some())
         .collect();
     let [only] = given[..] else {
-        let message =
-            "a trigger needs exactly one of the keys `queue`, `topic`, `cron`, `rate` and `at`";
+        let all: Vec<_> = sources.iter().map(|key| format!("`{key}`")).collect();
+        let (last, rest) = all.split_last()?;
+        let message = format!(
+            "a trigger needs exactly one of the keys {} and {last}",
+            rest.join(", ")
+        );
         table
             .cx
             .fault(&table.key_at(given.get(1).unwrap_or(&"function")), message);
@@ -134,11 +142,12 @@ fn source(table: &Table<'_>) -> Option<TriggerSource> {
     };
     const OF_TIME: [&str; 5] = ["timezone", "overlap", "missed", "missed_within", "jitter"];
     const OF_TOPICS: [&str; 4] = ["filter", "filters", "from", "reply"];
-    let foreign: [&[&str]; 2] = match only {
-        "queue" => [&OF_TIME, &OF_TOPICS],
-        "topic" => [&OF_TIME, &[]],
-        "cron" => [&["batch"], &OF_TOPICS],
-        _ => [&["batch", "timezone"], &OF_TOPICS],
+    let foreign: [&[&str]; 3] = match only {
+        "queue" => [&OF_TIME, &OF_TOPICS, &[]],
+        "topic" => [&OF_TIME, &[], &[]],
+        "cron" => [&["batch"], &OF_TOPICS, &[]],
+        "rate" | "at" => [&["batch", "timezone"], &OF_TOPICS, &[]],
+        _ => [&OF_TIME, &OF_TOPICS, &["batch"]],
     };
     for key in foreign.into_iter().flatten() {
         if table.value(key).is_some() {
@@ -155,6 +164,10 @@ fn source(table: &Table<'_>) -> Option<TriggerSource> {
     }
     if only == "topic" {
         return topics::source(table);
+    }
+    if let Some((kind, section)) = OUTSIDE.iter().find(|(kind, _)| *kind == only) {
+        let external = outside::read(draft, table, kind, section)?;
+        return Some(TriggerSource::External(external));
     }
     schedule(table).map(TriggerSource::Schedule)
 }

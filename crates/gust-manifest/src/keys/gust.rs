@@ -1,14 +1,18 @@
 //! The keys of `gust.toml`.
 
-use super::{Family, Key, Section, key};
+use super::{Family, Key, MQTT, NATS, REDIS, Section, key};
 
 /// All sections, in the order of the reference page.
 pub(crate) const GUST: &[&Section] = &[
     &ROOT, &APP, &VARIABLE, &FUNCTION, &FILE, &BUILD, &HEALTH, &LIMITS, &REUSE, &ASYNC, &ROUTE,
-    &RESPONSE, &SITE, &QUEUE, &TOPIC, &TRIGGER, &RETRY,
+    &RESPONSE, &SITE, &QUEUE, &TOPIC, &TRIGGER, &RETRY, &REDIS, &NATS, &MQTT,
 ];
 
-const fn section(title: &'static str, about: &'static str, keys: &'static [Key]) -> Section {
+pub(super) const fn section(
+    title: &'static str,
+    about: &'static str,
+    keys: &'static [Key],
+) -> Section {
     Section {
         family: Family::Gust,
         title,
@@ -543,7 +547,7 @@ pub(crate) static TOPIC: Section = section(
 
 pub(crate) static TRIGGER: Section = section(
     "[[trigger]]",
-    "What starts a function. Exactly one of `queue`, `topic`, `cron`, `rate` and `at`.",
+    "What starts a function. Exactly one of `queue`, `topic`, `cron`, `rate`, `at`, `redis`, `nats` and `mqtt`.",
     &[
         key(
             "function",
@@ -603,6 +607,24 @@ pub(crate) static TRIGGER: Section = section(
         ),
         key("rate", "duration, 1 s at least", "none", "Every so often."),
         key("at", "string", "none", "Once, at this RFC 3339 time."),
+        key(
+            "redis",
+            "table",
+            "none",
+            "What a Redis server publishes or holds, see below.",
+        ),
+        key(
+            "nats",
+            "table",
+            "none",
+            "What a NATS server publishes or holds, see below.",
+        ),
+        key(
+            "mqtt",
+            "table",
+            "none",
+            "What an MQTT broker publishes, see below.",
+        ),
         key(
             "timezone",
             "string",

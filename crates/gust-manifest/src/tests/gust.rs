@@ -222,3 +222,33 @@ fn calls_made_later_have_a_table_of_their_own() {
         assert!(said.contains(why), "{bad}: {said}");
     }
 }
+
+#[test]
+fn sources_outside_become_triggers() {
+    let text = r#"
+[variables]
+redis_url = { secret = true, required = true }
+
+[[trigger]]
+function = "hello"
+redis = { url = "{{ redis_url }}", stream = "orders", claim_after = "90s" }
+
+[[trigger]]
+function = "hello"
+mqtt = { url = "mqtt://broker", topic = "a/#", qos = 0 }
+"#;
+    let (spec, _) = parse_gust(&with(text)).unwrap();
+    let sources: Vec<_> = spec.events.triggers.iter().map(|t| &t.source).collect();
+    let json = serde_json::to_value(&sources).unwrap();
+    assert_eq!(
+        json,
+        serde_json::json!([
+            {"external": {"kind": "redis", "settings": {
+                "url": "{{ redis_url }}", "stream": "orders", "claim_after": "90s",
+            }}},
+            {"external": {"kind": "mqtt", "settings": {
+                "url": "mqtt://broker", "topic": "a/#", "qos": 0,
+            }}},
+        ])
+    );
+}

@@ -4,6 +4,7 @@
 
 mod bill;
 mod broken_off;
+mod brokers;
 mod crash;
 mod disk;
 mod events;
