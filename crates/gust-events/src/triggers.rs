@@ -60,6 +60,8 @@ pub(crate) struct Wanted {
 /// Done once what was taken from a queue before the node started is ready again.
 type Released = Arc<OnceCell<()>>;
 type Turn = Arc<tokio::sync::Mutex<()>>;
+/// How a feed is doing, and its task.
+type Fed = (Arc<Mutex<FeedState>>, JoinHandle<Option<()>>);
 
 /// The triggers of a node.
 pub(crate) struct Triggers {
@@ -87,7 +89,7 @@ struct Running {
     /// How it keeps up, when it takes from a topic.
     pace: Option<Arc<Pace>>,
     /// What brings its events in, when they come from outside the node.
-    feed: Option<(Arc<Mutex<FeedState>>, JoinHandle<Option<()>>)>,
+    feed: Option<Fed>,
 }
 
 /// How a trigger fares that runs.
