@@ -227,3 +227,77 @@ async fn whole(mut body: gust_types::Body, most: usize) -> Result<Bytes> {
 pub(super) fn deadline(patience: std::time::Duration) -> Instant {
     clock::now() + patience
 }
+
+#[cfg(test)]
+mod tests {
+    use gust_types::{AppName, FunctionName, ProjectName};
+
+    use super::*;
+
+    fn asked(body: &str) -> Call {
+        let request = Request::put("http://shop.test/a?b=1")
+            .header("x-bytes", HeaderValue::from_bytes(b"\xfe a").unwrap())
+            .header("x-gust-attempt", "forged");
+        Call {
+            id: CallId(7),
+            function: function(),
+            origin: Origin {
+                trigger: Trigger::Http,
+                peer: None,
+                hops: 2,
+            },
+            deadline: clock::now(),
+            trace: Trace {
+                trace_id: 1,
+                parent: 2,
+                sampled: true,
+            },
+            request: request.body(call::full(body.to_owned())).unwrap(),
+        }
+    }
+
+    fn function() -> Arc<FunctionKey> {
+        Arc::new(FunctionKey {
+            project: ProjectName::default_project(),
+            app: AppName::new("shop").unwrap(),
+            function: FunctionName::new("cart").unwrap(),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_call_comes_out_of_its_queue_as_it_went_in() {
+        let limits = QueueLimits::default();
+        let kept = Kept::of(asked("正文"), 100, &limits).await.unwrap();
+        let read = Kept::read(&kept.message().unwrap()).unwrap();
+        assert_eq!(read, kept);
+        assert_eq!((read.path().as_str(), read.head.hops), ("/a?b=1", 2));
+        assert!(read.is_routed());
+        let call = read.call(CallId(8), 3, function(), clock::now()).unwrap();
+        assert_eq!(
+            (call.id, call.request.method().as_str()),
+            (CallId(8), "PUT")
+        );
+        let headers = call.request.headers();
+        assert_eq!(headers["x-bytes"].as_bytes(), b"\xfe a");
+        assert_eq!(headers[CALL_ID], CallId(7).to_string().as_str());
+        assert_eq!(headers[ATTEMPT], "3");
+        assert_eq!((call.trace.trace_id, call.trace.parent), (1, 2));
+        let other = Kept::of(asked("其他"), 100, &limits).await.unwrap();
+        assert_ne!(other.digest(), kept.digest());
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_refused() {
+        let limits = QueueLimits::default();
+        for (body, most) in [("12345".to_owned(), 4), ("x".repeat(1 << 20), u64::MAX)] {
+            let error = Kept::of(asked(&body), most, &limits).await.unwrap_err();
+            let refused = Refused::of(&error).unwrap();
+            assert_eq!(refused.kind, Refusal::BodyTooLarge);
+        }
+        let mut call = asked("x");
+        let long = HeaderValue::try_from("v".repeat(HEAD_MOST)).unwrap();
+        call.request.headers_mut().insert("x-long", long);
+        let error = Kept::of(call, 100, &limits).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Invalid, "{error}");
+    }
+}

@@ -348,3 +348,6 @@ fn damaged(error: serde_json::Error) -> Error {
 fn micros(span: Span) -> u64 {
     u64::try_from(span.0.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

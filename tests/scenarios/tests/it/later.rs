@@ -106,7 +106,7 @@ fn callers_from_outside_get_their_wish_where_the_function_grants_it() -> Result<
     node.deploy(&app("")?)?;
     let runtime = tokio::runtime::Runtime::new()?;
     let (granted, ignored) = runtime.block_on(async {
-        let mut client = Client::connect(node.functions, "shop.localhost").await?;
+        let mut client = Client::connect(node.functions, "shop.gust.localhost").await?;
         let wish = |path: &str| {
             let request = http::Request::post(path.to_owned());
             request
