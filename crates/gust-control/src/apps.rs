@@ -35,10 +35,15 @@ impl Control {
     /// Makes a project.
     pub async fn create_project(&self, name: ProjectName) -> Result<Project> {
         let now_us = gust_task::clock::unix_micros();
-        self.0
+        let new = name.clone();
+        let made = self
+            .0
             .store
-            .write(move |db| projects::create(db, &name, now_us, MAX_PROJECTS))
-            .await
+            .write(move |db| projects::create(db, &new, now_us, MAX_PROJECTS))
+            .await?;
+        // What another project of this name may have left behind.
+        self.0.parts.later.forget(&name).await?;
+        Ok(made)
     }
 
     /// Removes a project without apps and without messages, and its budget.
@@ -64,7 +69,11 @@ impl Control {
             .store
             .write(move |db| projects::remove(db, &gone))
             .await?;
-        self.0.keeper.set(name, None);
+        self.0.keeper.set(name.clone(), None);
+        // Once more when somebody makes a project of this name, should this fail.
+        if let Err(error) = self.0.parts.later.forget(&name).await {
+            tracing::warn!(project = %name, error = error.chain(), "calls of a removed project are still kept");
+        }
         Ok(())
     }
 

@@ -30,7 +30,8 @@ use gust_backend::{
 };
 use gust_task::Stop;
 use gust_types::{
-    Call, Error, FunctionKey, Label, ProjectName, Result, Span, call::CallId, later::LaterSpec,
+    Blame, Call, Error, FunctionKey, Kind, Label, ProjectName, Result, Span, call::CallId,
+    later::LaterSpec,
 };
 use parking_lot::Mutex;
 use tokio::{sync::OnceCell, task::JoinHandle};
@@ -267,7 +268,7 @@ impl Calls {
             {
                 tracing::debug!(call = %record.id, error = error.chain(), "a call that was not accepted is still on record");
             }
-            return Err(error);
+            return Err(full(error, &function));
         }
         self.start(&function)?;
         Ok(Accepted {
@@ -424,6 +425,25 @@ impl Later for Calls {
         }
         Err(Error::unavailable("the call changes all the time"))
     }
+
+    async fn forget(&self, project: &ProjectName) -> Result<()> {
+        let records = self.records(project)?;
+        for function in records.marked().await? {
+            self.queue(&function)?.purge(false).await?;
+        }
+        // The marks with the rest, after the queues: a crash before that leaves them to be found again.
+        records.clear().await
+    }
+}
+
+/// A queue that has no room is no fault of the one call that finds it so.
+fn full(error: Error, function: &FunctionKey) -> Error {
+    if error.kind != Kind::Exhausted || error.blame != Blame::Caller {
+        return error;
+    }
+    Error::unavailable(format!("too many calls wait for the function: {function}"))
+        .hint("try again when some of them are made")
+        .because(error)
 }
 
 /// The queue of a function's calls.

@@ -371,3 +371,37 @@ async fn what_cannot_be_is_refused_before_it_is_kept() {
     let unnamed = serde_json::to_value(function("hello")).unwrap();
     assert!(unnamed.get("async").is_none(), "{unnamed}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_project_takes_its_calls_with_it() {
+    let node = node().await;
+    node.upload("hello").await;
+    let team = gust_types::ProjectName::new("team").unwrap();
+    node.client.create_project(&team).await.unwrap();
+    let request = gust_api::deploy::DeployRequest {
+        app: app("shop", "hello"),
+        variables: Default::default(),
+    };
+    let deployed = node.client.deploy(&team, &request, &mut |_| {}).await;
+    deployed.unwrap();
+    let (shop, main) = (app_name("shop"), function_name("main"));
+    let request = Request::get("/").body(gust_types::call::empty()).unwrap();
+    let accepted = node
+        .client
+        .invoke_later(&team, &shop, &main, request, None)
+        .await
+        .unwrap();
+    let done = node
+        .client
+        .call(&team, accepted.id, Some(Span::secs(20)))
+        .await;
+    assert_eq!(done.unwrap().state, LaterState::Done);
+    // Of another project, it is nobody's.
+    let other = node.client.call(&project(), accepted.id, None).await;
+    assert_eq!(other.unwrap_err().kind, Kind::NotFound);
+    node.client.remove_app(&team, &shop).await.unwrap();
+    node.client.remove_project(&team).await.unwrap();
+    node.client.create_project(&team).await.unwrap();
+    let listed = node.client.calls(&team, &CallsQuery::default()).await;
+    assert!(listed.unwrap().calls.is_empty());
+}

@@ -26,6 +26,8 @@ use serde::{Deserialize, Serialize};
 pub(super) const REMEMBERED: Span = Span::secs(86_400);
 /// For as long the record of a call that is not over is kept: longer than any call waits.
 const OPEN: Span = Span::secs(15 * 86_400);
+/// Keys that are forgotten in one batch.
+const CLEARED: usize = 500;
 /// Times that a repetition is looked for whose key is forgotten at the same moment.
 const LOOKS: usize = 3;
 
@@ -233,6 +235,18 @@ impl Records {
             }
         }
         Ok(marked)
+    }
+
+    /// Forgets everything.
+    pub(super) async fn clear(&self) -> Result<()> {
+        loop {
+            let (keys, more) = self.kv.keys(ListOptions::default(), CLEARED).await?;
+            let deletes = keys.into_iter().map(|key| Write::Delete { key });
+            self.kv.write(deletes.collect()).await?;
+            if !more {
+                return Ok(());
+            }
+        }
     }
 
     /// The function has no calls any more, and may be gone.

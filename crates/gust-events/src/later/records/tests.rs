@@ -80,4 +80,10 @@ async fn the_newest_come_first() {
     assert_eq!(ids(Some(3), 3).await, [1]);
     records.forget(CallId(1)).await.unwrap();
     assert!(ids(Some(3), 3).await.is_empty());
+    for id in 10..(10 + CLEARED as u128) {
+        records.enter(&record(id), None, true).await.unwrap();
+    }
+    records.clear().await.unwrap();
+    assert!(ids(None, 3).await.is_empty());
+    assert!(records.marked().await.unwrap().is_empty());
 }
