@@ -24,12 +24,14 @@ pub struct LaterSpec {
     pub public: bool,
 }
 
-/// Who is told what became of a call. Written `queue:NAME` or `function:NAME`.
+/// Who is told what became of a call. Written `queue:NAME`, `topic:NAME` or `function:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Destination {
     /// A queue of the project.
     Queue(Label),
+    /// A topic of the project.
+    Topic(Label),
     /// Another function of the app, called later in its turn.
     Function(FunctionName),
 }
@@ -110,6 +112,7 @@ impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Queue(name) => write!(f, "queue:{name}"),
+            Self::Topic(name) => write!(f, "topic:{name}"),
             Self::Function(name) => write!(f, "function:{name}"),
         }
     }
@@ -120,11 +123,8 @@ impl FromStr for Destination {
     fn from_str(text: &str) -> Result<Self, Error> {
         match text.split_once(':') {
             Some(("queue", name)) => Label::new(name).map(Self::Queue),
+            Some(("topic", name)) => Label::new(name).map(Self::Topic),
             Some(("function", name)) => FunctionName::new(name).map(Self::Function),
-            Some(("topic", _)) => {
-                let text = format!("topics are no destinations of calls yet: {text:?}");
-                Err(Error::invalid(text).hint("name a queue or a function"))
-            }
             Some(("http" | "https", _)) => {
                 let text = format!("addresses are no destinations of calls: {text:?}");
                 Err(Error::invalid(text).hint(
@@ -156,14 +156,14 @@ mod tests {
 
     #[test]
     fn destinations_are_a_kind_and_a_name() {
-        for text in ["queue:orders_failed", "function:notify"] {
+        for text in ["queue:orders_failed", "topic:orders", "function:notify"] {
             assert_eq!(text.parse::<Destination>().unwrap().to_string(), text);
         }
         for (bad, why) in [
             ("orders", "not a destination"),
             ("queue:", "label"),
             ("function:Notify", "function name"),
-            ("topic:orders", "topics are no destinations"),
+            ("bucket:orders", "not a destination"),
             ("https://example.com/hook", "addresses are no destinations"),
         ] {
             let error = bad.parse::<Destination>().unwrap_err();

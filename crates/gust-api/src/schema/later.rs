@@ -25,10 +25,10 @@ pub struct LaterSpec {
     public: bool,
 }
 
-/// A queue of the project or a function of the app.
+/// A queue or a topic of the project, or a function of the app.
 #[derive(ToSchema)]
 #[schema(
-    pattern = "^(queue|function):[A-Za-z][A-Za-z0-9_-]{0,62}$",
+    pattern = "^(queue|topic|function):[A-Za-z][A-Za-z0-9_-]{0,62}$",
     example = "queue:failed"
 )]
 pub struct DestinationText(String);

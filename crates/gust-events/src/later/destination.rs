@@ -16,7 +16,7 @@ use http::{Method, Request, header::HOST};
 use serde_json::{Value, json};
 
 use super::{Calls, kept::Kept, records::Record};
-use crate::message;
+use crate::{message, topics::Topics};
 
 /// Bytes of the request's and of the answer's body in an event; with both an event fits into any queue.
 const PAYLOAD: usize = 128 << 10;
@@ -107,6 +107,12 @@ pub(super) async fn tell(
             let message = message::of_event(event).with_key(event.id());
             let queue = calls.0.queues.open(&function.project, name)?;
             queue.publish(vec![message]).await.map(drop)
+        }
+        Destination::Topic(name) => {
+            let topics = Topics(calls.0.parts.clone());
+            let events = std::slice::from_ref(event);
+            let appended = topics.publish(&function.project, name, events, true);
+            appended.await.map(drop)
         }
         Destination::Function(name) => {
             let key = FunctionKey {

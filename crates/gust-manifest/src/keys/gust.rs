@@ -388,7 +388,7 @@ pub(crate) static ASYNC: Section = section(
             "on_success",
             "string",
             "none",
-            "Who is told of a call that was answered: `\"queue:NAME\"`, or `\"function:NAME\"` of this app. Gets an event of the type `gust.call.succeeded`.",
+            "Who is told of a call that was answered: `\"queue:NAME\"` or `\"topic:NAME\"` of the project, or `\"function:NAME\"` of this app. Gets an event of the type `gust.call.succeeded`.",
         ),
         key(
             "on_failure",

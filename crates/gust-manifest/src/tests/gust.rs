@@ -206,10 +206,7 @@ fn calls_made_later_have_a_table_of_their_own() {
     let (app, _) = parse_gust(&with(&table(""))).unwrap();
     assert_eq!(app.functions["hello"].later, Some(LaterSpec::default()));
     for (bad, why) in [
-        (
-            "on_success = \"topic:orders\"",
-            "topics are no destinations",
-        ),
+        ("on_success = \"bucket:orders\"", "not a destination"),
         ("on_failure = \"function:helo\"", "did you mean `hello`"),
         ("on_failure = \"failed\"", "not a destination"),
         ("callback = \"https://example.com\"", "`callback`"),

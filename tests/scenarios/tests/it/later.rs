@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 fn app(more: &str) -> Result<App> {
     let quick = "retry = { attempts = 2, delay = \"50ms\", jitter = 0 }\n";
-    Ok(App::new("shop")?
+    App::new("shop")?
         .function(
             "echo",
             "echo-p2",
@@ -18,7 +18,7 @@ fn app(more: &str) -> Result<App> {
             "sink",
             "sink",
             &format!("route = \"/sink\"\n[function.sink.async]\n{quick}{more}"),
-        )?)
+        )
 }
 
 fn ask(node: &Node, function: &str, body: &str) -> Result<String> {
@@ -133,7 +133,7 @@ fn callers_from_outside_get_their_wish_where_the_function_grants_it() -> Result<
 fn what_fails_ends_with_its_cause_and_reaches_the_queue() -> Result<()> {
     let node = Node::start()?;
     node.deploy(&app(
-        "on_failure = \"queue:failed\"\non_success = \"queue:done\"\n",
+        "on_failure = \"queue:failed\"\non_success = \"topic:done\"\n",
     )?)?;
     let trapped = ask(&node, "sink", "trap")?;
     let call = over(&node, &trapped)?;
@@ -151,7 +151,8 @@ fn what_fails_ends_with_its_cause_and_reaches_the_queue() -> Result<()> {
     );
     let told = |queue: &str| node.json(&["queue", "peek", queue]);
     until("told", || {
-        Ok(told("failed")?["messages"][0].is_object() && told("done")?["messages"][0].is_object())
+        let done = node.json(&["topic", "show", "done"])?;
+        Ok(told("failed")?["messages"][0].is_object() && done["events"] == 1)
     })?;
     let message = told("failed")?["messages"][0]["message"].clone();
     assert_eq!(message["attributes"]["ce-type"], "gust.call.failed");
