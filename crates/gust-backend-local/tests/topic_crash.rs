@@ -114,7 +114,7 @@ async fn work(folder: &Path, round: u64) {
         from = step.to;
         // A second one who follows the same cursor gets nowhere.
         let (once, again) = tokio::join!(topic.forward(step.clone()), topic.forward(step));
-        let failed = once.err().or(again.err()).unwrap();
+        let failed = once.err().or_else(|| again.err()).unwrap();
         assert_eq!(failed.kind, Kind::Conflict);
         say(format!("forwarded {}", from.0));
     }

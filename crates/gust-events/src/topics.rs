@@ -1,10 +1,12 @@
 //! The topics of projects: what is published to them, read from them, and answered into them.
 //!
 //! - `pump.rs`: takes what a trigger wants out of its topic into the trigger's inbox.
+//! - `subscribed.rs`: that pump from a trigger's coming to its going.
 //! - `replies.rs`: puts what functions answer with back into a topic, and ends loops.
 
 mod pump;
 mod replies;
+mod subscribed;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -22,8 +24,9 @@ use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use self::{
-    pump::{Pace, Pump},
+    pump::Pace,
     replies::TopicReplies,
+    subscribed::{Subscribed, Turn},
 };
 use crate::{Parts, filter::Filter, http as binding, message};
 

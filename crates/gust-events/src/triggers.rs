@@ -24,19 +24,19 @@ use gust_types::{
     deployment::Variables,
     event::Event,
     template,
-    trigger::{EventsSpec, QueueSettings, ReplySpec, TriggerSource, TriggerSpec},
+    trigger::{EventsSpec, QueueSettings, TriggerSource, TriggerSpec},
 };
 use parking_lot::Mutex;
 use tokio::{sync::OnceCell, task::JoinHandle};
 
 use crate::{
     Parts, Queues,
-    deliver::{Consumer, Delivery, EventWork, Replies, Tally, Target, Way},
+    deliver::{Consumer, Delivery, EventWork, Tally, Target, Way},
     feeds::Feed,
     filter::Filter,
     retry::RetryPolicy,
     timetable,
-    topics::{Pace, Pump, TopicReplies, Topics},
+    topics::{Pace, Subscribed, TopicReplies, Topics, Turn},
 };
 
 /// A trigger's full name.
@@ -59,7 +59,6 @@ pub(crate) struct Wanted {
 
 /// Done once what was taken from a queue before the node started is ready again.
 type Released = Arc<OnceCell<()>>;
-type Turn = Arc<tokio::sync::Mutex<()>>;
 /// How a feed is doing, and its task.
 type Fed = (Arc<Mutex<FeedState>>, JoinHandle<Option<()>>);
 
@@ -96,13 +95,6 @@ struct Running {
 pub(crate) struct State {
     pub(crate) counts: Counts,
     pub(crate) progress: Option<Progress>,
-}
-
-/// A trigger's own subscription of a topic.
-struct Subscribed {
-    pump: Pump,
-    turn: Turn,
-    over: Arc<AtomicBool>,
 }
 
 /// Everything goes to one function.
@@ -189,8 +181,10 @@ impl Triggers {
         };
         let queue = self.queues.open(&key.project, &name)?;
         let over = Arc::new(AtomicBool::new(false));
-        let subscribed = self.subscribed(key, &wanted.spec, &queue, &over)?;
-        let pace = subscribed.as_ref().map(|s| s.pump.pace.clone());
+        let turn = self.turns.lock().entry(key.clone()).or_default().clone();
+        let (topics, of) = (Topics(self.parts.clone()), (key, &wanted.spec));
+        let subscribed = Subscribed::new(&topics, of, &queue, turn, over.clone())?;
+        let pace = subscribed.as_ref().map(Subscribed::pace);
         let stop = self.stop.child();
         let feed = match &wanted.spec.source {
             TriggerSource::External(external) => {
@@ -245,60 +239,8 @@ impl Triggers {
             },
             retry: RetryPolicy::from(&spec.retry),
             tally: Arc::<Tally>::default(),
-            replies: self.replies(key, spec),
+            replies: TopicReplies::of(Topics(self.parts.clone()), key, spec),
         }
-    }
-
-    fn replies(&self, key: &Key, spec: &TriggerSpec) -> Option<Arc<dyn Replies>> {
-        let TriggerSource::Topic { topic, reply, .. } = &spec.source else {
-            return None;
-        };
-        let topic = match reply {
-            ReplySpec::Same => topic,
-            ReplySpec::Topic(topic) => topic,
-            ReplySpec::Off => return None,
-        };
-        Some(Arc::new(TopicReplies {
-            topics: Topics(self.parts.clone()),
-            project: key.project.clone(),
-            topic: topic.clone(),
-            key: key.clone(),
-            tried: spec.retry.max_age.0,
-        }))
-    }
-
-    /// What brings the events of a trigger that takes from a topic.
-    fn subscribed(
-        &self,
-        key: &Key,
-        spec: &TriggerSpec,
-        queue: &Arc<dyn Queue>,
-        over: &Arc<AtomicBool>,
-    ) -> Result<Option<Subscribed>> {
-        let TriggerSource::Topic {
-            topic,
-            filters,
-            from,
-            ..
-        } = &spec.source
-        else {
-            return Ok(None);
-        };
-        let pump = Pump {
-            key: key.clone(),
-            topic: Topics(self.parts.clone()).open(&key.project, topic)?,
-            from: *from,
-            filter: Filter::new(filters)?,
-            queue: queue.clone(),
-            inbox: inbox(key),
-            settings: inbox_settings(),
-            pace: Arc::default(),
-        };
-        Ok(Some(Subscribed {
-            pump,
-            turn: self.turns.lock().entry(key.clone()).or_default().clone(),
-            over: over.clone(),
-        }))
     }
 
     /// The queue that a trigger's events wait in, also of one that is gone.
@@ -398,34 +340,6 @@ impl Triggers {
                 let _ = feed.await;
             }
             *self.past.lock() += left.tally.counts();
-        }
-    }
-}
-
-// === impl Subscribed ===
-
-impl Subscribed {
-    /// Pumps until it is stopped. When it is over for good the subscription goes, and with it what waits in the inbox;
-    /// what was given up stays as long as it would have.
-    async fn run(self, stop: &Stop) {
-        let _turn = self.turn.lock().await;
-        self.pump.run(stop).await;
-        if !self.over.load(Relaxed) {
-            return;
-        }
-        let leave = async {
-            let name = self.pump.key.subscription();
-            if self.pump.topic.unsubscribe(&name).await? {
-                let count = self.pump.queue.purge(false).await?;
-                tracing::info!(subscription = name, count, "a trigger is gone");
-            }
-            Ok::<_, Error>(())
-        };
-        if let Err(error) = leave.await {
-            tracing::warn!(
-                error = error.chain(),
-                "a trigger that is gone is still subscribed"
-            );
         }
     }
 }

@@ -50,7 +50,7 @@ async fn passes_the_suite() {
     let make = async |settings: TopicSettings| {
         // A project for each: they all forward to a queue of the same name.
         let n = made.fetch_add(1, Ordering::Relaxed);
-        let project = ProjectName::new(&format!("p{n}")).unwrap();
+        let project = ProjectName::new(format!("p{n}")).unwrap();
         let name = Label::new("t").unwrap();
         suite::Made {
             topic: backends.topic(&project, &name, &settings).unwrap(),

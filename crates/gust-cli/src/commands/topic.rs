@@ -171,7 +171,8 @@ async fn list(of: &Of) -> Result<()> {
             age(topic.oldest_us),
             topic.last.to_string(),
             topic.subscriptions.len().to_string(),
-            lags.max().map_or("-".to_owned(), |lag| lag.to_string()),
+            lags.max()
+                .map_or_else(|| "-".to_owned(), |lag| lag.to_string()),
         ]);
     }
     table.print()

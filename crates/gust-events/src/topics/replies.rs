@@ -4,12 +4,15 @@
 //! under a key of the delivery, so a delivery that is repeated after a crash adds nothing. Each reply counts the triggers
 //! that led to it and names them; after too many it is a loop, and ends.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use gust_backend::queue::Message;
-use gust_types::{Error, Event, Label, ProjectName, Result};
+use gust_types::{
+    Error, Event, Label, Result,
+    trigger::{ReplySpec, TriggerSource, TriggerSpec},
+};
 
 use super::Topics;
 use crate::{
@@ -23,12 +26,11 @@ const BEYOND: Duration = Duration::from_secs(86_400);
 
 /// Puts the replies of one trigger into a topic.
 pub(crate) struct TopicReplies {
-    pub(crate) topics: Topics,
-    pub(crate) project: ProjectName,
-    pub(crate) topic: Label,
-    pub(crate) key: Key,
+    topics: Topics,
+    topic: Label,
+    key: Key,
     /// For how long a delivery is tried.
-    pub(crate) tried: Duration,
+    tried: Duration,
 }
 
 #[async_trait]
@@ -63,8 +65,26 @@ impl Replies for TopicReplies {
 }
 
 impl TopicReplies {
+    /// Who takes what a trigger's function answers; nobody, unless it is a topic's trigger that lets replies through.
+    pub(crate) fn of(topics: Topics, key: &Key, spec: &TriggerSpec) -> Option<Arc<dyn Replies>> {
+        let TriggerSource::Topic { topic, reply, .. } = &spec.source else {
+            return None;
+        };
+        let topic = match reply {
+            ReplySpec::Same => topic,
+            ReplySpec::Topic(topic) => topic,
+            ReplySpec::Off => return None,
+        };
+        Some(Arc::new(Self {
+            topics,
+            topic: topic.clone(),
+            key: key.clone(),
+            tried: spec.retry.max_age.0,
+        }))
+    }
+
     async fn publish(&self, messages: Vec<Message>) -> Result<()> {
-        let topic = self.topics.open(&self.project, &self.topic)?;
+        let topic = self.topics.open(&self.key.project, &self.topic)?;
         let remember = self.tried + BEYOND;
         topic.publish(messages, Some(remember)).await.map(drop)
     }
