@@ -37,7 +37,9 @@ pub use reference::{reference, spin_reference};
 /// The kinds of sources outside the node that a trigger may name, each with its keys.
 pub fn outside() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
     let names = |section: &keys::Section| section.keys.iter().map(|key| key.name).collect();
-    keys::OUTSIDE.iter().map(move |(kind, section)| (*kind, names(section)))
+    keys::OUTSIDE
+        .iter()
+        .map(move |(kind, section)| (*kind, names(section)))
 }
 
 use crate::{draft::Assembled, keys::Family, reader::Cx};

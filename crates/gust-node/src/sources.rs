@@ -38,7 +38,9 @@ mod tests {
                 identity: "test".to_owned(),
                 dial: Dial::default(),
             };
-            let settings = [("no such key".to_owned(), true.into())].into_iter().collect();
+            let settings = [("no such key".to_owned(), true.into())]
+                .into_iter()
+                .collect();
             let error = provider.unwrap().open(&settings, context).err().unwrap();
             let (_, listed) = error.message.split_once("expected").unwrap();
             let taken: BTreeSet<_> = listed.split('`').skip(1).step_by(2).collect();

@@ -49,6 +49,17 @@ const SCHEMES: &[Scheme] = &[
         port: 8883,
         tls: true,
     },
+    // As Spin's manifests have them.
+    Scheme {
+        name: "tcp",
+        port: 1883,
+        tls: false,
+    },
+    Scheme {
+        name: "ssl",
+        port: 8883,
+        tls: true,
+    },
 ];
 
 /// A broker, and what to agree on with it.
@@ -89,7 +100,9 @@ impl Settings {
             _ => return Err(Error::invalid("`version` of mqtt is 3 (3.1.1) or 5")),
         };
         if version == Version::V3 && peer.user.is_none() && peer.password.is_some() {
-            return Err(Error::invalid("mqtt 3.1.1 takes no password without a user"));
+            return Err(Error::invalid(
+                "mqtt 3.1.1 takes no password without a user",
+            ));
         }
         let qos = self.qos.unwrap_or(1);
         if qos > 1 {
@@ -108,7 +121,13 @@ impl Settings {
         }
         // A session keeps its subscription: another topic is another session.
         let digest = Digest::of(format!("{filter} {qos}").as_bytes()).hex();
-        let own = || format!("{}-{}", context.identity, digest.get(..6).unwrap_or_default());
+        let own = || {
+            format!(
+                "{}-{}",
+                context.identity,
+                digest.get(..6).unwrap_or_default()
+            )
+        };
         let client_id = self.client_id.unwrap_or_else(own);
         if client_id.is_empty() || client_id.len() > 200 || client_id.contains('\0') {
             return Err(Error::invalid("`client_id` is not 1 to 200 bytes"));

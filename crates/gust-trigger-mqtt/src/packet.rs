@@ -88,9 +88,7 @@ pub fn connect(of: &Connect<'_>) -> Vec<u8> {
         Version::V5 => 5,
     });
     let flag = |is: bool, bit: u8| u8::from(is) << bit;
-    body.put_u8(
-        flag(of.clean, 1) | flag(of.password.is_some(), 6) | flag(of.user.is_some(), 7),
-    );
+    body.put_u8(flag(of.clean, 1) | flag(of.password.is_some(), 6) | flag(of.user.is_some(), 7));
     body.put_u16(of.keep_alive);
     if of.version == Version::V5 {
         let mut properties = Vec::new();
@@ -370,16 +368,28 @@ mod tests {
             properties: vec![("type".into(), "t".into())],
             payload: "正文".into(),
         };
-        assert_eq!(all(Version::V5, &packet).unwrap(), Some(Packet::Publish(wanted)));
+        assert_eq!(
+            all(Version::V5, &packet).unwrap(),
+            Some(Packet::Publish(wanted))
+        );
         let known = Packet::ConnAck {
             session: true,
             code: 0,
         };
         assert_eq!(all(Version::V3, &[0x20, 2, 1, 0]).unwrap(), Some(known));
-        assert_eq!(all(Version::V3, &[0x90, 3, 0, 1, 1]).unwrap(), Some(Packet::SubAck { code: 1 }));
-        assert_eq!(all(Version::V5, &[0x90, 4, 0, 1, 0, 0x80]).unwrap(), Some(Packet::SubAck { code: 0x80 }));
+        assert_eq!(
+            all(Version::V3, &[0x90, 3, 0, 1, 1]).unwrap(),
+            Some(Packet::SubAck { code: 1 })
+        );
+        assert_eq!(
+            all(Version::V5, &[0x90, 4, 0, 1, 0, 0x80]).unwrap(),
+            Some(Packet::SubAck { code: 0x80 })
+        );
         assert_eq!(all(Version::V3, &[0xd0, 0]).unwrap(), Some(Packet::Pong));
-        assert_eq!(all(Version::V5, &[0xe0, 0]).unwrap(), Some(Packet::Disconnect { code: 0 }));
+        assert_eq!(
+            all(Version::V5, &[0xe0, 0]).unwrap(),
+            Some(Packet::Disconnect { code: 0 })
+        );
     }
 
     #[test]

@@ -160,7 +160,9 @@ fn refused(code: u8) -> Error {
         0x8a => "this client is banned",
         _ => "it does not say why",
     };
-    Error::unavailable(format!("the broker refuses the connection: {why} ({code:#x})"))
+    Error::unavailable(format!(
+        "the broker refuses the connection: {why} ({code:#x})"
+    ))
 }
 
 fn ended(code: u8) -> Error {
@@ -171,7 +173,9 @@ fn ended(code: u8) -> Error {
         0x93 => "too much was under way",
         _ => "it does not say more",
     };
-    Error::unavailable(format!("the broker ended the connection: {why} ({code:#x})"))
+    Error::unavailable(format!(
+        "the broker ended the connection: {why} ({code:#x})"
+    ))
 }
 
 fn incoming(peer: &Peer, publish: Publish) -> Incoming {

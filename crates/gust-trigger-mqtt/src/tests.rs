@@ -39,7 +39,10 @@ impl Real {
 
     fn open(&self, more: Value) -> Result<Box<dyn Source>> {
         let mut settings = self.settings.as_object().unwrap().clone();
-        settings.insert("url".into(), format!("mqtt://127.0.0.1:{}", self.server.port).into());
+        settings.insert(
+            "url".into(),
+            format!("mqtt://127.0.0.1:{}", self.server.port).into(),
+        );
         settings.extend(more.as_object().unwrap().clone());
         Provider::of::<Mqtt>().open(&settings, context())
     }
@@ -47,7 +50,10 @@ impl Real {
     async fn put(&self, topic: &str, retain: bool, properties: &[(&str, &str)], payload: &[u8]) {
         let url = format!("mqtt://127.0.0.1:{}", self.server.port);
         let peer = Peer::parse(&url, SCHEMES).unwrap();
-        let stream = Dial::default().connect(&peer, &Tls::new(None).unwrap()).await.unwrap();
+        let stream = Dial::default()
+            .connect(&peer, &Tls::new(None).unwrap())
+            .await
+            .unwrap();
         let mut wire = Wire::new(stream, 1 << 20);
         let connect = packet::connect(&Connect {
             version: Version::V5,
@@ -61,8 +67,14 @@ impl Real {
             password: None,
         });
         wire.send(&connect).await.unwrap();
-        let acked = wire.take(|heard| packet::read(heard, Version::V5, 1 << 20)).await.unwrap();
-        assert!(matches!(acked, Packet::ConnAck { code: 0, .. }), "{acked:?}");
+        let acked = wire
+            .take(|heard| packet::read(heard, Version::V5, 1 << 20))
+            .await
+            .unwrap();
+        assert!(
+            matches!(acked, Packet::ConnAck { code: 0, .. }),
+            "{acked:?}"
+        );
         let text = |out: &mut Vec<u8>, text: &str| {
             out.extend((text.len() as u16).to_be_bytes());
             out.extend(text.as_bytes());
@@ -92,7 +104,9 @@ impl Real {
         out.extend(body);
         wire.send(&out).await.unwrap();
         // The broker has it once it acknowledges: a packet that no listener is sent.
-        let acked = wire.take(|heard| Ok((heard.first() == Some(&0x40)).then_some(()))).await;
+        let acked = wire
+            .take(|heard| Ok((heard.first() == Some(&0x40)).then_some(())))
+            .await;
         acked.unwrap();
     }
 }
@@ -163,9 +177,13 @@ async fn both_versions_and_qualities_pass_the_suite() {
 async fn what_is_published_while_nobody_is_there_waits_at_the_broker() {
     for version in [3, 5] {
         let real = Real::start(json!({"topic": "orders/#", "qos": 1, "version": version}));
-        Running::start(real.source(None).unwrap(), false).await.stop().await;
+        Running::start(real.source(None).unwrap(), false)
+            .await
+            .stop()
+            .await;
         for n in 0..30 {
-            real.put("orders/a", false, &[], format!("missed {n}").as_bytes()).await;
+            real.put("orders/a", false, &[], format!("missed {n}").as_bytes())
+                .await;
         }
         let running = Running::start(real.source(None).unwrap(), false).await;
         let wanted: Vec<String> = (0..30).map(|n| format!("missed {n}")).collect();
@@ -211,9 +229,13 @@ async fn a_shared_subscription_is_shared() {
     let one = Running::start(real.source(None).unwrap(), false).await;
     let two = Running::start(other, false).await;
     for n in 0..40 {
-        real.put("orders/a", false, &[], n.to_string().as_bytes()).await;
+        real.put("orders/a", false, &[], n.to_string().as_bytes())
+            .await;
     }
-    suite::until("all are there", || one.inbox.events().len() + two.inbox.events().len() == 40).await;
+    suite::until("all are there", || {
+        one.inbox.events().len() + two.inbox.events().len() == 40
+    })
+    .await;
     assert!(!one.inbox.events().is_empty() && !two.inbox.events().is_empty());
     one.stop().await;
     two.stop().await;
@@ -223,24 +245,39 @@ async fn a_shared_subscription_is_shared() {
 async fn who_may_not_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let passwords = folder.path().join("passwords");
-    let made = Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&passwords).args(["me", "p@ss"]).status();
+    let made = Command::new("mosquitto_passwd")
+        .args(["-b", "-c"])
+        .arg(&passwords)
+        .args(["me", "p@ss"])
+        .status();
     assert!(made.unwrap().success());
     // Started as root it lets go of its rights, and reads the file without them.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(&passwords, open).unwrap();
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(folder.path(), open).unwrap();
-    let server = broker(folder.path(), &format!("password_file {}", passwords.display()));
+    let server = broker(
+        folder.path(),
+        &format!("password_file {}", passwords.display()),
+    );
     for version in [3, 5] {
         let open = |url: String| {
             let settings = json!({"url": url, "topic": "a", "version": version});
-            Provider::of::<Mqtt>().open(settings.as_object().unwrap(), context()).unwrap()
+            Provider::of::<Mqtt>()
+                .open(settings.as_object().unwrap(), context())
+                .unwrap()
         };
         let right = open(format!("mqtt://me:p%40ss@127.0.0.1:{}", server.port));
         Running::start(right, false).await.stop().await;
         let wrong = open(format!("mqtt://me:geheim@127.0.0.1:{}", server.port));
-        let error = wrong.run(&suite::Kept::default(), Stop::new()).await.unwrap_err();
-        assert!(error.message.contains("refuses the connection"), "{error:?}");
+        let error = wrong
+            .run(&suite::Kept::default(), Stop::new())
+            .await
+            .unwrap_err();
+        assert!(
+            error.message.contains("refuses the connection"),
+            "{error:?}"
+        );
         assert!(!format!("{error:?}").contains("geheim"));
     }
 }
@@ -251,19 +288,40 @@ fn settings_that_cannot_work_are_refused() {
         let opened = Provider::of::<Mqtt>().open(settings.as_object().unwrap(), context());
         opened.err().map(|error| error.message)
     };
-    assert_eq!(open(json!({"url": "mqtts://u:p@h", "topic": "+/a/#", "share": "g"})), None);
+    assert_eq!(
+        open(json!({"url": "mqtts://u:p@h", "topic": "+/a/#", "share": "g"})),
+        None
+    );
     for (settings, about) in [
         (json!({"url": "mqtt://h", "topic": ""}), "`topic`"),
         (json!({"url": "mqtt://h", "topic": "a/#/b"}), "`topic`"),
         (json!({"url": "mqtt://h", "topic": "a+"}), "`topic`"),
         (json!({"url": "mqtt://h", "topic": "$share/g/a"}), "`topic`"),
-        (json!({"url": "mqtt://h", "topic": "a", "share": "a/b"}), "`share`"),
+        (
+            json!({"url": "mqtt://h", "topic": "a", "share": "a/b"}),
+            "`share`",
+        ),
         (json!({"url": "mqtt://h", "topic": "a", "qos": 2}), "`qos`"),
-        (json!({"url": "mqtt://h", "topic": "a", "version": 4}), "`version`"),
-        (json!({"url": "mqtt://h", "topic": "a", "session": "1h"}), "`session`"),
-        (json!({"url": "mqtt://h", "topic": "a", "keep_alive": "1s"}), "`keep_alive`"),
-        (json!({"url": "mqtt://h", "topic": "a", "password": "x"}), "without a user"),
-        (json!({"url": "mqtt://h", "topic": "a", "client_id": ""}), "`client_id`"),
+        (
+            json!({"url": "mqtt://h", "topic": "a", "version": 4}),
+            "`version`",
+        ),
+        (
+            json!({"url": "mqtt://h", "topic": "a", "session": "1h"}),
+            "`session`",
+        ),
+        (
+            json!({"url": "mqtt://h", "topic": "a", "keep_alive": "1s"}),
+            "`keep_alive`",
+        ),
+        (
+            json!({"url": "mqtt://h", "topic": "a", "password": "x"}),
+            "without a user",
+        ),
+        (
+            json!({"url": "mqtt://h", "topic": "a", "client_id": ""}),
+            "`client_id`",
+        ),
     ] {
         let found = open(settings.clone()).unwrap_or_default();
         assert!(found.contains(about), "{settings}: {found}");

@@ -102,11 +102,15 @@ impl Broker {
                 command = Command::new("redis-server");
                 command.args(["--port", &port, "--bind", "127.0.0.1"]);
                 command.args(["--appendonly", "yes", "--appendfsync", "always"]);
-                command.args(["--requirepass", PASSWORD, "--dir"]).arg(folder);
+                command
+                    .args(["--requirepass", PASSWORD, "--dir"])
+                    .arg(folder);
             }
             Kind::Nats => {
                 command = Command::new("nats-server");
-                command.args(["-a", "127.0.0.1", "-p", &port, "-js", "-sd"]).arg(folder);
+                command
+                    .args(["-a", "127.0.0.1", "-p", &port, "-js", "-sd"])
+                    .arg(folder);
                 command.args(["--user", "me", "--pass", PASSWORD]);
             }
             Kind::Mqtt => {
@@ -123,7 +127,9 @@ impl Broker {
         let folder = self.folder.path();
         let (file, passwords) = (folder.join("mosquitto.conf"), folder.join("passwords"));
         let mut hash = Command::new("mosquitto_passwd");
-        hash.args(["-b", "-c"]).arg(&passwords).args(["me", PASSWORD]);
+        hash.args(["-b", "-c"])
+            .arg(&passwords)
+            .args(["me", PASSWORD]);
         ensure!(hash.status()?.success(), "mosquitto_passwd");
         // Started as root it lets go of its rights, and reads the file without them.
         for (path, mode) in [(&passwords, 0o644), (&folder.to_path_buf(), 0o755)] {
@@ -154,7 +160,12 @@ impl Broker {
 
     /// Publishes an event of the type `gust.order` with this id.
     pub fn publish_event(&self, id: &str, data: &str) -> Result<()> {
-        let of = [("specversion", "1.0"), ("type", "gust.order"), ("source", "/test"), ("id", id)];
+        let of = [
+            ("specversion", "1.0"),
+            ("type", "gust.order"),
+            ("source", "/test"),
+            ("id", id),
+        ];
         match self.kind {
             Kind::Redis => {
                 let mut words = vec!["XADD", "orders", "*"];
@@ -163,7 +174,9 @@ impl Broker {
                 self.redis(&words)
             }
             Kind::Nats => {
-                let lines = of.iter().map(|(name, value)| format!("ce-{name}: {value}\r\n"));
+                let lines = of
+                    .iter()
+                    .map(|(name, value)| format!("ce-{name}: {value}\r\n"));
                 self.nats("orders", &lines.collect::<String>(), data)
             }
             Kind::Mqtt => self.mqtt(&of, data),
@@ -185,7 +198,11 @@ impl Broker {
             }
             stream.write_all(out.as_bytes())?;
             let answer = until(&mut stream, b"\n")?;
-            ensure!(!answer.starts_with(b"-"), "{}", String::from_utf8_lossy(&answer));
+            ensure!(
+                !answer.starts_with(b"-"),
+                "{}",
+                String::from_utf8_lossy(&answer)
+            );
         }
         Ok(())
     }
@@ -193,7 +210,8 @@ impl Broker {
     /// Asks for an answer of JetStream, so that what is published is there.
     fn nats(&self, subject: &str, headers: &str, data: &str) -> Result<()> {
         let mut stream = self.connect()?;
-        let login = format!(r#"{{"user":"me","pass":"{PASSWORD}","verbose":false,"headers":true}}"#);
+        let login =
+            format!(r#"{{"user":"me","pass":"{PASSWORD}","verbose":false,"headers":true}}"#);
         let headers = format!("NATS/1.0\r\n{headers}\r\n");
         let (head, all) = (headers.len(), headers.len() + data.len());
         let out = format!(
@@ -206,7 +224,10 @@ impl Broker {
             false => until(&mut stream, b"}\r\n")?,
         };
         let answer = String::from_utf8_lossy(&answer).into_owned();
-        ensure!(answer.contains("MSG answer") && !answer.contains("error"), "{answer}");
+        ensure!(
+            answer.contains("MSG answer") && !answer.contains("error"),
+            "{answer}"
+        );
         Ok(())
     }
 
@@ -227,7 +248,10 @@ impl Broker {
         login.extend([text("publisher"), text("me"), text(PASSWORD)].concat());
         stream.write_all(&whole(0x10, login))?;
         let answer = packet(&mut stream)?;
-        ensure!(answer.get(..3).is_some_and(|a| a[0] == 0x20 && a[2] == 0), "{answer:?}");
+        ensure!(
+            answer.get(..3).is_some_and(|a| a[0] == 0x20 && a[2] == 0),
+            "{answer:?}"
+        );
         let mut listed = Vec::new();
         for (name, value) in properties {
             listed.push(0x26);

@@ -118,7 +118,10 @@ fn trigger_name(draft: &Draft<'_>, table: &Table<'_>, function: &FunctionName) -
 
 fn source(draft: &mut Draft<'_>, table: &Table<'_>) -> Option<TriggerSource> {
     let outside = OUTSIDE.iter().map(|(kind, _)| *kind);
-    let sources: Vec<&str> = ["queue", "cron", "rate", "at"].into_iter().chain(outside).collect();
+    let sources: Vec<&str> = ["queue", "cron", "rate", "at"]
+        .into_iter()
+        .chain(outside)
+        .collect();
     let given: Vec<&str> = sources
         .iter()
         .copied()
@@ -140,7 +143,14 @@ fn source(draft: &mut Draft<'_>, table: &Table<'_>) -> Option<TriggerSource> {
         "queue" => &["timezone", "overlap", "missed", "missed_within", "jitter"],
         "cron" => &["batch"],
         "rate" | "at" => &["batch", "timezone"],
-        _ => &["batch", "timezone", "overlap", "missed", "missed_within", "jitter"],
+        _ => &[
+            "batch",
+            "timezone",
+            "overlap",
+            "missed",
+            "missed_within",
+            "jitter",
+        ],
     };
     for key in foreign {
         if table.value(key).is_some() {

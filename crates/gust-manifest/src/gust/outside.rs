@@ -37,15 +37,15 @@ fn setting(draft: &mut Draft<'_>, table: &Table<'_>, key: &Key) -> Option<Value>
         return None;
     }
     match key.shape {
-        "integer" => table
-            .integer(key.name, 0, u32::MAX.into())
-            .map(Value::from),
+        "integer" => table.integer(key.name, 0, u32::MAX.into()).map(Value::from),
         "duration" => {
             let longest = Span::secs(366 * 86_400);
             let span = table.span(key.name, Span::secs(0), longest)?;
             Some(span.to_string().into())
         }
-        _ => table.string(key.name).map(|text| template(draft, key, &text)),
+        _ => table
+            .string(key.name)
+            .map(|text| template(draft, key, &text)),
     }
 }
 

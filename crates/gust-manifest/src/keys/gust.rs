@@ -8,7 +8,11 @@ pub(crate) const GUST: &[&Section] = &[
     &SITE, &QUEUE, &TRIGGER, &RETRY, &REDIS, &NATS, &MQTT,
 ];
 
-pub(super) const fn section(title: &'static str, about: &'static str, keys: &'static [Key]) -> Section {
+pub(super) const fn section(
+    title: &'static str,
+    about: &'static str,
+    keys: &'static [Key],
+) -> Section {
     Section {
         family: Family::Gust,
         title,

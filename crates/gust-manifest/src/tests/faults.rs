@@ -387,15 +387,27 @@ fn sources_outside_are_checked_where_they_stand() {
         let text = format!("[[trigger]]\nfunction = \"hello\"\nredis = {{ {redis} }}");
         let fault = gust_fault(&with(&text));
         fault.lines().next().unwrap_or_default().to_owned()
-            + fault.lines().find(|l| l.starts_with("hint")).unwrap_or_default()
+            + fault
+                .lines()
+                .find(|l| l.starts_with("hint"))
+                .unwrap_or_default()
     };
     for (redis, expected) in [
         ("channel = \"c\"", "needs the key `url`"),
-        ("url = \"redis://h\", chanel = \"c\"", "8:30: unknown key in [trigger.redis]: `chanel`hint: did you mean `channel`?"),
+        (
+            "url = \"redis://h\", chanel = \"c\"",
+            "8:30: unknown key in [trigger.redis]: `chanel`hint: did you mean `channel`?",
+        ),
         ("url = 7", "`url` must be a string"),
         ("url = \"{{ nope }}\"", "variable is not declared: `nope`"),
-        ("url = \"redis://me:geheim@h\", channel = \"c\"", "a secret stands in the open"),
-        ("url = \"redis://h\", password = \"geheim\"", "a secret stands in the open"),
+        (
+            "url = \"redis://me:geheim@h\", channel = \"c\"",
+            "a secret stands in the open",
+        ),
+        (
+            "url = \"redis://h\", password = \"geheim\"",
+            "a secret stands in the open",
+        ),
         ("url = \"redis://h\", claim_after = \"soon\"", "soon"),
     ] {
         let found = of(redis);

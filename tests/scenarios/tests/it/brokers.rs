@@ -75,7 +75,10 @@ fn messages_reach_their_function_and_the_broker_may_restart() -> Result<()> {
         until("delivered", &node, || said(&node, "订单-1"))?;
         until("done", &node, || Ok(trigger(&node)?["done"] == 1))?;
         let line = lines(&node)?.pop().context("a line")?;
-        ensure!(line.starts_with(&format!("gust.{}.message ", word(kind))), "{line}");
+        ensure!(
+            line.starts_with(&format!("gust.{}.message ", word(kind))),
+            "{line}"
+        );
         broker.down()?;
         until("it is noticed", &node, || {
             let feed = &trigger(&node)?["feed"];
@@ -88,7 +91,11 @@ fn messages_reach_their_function_and_the_broker_may_restart() -> Result<()> {
         broker.publish("订单-2")?;
         until("delivered again", &node, || said(&node, "订单-2"))?;
         // What nobody else is to know is nowhere to be read.
-        for text in [node.log(), node.gust(&["trigger", "ls", "--json"])?, node.gust(&["show", "shop", "--json"])?] {
+        for text in [
+            node.log(),
+            node.gust(&["trigger", "ls", "--json"])?,
+            node.gust(&["show", "shop", "--json"])?,
+        ] {
             ensure!(!text.contains(PASSWORD), "{kind:?}: {text}");
         }
     }
@@ -151,7 +158,9 @@ fn a_new_value_and_new_words_take_effect_and_the_same_words_disturb_nothing() ->
         let text = format!(
             "[variables]\nurl = {{ required = true, secret = true }}\n\n[[trigger]]\nfunction = \"sink\"\nredis = {{ url = \"{{{{ url }}}}\", channel = \"news\" }}\n{retry}"
         );
-        Ok(App::new("shop")?.function("sink", "sink", "route = false\n")?.text(&text))
+        Ok(App::new("shop")?
+            .function("sink", "sink", "route = false\n")?
+            .text(&text))
     };
     node.deploy(&channel("")?)?;
     connected(&node)?;
@@ -176,17 +185,34 @@ fn a_new_value_and_new_words_take_effect_and_the_same_words_disturb_nothing() ->
 fn what_cannot_be_is_refused_and_shows_no_secret() -> Result<()> {
     let node = Node::start()?;
     for (trigger, wanted) in [
-        ("redis = { url = \"redis://h\", chanel = \"c\" }", "did you mean `channel`"),
+        (
+            "redis = { url = \"redis://h\", chanel = \"c\" }",
+            "did you mean `channel`",
+        ),
         ("redis = { url = \"redis://h\" }", "exactly one of the keys"),
-        ("redis = { url = \"http://h\", channel = \"c\" }", "has another scheme"),
-        ("nats = { url = \"nats://h\", stream = \"a.b\" }", "`stream` is no name"),
-        ("mqtt = { url = \"mqtt://h\", topic = \"a\", qos = 2 }", "`qos` of mqtt is 0 or 1"),
-        ("redis = { url = \"{{ geheim }}\", channel = \"c\" }", "cannot be read"),
+        (
+            "redis = { url = \"http://h\", channel = \"c\" }",
+            "has another scheme",
+        ),
+        (
+            "nats = { url = \"nats://h\", stream = \"a.b\" }",
+            "`stream` is no name",
+        ),
+        (
+            "mqtt = { url = \"mqtt://h\", topic = \"a\", qos = 2 }",
+            "`qos` of mqtt is 0 or 1",
+        ),
+        (
+            "redis = { url = \"{{ geheim }}\", channel = \"c\" }",
+            "cannot be read",
+        ),
     ] {
         let text = format!(
             "[variables]\ngeheim = {{ secret = true, default = \"s3cret-value\" }}\n\n[[trigger]]\nfunction = \"sink\"\n{trigger}\n"
         );
-        let app = App::new("shop")?.function("sink", "sink", "route = false\n")?.text(&text);
+        let app = App::new("shop")?
+            .function("sink", "sink", "route = false\n")?
+            .text(&text);
         let folder = app.write()?;
         let failed = node.gust_fails(&["deploy", &folder.to_string_lossy()])?;
         let said = String::from_utf8_lossy(&failed.stderr).into_owned();
