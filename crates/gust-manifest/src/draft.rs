@@ -274,6 +274,13 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Whether something has said how this function is reached, or that it is not.
+    pub(crate) fn is_routed(&self, function: &FunctionName) -> bool {
+        let mut claims = self.claims.values();
+        self.private.contains_key(function)
+            || claims.any(|claim| claim.function.as_ref() == Some(function))
+    }
+
     /// True when nothing has said how the app is reached.
     pub(crate) fn has_no_routes(&self) -> bool {
         self.routes.is_empty() && self.claims.is_empty()

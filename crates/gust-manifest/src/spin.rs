@@ -1,6 +1,7 @@
 //! Reading `spin.toml`, version 2, into the same words as `gust.toml`.
 
 mod component;
+mod events;
 mod trigger;
 
 use std::collections::BTreeMap;
@@ -94,10 +95,16 @@ fn application(draft: &mut Draft<'_>, root: &Table<'_>) {
     };
     for (kind, value) in settings.entries() {
         let title = format!("[application.trigger.{}]", kind.value);
-        if kind.value != "http" {
-            app.cx
-                .note(format!("{title} is ignored: only http triggers are served"));
-            continue;
+        match kind.value.as_str() {
+            "http" => {}
+            // Read with the triggers they are for.
+            "redis" | "mqtt" => continue,
+            _ => {
+                app.cx.note(format!(
+                    "{title} is ignored: such triggers have no settings here"
+                ));
+                continue;
+            }
         }
         let base = settings
             .as_table("http", value, &SPIN_HTTP_SETTINGS, title)

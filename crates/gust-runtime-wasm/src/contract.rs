@@ -16,6 +16,14 @@ pub(crate) enum Contract {
     Http03,
     /// `fermyon:spin/inbound-http`: request and response by value.
     SpinHttp,
+    /// `fermyon:spin/inbound-redis`: a message by value.
+    SpinRedis,
+    /// `spin:redis/inbound-redis@3.0.x`: the same, async.
+    SpinRedis03,
+    /// `handle-cron-event` of `fermyon:spin-cron`: a time.
+    SpinCron,
+    /// `handle-message` of Spin's MQTT trigger: a message and its topic.
+    SpinMqtt,
     /// `wasi:cli/run@0.2.x`: a command, run once a call.
     Run02,
     /// `wasi:cli/run@0.3.x`.
@@ -38,16 +46,21 @@ pub(crate) enum Form {
 }
 
 /// The exports that are accepted, most wanted first.
-const ACCEPTED: [(&str, &str, Contract); 5] = [
+const ACCEPTED: [(&str, &str, Contract); 9] = [
     ("wasi:http/handler", "0.3.", Contract::Http03),
     ("wasi:http/incoming-handler", "0.2.", Contract::Http02),
     ("fermyon:spin/inbound-http", "", Contract::SpinHttp),
+    ("fermyon:spin/inbound-redis", "", Contract::SpinRedis),
+    ("spin:redis/inbound-redis", "3.0.", Contract::SpinRedis03),
+    ("handle-cron-event", "", Contract::SpinCron),
+    ("handle-message", "", Contract::SpinMqtt),
     ("wasi:cli/run", "0.3.", Contract::Run03),
     ("wasi:cli/run", "0.2.", Contract::Run02),
 ];
 
 const ACCEPTED_TEXT: &str = "accepted are wasi:http/handler@0.3.0, wasi:http/incoming-handler@0.2.x (also \
-     0.2.0-rc-2023-10-18 and 0.2.0-rc-2023-11-10), fermyon:spin/inbound-http and wasi:cli/run";
+     0.2.0-rc-2023-10-18 and 0.2.0-rc-2023-11-10), fermyon:spin/inbound-http, the handlers of Spin's redis, cron and mqtt \
+     triggers, and wasi:cli/run";
 
 /// Component or module, by the header.
 pub(crate) fn form(bytes: &[u8]) -> Result<Form> {

@@ -41,6 +41,7 @@ mod seat;
 mod settings;
 mod share;
 mod shelf;
+mod spin_event;
 mod spin_http;
 mod stream;
 mod stubs;

@@ -18,6 +18,7 @@ use wasmtime_wasi_http::{p2::bindings::Proxy, p3::bindings::Service};
 use crate::{
     guest::{Guest, LastWords},
     share::Shared,
+    spin_event::Handler,
     spin_http::{SpinRequest, SpinResponse},
 };
 
@@ -42,6 +43,7 @@ pub(crate) enum Entry {
     Http02(Proxy),
     Http03(Service),
     SpinHttp(TypedFunc<(SpinRequest,), (SpinResponse,)>),
+    SpinEvent(Handler),
     Run02(Command02),
     Run03(Command03),
 }

@@ -31,6 +31,7 @@ use crate::{
     live::{Entry, Live},
     meter::CpuClock,
     shelf::Record,
+    spin_event::{self, Handler},
     ticker::Ticker,
     watch::Stale,
 };
@@ -62,6 +63,7 @@ pub(crate) enum EntryPre {
     Http02(ProxyPre<Guest>),
     Http03(ServicePre<Guest>),
     SpinHttp(InstancePre<Guest>, ComponentExportIndex),
+    SpinEvent(InstancePre<Guest>, ComponentExportIndex, Contract),
     Run02(Command02Pre<Guest>),
     Run03(Command03Pre<Guest>),
 }
@@ -280,6 +282,13 @@ impl EntryPre {
                 let index = crate::spin_http::index(pre.component(), &record.export)?;
                 Self::SpinHttp(pre, index)
             }
+            contract @ (Contract::SpinRedis
+            | Contract::SpinRedis03
+            | Contract::SpinCron
+            | Contract::SpinMqtt) => {
+                let index = spin_event::index(pre.component(), &record.export)?;
+                Self::SpinEvent(pre, index, contract)
+            }
         })
     }
 
@@ -292,6 +301,10 @@ impl EntryPre {
             Self::SpinHttp(pre, index) => {
                 let instance = pre.instantiate_async(&mut *store).await?;
                 Entry::SpinHttp(instance.get_typed_func(store, index)?)
+            }
+            Self::SpinEvent(pre, index, contract) => {
+                let instance = pre.instantiate_async(&mut *store).await?;
+                Entry::SpinEvent(Handler::find(&instance, store, index, *contract)?)
             }
         })
     }

@@ -17,7 +17,7 @@ use crate::{
     http02, http03,
     live::{Entry, Live},
     seat::Seat,
-    spin_http,
+    spin_event, spin_http,
 };
 
 /// A call as a guest is given it.
@@ -37,6 +37,7 @@ pub(crate) fn start(mut live: Live, call: Call, seat: Arc<Seat>) -> Work {
         Entry::Http03(_) => Box::pin(http03::run(live, job)),
         Entry::Http02(_) => Box::pin(http02::run(live, job)),
         Entry::SpinHttp(_) => Box::pin(spin_http::run(live, job)),
+        Entry::SpinEvent(_) => Box::pin(spin_event::run(live, job)),
         Entry::Run02(_) => Box::pin(command::run02(live, job)),
         Entry::Run03(_) => Box::pin(command::run03(live, job)),
     }

@@ -49,6 +49,17 @@ const SCHEMES: &[Scheme] = &[
         port: 8883,
         tls: true,
     },
+    // As Spin's manifests have them.
+    Scheme {
+        name: "tcp",
+        port: 1883,
+        tls: false,
+    },
+    Scheme {
+        name: "ssl",
+        port: 8883,
+        tls: true,
+    },
 ];
 
 /// A broker, and what to agree on with it.

@@ -7,8 +7,13 @@ pub(crate) const SPIN: &[&Section] = &[
     &SPIN_ROOT,
     &SPIN_APPLICATION,
     &SPIN_HTTP_SETTINGS,
+    &SPIN_REDIS_SETTINGS,
+    &SPIN_MQTT_SETTINGS,
     &SPIN_VARIABLE,
     &SPIN_HTTP,
+    &SPIN_REDIS,
+    &SPIN_MQTT,
+    &SPIN_CRON,
     &SPIN_RESPONSE,
     &SPIN_PRIVATE,
     &SPIN_EXECUTOR,
@@ -48,7 +53,7 @@ pub(crate) static SPIN_ROOT: Section = section(
         row(
             "trigger",
             "table of lists",
-            "`[[trigger.http]]` becomes routes; other types are refused by name.",
+            "`[[trigger.http]]` becomes routes; `redis`, `mqtt` and `cron` become triggers; other types are refused by name.",
         ),
         row(
             "component",
@@ -78,7 +83,7 @@ pub(crate) static SPIN_APPLICATION: Section = section(
         row(
             "trigger",
             "table of tables",
-            "`trigger.http` is checked; settings of other trigger types are ignored, with a note.",
+            "`trigger.http`, `trigger.redis` and `trigger.mqtt` are read; settings of other trigger types are ignored, with a note.",
         ),
         row("tool", "table", "Ignored, as in Spin."),
     ],
@@ -88,6 +93,83 @@ pub(crate) static SPIN_HTTP_SETTINGS: Section = section(
     "[application.trigger.http]",
     "Settings of all HTTP triggers.",
     &[row("base", "string", "Must be `\"/\"`.")],
+);
+
+pub(crate) static SPIN_REDIS_SETTINGS: Section = section(
+    "[application.trigger.redis]",
+    "Settings of all redis triggers.",
+    &[row(
+        "address",
+        "string",
+        "The server of those that name none. A password in it becomes a hidden variable.",
+    )],
+);
+
+pub(crate) static SPIN_MQTT_SETTINGS: Section = section(
+    "[application.trigger.mqtt]",
+    "Settings of all mqtt triggers.",
+    &[
+        row("address", "string", "The broker."),
+        row("username", "string", "The user; may be empty."),
+        row(
+            "password",
+            "string",
+            "The password; may be empty. It becomes a hidden variable.",
+        ),
+        row("keep_alive_interval", "string", "Seconds."),
+    ],
+);
+
+const COMPONENT: Key = row(
+    "component",
+    "string or table",
+    "The component that is called, by its id or written here.",
+);
+
+const ID: Key = row("id", "string", "Becomes the trigger's name.");
+
+pub(crate) static SPIN_REDIS: Section = section(
+    "[[trigger.redis]]",
+    "What is published to a Redis channel. An event that the component fails on is tried again, which Spin does not do.",
+    &[
+        ID,
+        COMPONENT,
+        row("channel", "string", "The channel."),
+        row(
+            "address",
+            "string",
+            "The server, when it is not the application's.",
+        ),
+    ],
+);
+
+pub(crate) static SPIN_MQTT: Section = section(
+    "[[trigger.mqtt]]",
+    "What is published to an MQTT topic.",
+    &[
+        ID,
+        COMPONENT,
+        row("topic", "string", "The topic filter."),
+        row(
+            "qos",
+            "string",
+            "`0`, `1` or `2`; 2 becomes 1, with a note.",
+        ),
+    ],
+);
+
+pub(crate) static SPIN_CRON: Section = section(
+    "[[trigger.cron]]",
+    "A schedule, in UTC. A run that is missed while the node is down is made up for once.",
+    &[
+        ID,
+        COMPONENT,
+        row(
+            "cron_expression",
+            "string",
+            "Six or seven fields, seconds first and years last.",
+        ),
+    ],
 );
 
 pub(crate) static SPIN_VARIABLE: Section = section(

@@ -1,9 +1,9 @@
-//! `[[trigger.http]]` into routes.
+//! `[[trigger.http]]` into routes; the other types are in `events.rs`.
 
-use gust_types::app::RouteTarget;
+use gust_types::{FunctionName, app::RouteTarget};
 use toml::de::DeValue;
 
-use super::Components;
+use super::{Components, events};
 use crate::{
     draft::Draft,
     keys::{NAMES, SPIN_EXECUTOR, SPIN_HTTP, SPIN_PRIVATE, SPIN_RESPONSE},
@@ -22,9 +22,10 @@ pub(super) fn read<'a>(draft: &mut Draft<'a>, root: &Table<'a>, components: &mut
         return;
     };
     for (kind, _) in triggers.entries() {
-        if kind.value != "http" {
+        if !["http", "redis", "mqtt", "cron"].contains(&kind.value.as_str()) {
             let message = format!("trigger type is not built yet: `{}`", kind.value);
-            let hint = "only [[trigger.http]] is served";
+            let hint =
+                "[[trigger.http]], [[trigger.redis]], [[trigger.mqtt]] and [[trigger.cron]] are";
             draft.cx.fault_hint(&kind.at, message, hint);
         }
     }
@@ -35,6 +36,7 @@ pub(super) fn read<'a>(draft: &mut Draft<'a>, root: &Table<'a>, components: &mut
     {
         http(draft, root, components, trigger, i + 1);
     }
+    events::read(draft, root, components, &triggers);
 }
 
 fn http<'a>(
@@ -53,7 +55,8 @@ fn http<'a>(
         trigger.value("static_response").is_some(),
     );
     let target = match answer {
-        (true, false) => component(draft, root, components, trigger, id, number),
+        (true, false) => component(draft, root, components, trigger, id, ("http", number))
+            .map(RouteTarget::Function),
         (false, true) => trigger
             .table("static_response", &SPIN_RESPONSE, "static_response")
             .map(|t| parts::response(&t, "status_code")),
@@ -157,21 +160,22 @@ fn route(trigger: &Table<'_>) -> Option<Where> {
     }
 }
 
-fn component<'a>(
+/// The function of the component that a trigger calls.
+pub(super) fn component<'a>(
     draft: &mut Draft<'a>,
     root: &Table<'a>,
     components: &mut Components<'a>,
     trigger: &Table<'a>,
     id: Option<Text>,
-    number: usize,
-) -> Option<RouteTarget> {
+    (sort, number): (&str, usize),
+) -> Option<FunctionName> {
     let value = trigger.value("component")?;
     let name = match value.get_ref() {
         DeValue::String(_) => components.use_one(draft, root, &trigger.string("component")?)?,
         DeValue::Table(_) => {
             let id = match id {
                 Some(id) => format!("{}-component", id.value),
-                None => format!("http-trigger{number}-component"),
+                None => format!("{sort}-trigger{number}-component"),
             };
             let id = Text {
                 value: id,
@@ -188,5 +192,5 @@ fn component<'a>(
             return None;
         }
     };
-    Some(RouteTarget::Function(name))
+    Some(name)
 }

@@ -125,7 +125,6 @@ fn every_key_arrives() {
         notes,
         [
             "the application's name cannot be part of a host name; it is deployed as `my-shop`: \"My 应用_Shop\"",
-            "[application.trigger.redis] is ignored: only http triggers are served",
             "function `hello` declares ai_models: no model is served yet, so its calls to one will fail",
             "function `hello`: allowed_http_hosts is deprecated, use allowed_outbound_hosts",
             "component is left out, since no trigger names it: `unused`",
@@ -268,9 +267,24 @@ fn what_cannot_be_done_is_refused_by_name() {
             "a private route needs a component",
         ),
         (
+            "component = \"c\"\n[[trigger.sqs]]\nqueue_url = \"x\"\ncomponent = \"c\"",
+            "",
+            "trigger type is not built yet: `sqs`",
+        ),
+        (
             "component = \"c\"\n[[trigger.redis]]\nchannel = \"x\"\ncomponent = \"c\"",
             "",
-            "trigger type is not built yet: `redis`",
+            "a redis trigger needs an address",
+        ),
+        (
+            "component = \"c\"\n[[trigger.mqtt]]\ntopic = \"x\"\nqos = \"1\"\ncomponent = \"c\"",
+            "",
+            "an mqtt trigger needs an address",
+        ),
+        (
+            "component = \"c\"\n[[trigger.cron]]\ncron = \"x\"\ncomponent = \"c\"",
+            "",
+            "unknown key in [[trigger.cron]]: `cron`",
         ),
         (
             "component = \"c\"\n[application.trigger.http]\nbase = \"/x\"",
@@ -327,4 +341,91 @@ fn upper_case_components_are_lower_cased() {
     let (app, notes) = parse_spin(&text, None).unwrap();
     assert!(app.functions.contains_key("big-one"));
     assert_eq!(notes, ["component `Big-One` is deployed as `big-one`"]);
+}
+
+#[test]
+fn triggers_of_events_become_triggers_and_hide_what_is_secret() {
+    let text = r#"
+spin_manifest_version = 2
+[application]
+name = "a"
+[application.trigger.redis]
+address = "redis://:geheim@localhost:6379"
+[application.trigger.mqtt]
+address = "mqtt://localhost:1883"
+username = "me"
+password = "geheim2"
+keep_alive_interval = "20"
+
+[variables]
+channel = { default = "orders" }
+
+[[trigger.redis]]
+channel = "{{ channel }}"
+component = "c"
+
+[[trigger.redis]]
+id = "other"
+channel = "x"
+address = "redis://elsewhere"
+component = "d"
+
+[[trigger.mqtt]]
+topic = "a/+"
+qos = "2"
+component = "c"
+
+[[trigger.cron]]
+cron_expression = "*/2 * * * * *"
+component = { source = "cron.wasm" }
+
+[[trigger.http]]
+route = "/..."
+component = "d"
+
+[component.c]
+source = "c.wasm"
+[component.d]
+source = "d.wasm"
+"#;
+    let (app, notes) = parse_spin(text, None).unwrap();
+    let triggers: Vec<_> = app.events.triggers.iter().collect();
+    let names: Vec<_> = triggers
+        .iter()
+        .map(|t| (t.name.as_str(), t.function.as_str()))
+        .collect();
+    let expected = [
+        ("c", "c"),
+        ("other", "d"),
+        ("c-2", "c"),
+        ("cron-trigger1-component", "cron-trigger1-component"),
+    ];
+    assert_eq!(names, expected);
+    let json =
+        serde_json::to_value(triggers.iter().map(|t| &t.source).collect::<Vec<_>>()).unwrap();
+    assert_eq!(
+        json[0],
+        serde_json::json!({"external": {"kind": "redis", "settings": {
+            "url": "{{ trigger_secret_1 }}", "channel": "{{ channel }}",
+        }}})
+    );
+    assert_eq!(json[1]["external"]["settings"]["url"], "redis://elsewhere");
+    assert_eq!(
+        json[2],
+        serde_json::json!({"external": {"kind": "mqtt", "settings": {
+            "url": "mqtt://localhost:1883", "topic": "a/+", "qos": 1, "user": "me",
+            "password": "{{ trigger_secret_2 }}", "keep_alive": "20s",
+        }}})
+    );
+    assert_eq!(json[3]["schedule"]["cron"], "*/2 * * * * *");
+    let secret = &app.variables["trigger_secret_1"];
+    assert_eq!(
+        secret.default.as_deref(),
+        Some("redis://:geheim@localhost:6379")
+    );
+    assert!(secret.secret);
+    assert_eq!(notes.len(), 3, "{notes:?}");
+    // Reached by events alone, it has no address.
+    let private: Vec<_> = app.routes.iter().filter(|r| r.path.is_none()).collect();
+    assert_eq!(private.len(), 2, "{:?}", app.routes);
 }
