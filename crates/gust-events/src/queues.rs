@@ -25,10 +25,7 @@ impl Queues {
 
     /// What the app says that gives it settings; the defaults when none does.
     pub(crate) fn settings(&self, project: &ProjectName, name: &Label) -> QueueSettings {
-        let apps = self.0.dispatcher.events();
-        let mut given = apps.iter().filter(|(of, ..)| of == project);
-        let settings = given.find_map(|(_, _, events)| events.queues.get(name));
-        settings.cloned().unwrap_or_default()
+        self.0.dispatcher.queue_settings(project, name)
     }
 
     /// Every queue of a project: those that hold or held something, and those that apps name.

@@ -95,6 +95,7 @@ fn function_spec(draft: &mut Draft<'_>, table: &Table<'_>, name: &FunctionName) 
         files: Vec::new(),
         kv: parts::labels(table, "kv"),
         sql: parts::labels(table, "sql"),
+        queues: parts::labels(table, "queues"),
         outbound: parts::outbound(draft, table.strings("outbound")),
         limits: limits.map(|t| read_limits(&t)).unwrap_or_default(),
         reuse: reuse.map(|t| read_reuse(&t)).unwrap_or_default(),

@@ -174,6 +174,7 @@ impl Behind {
             files: Vec::new(),
             kv: Vec::new(),
             sql: Vec::new(),
+            queues: Vec::new(),
             outbound: Vec::new(),
             limits: Default::default(),
             reuse: Default::default(),

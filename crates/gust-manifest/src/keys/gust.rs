@@ -148,6 +148,12 @@ pub(crate) static FUNCTION: Section = section(
             "SQL databases it may open, by label.",
         ),
         key(
+            "queues",
+            "list of strings",
+            "`[]`",
+            "Queues it may publish to, by name. A queue belongs to the project; the first message makes it.",
+        ),
+        key(
             "outbound",
             "list of strings",
             "`[]`",

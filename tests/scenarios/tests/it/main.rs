@@ -13,6 +13,7 @@ mod later;
 mod limits;
 mod neighbours;
 mod overload;
+mod publish;
 mod restart;
 mod second_day;
 mod topics;
