@@ -3,9 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use gust_backend::queue::{Queue, QueueSettings};
-use gust_types::{AppName, Error, Label, ProjectName, Result, trigger::EventsSpec};
+use gust_types::{
+    AppName, Error, Label, ProjectName, Result, Span,
+    trigger::{EventsSpec, WebhookSpec},
+};
 
-use crate::{Parts, triggers};
+use crate::{
+    Parts,
+    triggers::{self, Key},
+    webhook,
+};
 
 /// Opens queues with the settings that the served apps give them.
 #[derive(Clone)]
@@ -21,6 +28,16 @@ impl Queues {
             false => self.settings(project, name),
         };
         self.0.backends.queue(project, name, &settings)
+    }
+
+    /// The inbox of a webhook, which knows what came for as long as it could come again.
+    pub(crate) fn inbox(&self, key: &Key, webhook: &WebhookSpec) -> Result<Arc<dyn Queue>> {
+        let settings = QueueSettings {
+            dedup: Span(webhook::memory(webhook)),
+            ..triggers::inbox_settings()
+        };
+        let backends = &self.0.backends;
+        backends.queue(&key.project, &triggers::inbox(key), &settings)
     }
 
     /// What the app says that gives it settings; the defaults when none does.

@@ -37,6 +37,7 @@ use crate::{
     retry::RetryPolicy,
     timetable,
     topics::{Pace, Pump, TopicReplies, Topics},
+    webhook,
 };
 
 /// A trigger's full name.
@@ -178,7 +179,7 @@ impl Triggers {
             // The timetable has them.
             TriggerSource::Schedule(_) => return Ok(None),
             TriggerSource::Topic { batch, .. } => (inbox(key), *batch),
-            TriggerSource::External(_) => (inbox(key), 1),
+            TriggerSource::External(_) | TriggerSource::Webhook(_) => (inbox(key), 1),
         };
         let delivery = Arc::new(self.delivery(key, &wanted.spec));
         let tally = delivery.tally.clone();
@@ -187,7 +188,10 @@ impl Triggers {
             way: Arc::new(OneWay(delivery)),
             dispatcher: self.parts.dispatcher.clone(),
         };
-        let queue = self.queues.open(&key.project, &name)?;
+        let queue = match &wanted.spec.source {
+            TriggerSource::Webhook(webhook) => self.queues.inbox(key, webhook)?,
+            _ => self.queues.open(&key.project, &name)?,
+        };
         let over = Arc::new(AtomicBool::new(false));
         let subscribed = self.subscribed(key, &wanted.spec, &queue, &over)?;
         let pace = subscribed.as_ref().map(|s| s.pump.pace.clone());
@@ -520,10 +524,7 @@ pub(crate) fn check(trigger: &TriggerSpec, events: &EventsSpec) -> Result<()> {
         }
         TriggerSource::Topic { filters, .. } => match Filter::new(filters) {
             Ok(_) => Ok(()),
-            Err(mut error) => {
-                error.message = format!("trigger {:?}: {}", trigger.name.as_str(), error.message);
-                Err(error)
-            }
+            Err(error) => Err(within(trigger, error)),
         },
         TriggerSource::Schedule(schedule) => match timetable::compile(schedule, "") {
             Ok(_) => Ok(()),
@@ -531,5 +532,8 @@ pub(crate) fn check(trigger: &TriggerSpec, events: &EventsSpec) -> Result<()> {
         },
         // Its plug-in checks it.
         TriggerSource::External(_) => Ok(()),
+        TriggerSource::Webhook(spec) => {
+            webhook::check(spec).map_err(|error| within(trigger, error))
+        }
     }
 }

@@ -4,6 +4,7 @@ mod events;
 mod later;
 mod outside;
 mod topics;
+mod webhook;
 
 use gust_types::{
     AppName, ByteSize, FunctionName, Limits, Span,

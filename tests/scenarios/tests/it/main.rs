@@ -18,3 +18,4 @@ mod restart;
 mod second_day;
 mod topics;
 mod up;
+mod webhook;
