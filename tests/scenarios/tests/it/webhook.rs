@@ -217,9 +217,8 @@ async fn a_secret_is_changed_without_a_gap() -> Result<()> {
         "secret = [\"{{ github_secret }}\", \"{{ next_secret }}\"]",
     );
     let app = App::new("shop")?.function("take", "publish-p2", "")?;
-    let folder = app
-        .text(&both.replace("default = \"\"", "required = true"))
-        .write()?;
+    let app = app.text(&both.replace("default = \"\"", "required = true"));
+    let folder = app.write()?;
     let folder = folder.to_string_lossy();
     let mut args = vec!["deploy", &folder, "--variable", "next_secret=n-hush"];
     for value in SET {
@@ -325,8 +324,9 @@ fn what_cannot_be_is_refused_at_deploy() -> Result<()> {
         let said = String::from_utf8_lossy(&failed.stderr).into_owned();
         ensure!(said.contains(wanted), "{to}\n{said}");
     }
-    let empty = app()?.write()?;
-    let failed = node.gust_fails(&["deploy", &empty.to_string_lossy()])?;
+    let unset = app()?;
+    let folder = unset.write()?;
+    let failed = node.gust_fails(&["deploy", &folder.to_string_lossy()])?;
     let said = String::from_utf8_lossy(&failed.stderr).into_owned();
     ensure!(said.contains("github_secret"), "{said}");
     Ok(())
