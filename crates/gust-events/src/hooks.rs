@@ -17,9 +17,12 @@ use crate::{
     webhook::{self, Arrival, Request},
 };
 
-/// Inboxes that are open: opened again when what the manifest says of the hook has changed.
+/// Inboxes that are open: opened again when the hook was deployed again.
 #[derive(Default)]
-pub(crate) struct Inboxes(Mutex<HashMap<Key, (Arc<Hook>, Arc<dyn Queue>)>>);
+pub(crate) struct Inboxes(Mutex<HashMap<Key, Inbox>>);
+
+/// A hook's inbox, as it was at its last deploy.
+type Inbox = (Arc<Hook>, Arc<dyn Queue>);
 
 /// Open inboxes that are kept at hand.
 const AT_HAND: usize = 10_000;
@@ -79,4 +82,22 @@ fn no_room(error: Error) -> Error {
             .because(error);
     }
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_inbox_is_to_be_tried_again_and_a_full_disk_is_said() {
+        let full = gust_backend::queue::check::full(&Default::default());
+        let told = no_room(full);
+        assert_eq!(
+            (told.kind, told.blame),
+            (Kind::Unavailable, Blame::Platform)
+        );
+        let disk = Error::new(Kind::Exhausted, Blame::Platform, "disk is full");
+        assert_eq!(no_room(disk).kind, Kind::Exhausted);
+        assert_eq!(no_room(Error::denied("no")).kind, Kind::Denied);
+    }
 }

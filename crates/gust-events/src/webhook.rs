@@ -138,7 +138,7 @@ pub(crate) fn memory(spec: &WebhookSpec) -> Duration {
 }
 
 /// Refuses what could never be called, or never be checked.
-pub(crate) fn check(spec: &WebhookSpec) -> Result<()> {
+pub fn check(spec: &WebhookSpec) -> Result<()> {
     let pattern = RoutePattern::parse(&spec.path)?;
     let literal = |segment: &Segment| matches!(segment, Segment::Literal(_));
     if pattern.wildcard() || !pattern.segments().iter().all(literal) {
