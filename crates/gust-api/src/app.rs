@@ -114,6 +114,8 @@ pub enum RouteKind {
     Response,
     /// Static files.
     Files,
+    /// Whoever keeps what a webhook brings; the function gets it from there.
+    Webhook,
 }
 
 /// One app, whole.

@@ -10,8 +10,9 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use gust_types::{
-    AppName, Event, Label, ProjectName, Result,
-    trigger::{EventsSpec, TriggerSpec},
+    AppName, Event, FunctionName, Label, ProjectName, Result,
+    call::Trace,
+    trigger::{EventsSpec, TriggerSpec, WebhookSpec},
 };
 use http::HeaderMap;
 
@@ -172,6 +173,68 @@ pub trait Desk: Send + Sync {
     ) -> Result<Arc<dyn Queue>>;
     /// The triggers of a project, by app and name.
     fn triggers(&self, project: &ProjectName) -> Vec<TriggerState>;
+}
+
+/// A webhook as it is served.
+#[derive(Debug, Clone)]
+pub struct Hook {
+    /// The tenant.
+    pub project: ProjectName,
+    /// The app.
+    pub app: AppName,
+    /// The trigger's name.
+    pub trigger: Label,
+    /// What is called in the end.
+    pub function: FunctionName,
+    /// What the manifest says.
+    pub spec: WebhookSpec,
+    /// The values of its secrets.
+    pub secrets: Secrets,
+}
+
+/// Values that nobody is to see. `Debug` tells how many there are.
+#[derive(Clone, Default)]
+pub struct Secrets(pub Vec<String>);
+
+/// A request that came in at a webhook's path.
+#[derive(Debug)]
+pub struct Ring {
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its whole body, [`Hook::MAX_BODY`] at most.
+    pub body: Bytes,
+    /// Its place in a trace.
+    pub trace: Trace,
+}
+
+/// What became of such a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rung {
+    /// What it brought is durable, and will be delivered.
+    Kept,
+    /// It was there before, and is not delivered again.
+    Known,
+    /// The sender asked for this answer.
+    Answer(String),
+}
+
+/// Takes what comes in at the paths of webhooks.
+#[async_trait]
+pub trait Doorbell: Send + Sync {
+    /// Checks the request's signature, and answers when what it brought is durable. `Denied` when it is not signed as it
+    /// should be, `Unavailable` when there is no room.
+    async fn ring(&self, hook: &Arc<Hook>, ring: Ring) -> Result<Rung>;
+}
+
+impl Hook {
+    /// Bytes of a body: with its attributes it has to fit into a message.
+    pub const MAX_BODY: usize = (1 << 20) - (32 << 10);
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} secrets", self.0.len())
+    }
 }
 
 impl std::ops::AddAssign for Counts {

@@ -8,6 +8,7 @@
 
 pub mod desk;
 pub mod kv;
+pub mod outlet;
 pub mod queue;
 pub mod sql;
 pub mod topic;

@@ -6,7 +6,9 @@ use gust_api::app::{
     AppDetails, AppSummary, DeploymentSummary, FunctionDetails, FunctionRevision, FunctionState,
     FunctionSummary, Project, RouteKind, RouteUrl, VariableState,
 };
-use gust_types::{AppName, Error, FunctionKey, ProjectName, Result, app::RouteTarget};
+use gust_types::{
+    AppName, Error, FunctionKey, ProjectName, Result, app::RouteTarget, trigger::TriggerSource,
+};
 
 use crate::{
     control::Control,
@@ -253,22 +255,31 @@ pub(crate) fn urls(
         .routes
         .iter()
         .filter_map(|route| Some((route.path.as_deref()?, &route.target)));
-    routes
-        .map(|(path, target)| {
-            let (kind, function) = match target {
-                RouteTarget::Function(name) => (RouteKind::Function, Some(name.clone())),
-                RouteTarget::Response { .. } => (RouteKind::Response, None),
-                RouteTarget::Files { .. } => (RouteKind::Files, None),
-            };
-            let path = path
-                .strip_suffix("...")
-                .or_else(|| path.strip_suffix('*'))
-                .unwrap_or(path);
-            RouteUrl {
-                url: format!("{base}{path}"),
-                target: kind,
-                function,
-            }
+    let hooks = head.events.triggers.iter().filter_map(|trigger| {
+        let TriggerSource::Webhook(webhook) = &trigger.source else {
+            return None;
+        };
+        Some(RouteUrl {
+            url: format!("{base}{}", webhook.path),
+            target: RouteKind::Webhook,
+            function: Some(trigger.function.clone()),
         })
-        .collect()
+    });
+    let routes = routes.map(|(path, target)| {
+        let (kind, function) = match target {
+            RouteTarget::Function(name) => (RouteKind::Function, Some(name.clone())),
+            RouteTarget::Response { .. } => (RouteKind::Response, None),
+            RouteTarget::Files { .. } => (RouteKind::Files, None),
+        };
+        let path = path
+            .strip_suffix("...")
+            .or_else(|| path.strip_suffix('*'))
+            .unwrap_or(path);
+        RouteUrl {
+            url: format!("{base}{path}"),
+            target: kind,
+            function,
+        }
+    });
+    routes.chain(hooks).collect()
 }

@@ -137,6 +137,7 @@ fn still_whole(
     name: &str,
 ) -> Result<()> {
     let values = variables::effective(declared, set);
+    validate::webhooks(&serving.head.events, declared, &values)?;
     for revision in &serving.revisions {
         let templates = revision
             .spec

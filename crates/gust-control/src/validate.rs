@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gust_types::{
     AppSpec, Digest, Error, Limits, Result,
-    app::{FunctionSpec, RouteTarget, Source},
+    app::{FunctionSpec, RouteTarget, Source, VariableSpec},
     later::Destination,
     template,
+    trigger::{EventsSpec, TriggerSource},
 };
 
 /// Functions of one app.
@@ -49,6 +50,7 @@ pub(crate) fn app(
     routes::hosts(&spec.hosts)?;
     routes::check(spec)?;
     let known = effective(spec, values);
+    webhooks(&spec.events, &spec.variables, &known)?;
     for (name, function) in &spec.functions {
         check_function(function, &known, ceilings).map_err(|e| within(name, e))?;
         later(function, spec).map_err(|e| within(name, e))?;
@@ -122,6 +124,7 @@ fn check_function(
         "sql databases",
         function.sql.iter().map(ToString::to_string),
     )?;
+    unique("queues", function.queues.iter().map(ToString::to_string))?;
     at_most("outbound hosts", function.outbound.len(), MAX_LIST)?;
     at_most("variables", function.variables.len(), MAX_VARIABLES)?;
     for (name, value) in &function.variables {
@@ -147,6 +150,40 @@ fn later(function: &FunctionSpec, spec: &AppSpec) -> Result<()> {
         {
             let text = format!("the app has no function that could be told: {name}");
             return Err(Error::invalid(text));
+        }
+    }
+    Ok(())
+}
+
+/// What webhooks are signed with are the values of secret variables, each by itself, and set.
+pub(crate) fn webhooks(
+    events: &EventsSpec,
+    declared: &BTreeMap<String, VariableSpec>,
+    values: &BTreeMap<String, String>,
+) -> Result<()> {
+    for trigger in &events.triggers {
+        let TriggerSource::Webhook(webhook) = &trigger.source else {
+            continue;
+        };
+        let place = format!("trigger {}", trigger.name);
+        for text in &webhook.secrets {
+            let refuse = |what: &str| {
+                // A literal is somebody's secret: it is not said again.
+                let error = Error::invalid(format!("{place}: {what}"));
+                Err(error.hint("write \"{{ name }}\", with `name` a variable that is secret"))
+            };
+            let Some(name) = template::sole(text) else {
+                return refuse("its secret is not the value of a variable");
+            };
+            if declared.get(name).is_some_and(|variable| !variable.secret) {
+                return refuse(&format!(
+                    "the variable of its secret is not secret: {name:?}"
+                ));
+            }
+            let value = template::expand(text, values).map_err(|e| within(&place, e))?;
+            if value.is_empty() {
+                return refuse(&format!("its secret is empty: {name:?}"));
+            }
         }
     }
     Ok(())

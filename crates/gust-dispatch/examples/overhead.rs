@@ -154,6 +154,7 @@ fn app() -> Deployment {
         files: Vec::new(),
         kv: Vec::new(),
         sql: Vec::new(),
+        queues: Vec::new(),
         outbound: Vec::new(),
         limits: Limits::default(),
         reuse: Reuse::default(),

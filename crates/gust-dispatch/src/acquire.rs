@@ -7,6 +7,7 @@
 
 mod files;
 mod load;
+mod outlet;
 mod places;
 mod pool;
 mod shelf;

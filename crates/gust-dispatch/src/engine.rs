@@ -1,13 +1,17 @@
 //! What all functions share: the parts, the node's places, and the lists of what can be given up.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, Weak},
+    time::Instant,
+};
 
 use gust_runtime::Peers;
 use gust_task::clock;
 
 use crate::{
-    Parts, Settings,
+    Core, Parts, Settings,
     acquire::{Awake, FileTrees, Places, Shelf},
+    peers,
 };
 
 /// What all functions share. Knows no function by name: entries hold it, never the other way round.
@@ -19,20 +23,23 @@ pub(crate) struct Engine {
     pub(crate) shelf: Shelf,
     pub(crate) files: FileTrees,
     pub(crate) peers: Arc<dyn Peers>,
+    /// For those who look at what is served while functions run.
+    pub(crate) core: Weak<Core>,
     started: Instant,
 }
 
 // === impl Engine ===
 
 impl Engine {
-    pub(crate) fn new(settings: Settings, parts: Parts, peers: Arc<dyn Peers>) -> Self {
+    pub(crate) fn new(settings: Settings, parts: Parts, core: Weak<Core>) -> Self {
         let capacity = settings.max_instances.min(parts.runtime.capacity());
         Self {
             places: Places::new(capacity, settings.max_waiting),
             awake: Awake::default(),
             shelf: Shelf::new(settings.max_resident, settings.max_resident_bytes),
             files: FileTrees::new(settings.files.clone(), parts.artifacts.clone()),
-            peers,
+            peers: Arc::new(peers::Door(core.clone())),
+            core,
             started: clock::now(),
             settings,
             parts,

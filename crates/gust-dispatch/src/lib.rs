@@ -31,8 +31,8 @@ use gust_runtime::{Artifacts, Runtime, logs::LogSink};
 use gust_task::clock;
 use gust_telemetry::PathMetrics;
 use gust_types::{
-    AppName, Call, Deployment, Error, FunctionKey, ProjectName, Reply, Result, Revision,
-    trigger::EventsSpec,
+    AppName, Call, Deployment, Error, FunctionKey, Label, ProjectName, Reply, Result, Revision,
+    trigger::{EventsSpec, QueueSettings},
 };
 
 use engine::Engine;
@@ -91,11 +91,7 @@ impl Dispatcher {
     pub fn new(settings: Settings, parts: Parts) -> Self {
         let core = Arc::new_cyclic(|core| Core {
             published: Published::new(&settings.domain),
-            engine: Arc::new(Engine::new(
-                settings,
-                parts,
-                Arc::new(peers::Door(core.clone())),
-            )),
+            engine: Arc::new(Engine::new(settings, parts, core.clone())),
         });
         sweep::start(&core);
         Self { core }
@@ -196,6 +192,11 @@ impl Dispatcher {
     pub fn projects(&self) -> BTreeSet<ProjectName> {
         let table = self.core.published.table();
         table.sites().map(|site| site.project.clone()).collect()
+    }
+
+    /// How a queue of a project behaves: as the served app says that gives it settings, else as any queue does.
+    pub fn queue_settings(&self, project: &ProjectName, name: &Label) -> QueueSettings {
+        self.core.published.table().queue_settings(project, name)
     }
 
     /// Changes with every publish: who follows [`Dispatcher::events`] looks again.

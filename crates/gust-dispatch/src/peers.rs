@@ -50,6 +50,11 @@ impl Peers for Door {
                 }
                 Target::Response(fixed) => Ok(fixed.reply()),
                 Target::Files(site) => file(&core, site, &routed, &head).await,
+                Target::Hook(hook) => Err(Error::denied(format!(
+                    "a webhook is called from outside only: {}",
+                    hook.spec.path
+                ))
+                .hint("to start the same function, publish to a queue that it has a trigger for")),
             }
         })
     }

@@ -29,6 +29,7 @@ mod tests;
 
 use std::sync::{Arc, LazyLock};
 
+use gust_backend::desk::Hook;
 use gust_types::{Error, Result};
 use http::{HeaderMap, HeaderValue, StatusCode, request};
 
@@ -48,6 +49,8 @@ pub enum Target {
     Response(Arc<FixedResponse>),
     /// Files without an instance.
     Files(Arc<FileSite>),
+    /// Whoever keeps what a webhook brings.
+    Hook(Arc<Hook>),
 }
 
 /// A fixed answer.

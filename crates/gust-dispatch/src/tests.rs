@@ -3,6 +3,7 @@
 mod acquire;
 mod admit;
 mod call;
+mod hooks;
 pub(crate) mod kit;
 mod peers;
 mod publish;

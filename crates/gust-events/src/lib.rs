@@ -11,6 +11,7 @@
 mod deliver;
 mod feeds;
 pub mod filter;
+mod hooks;
 pub mod http;
 mod later;
 pub mod message;
@@ -20,6 +21,7 @@ pub mod schedule;
 mod timetable;
 mod topics;
 mod triggers;
+pub mod webhook;
 
 use std::sync::Arc;
 
@@ -42,7 +44,8 @@ use gust_types::{
 
 pub use self::feeds::Sources;
 use self::{
-    later::Calls, queues::Queues, timetable::Timetable, topics::Topics, triggers::Triggers,
+    hooks::Inboxes, later::Calls, queues::Queues, timetable::Timetable, topics::Topics,
+    triggers::Triggers,
 };
 
 /// What this room needs from others.
@@ -63,6 +66,7 @@ pub struct Events {
     triggers: Arc<Triggers>,
     timetable: Arc<Timetable>,
     later: Calls,
+    inboxes: Arc<Inboxes>,
     stop: Stop,
 }
 
@@ -77,6 +81,7 @@ impl Events {
             triggers: Arc::new(Triggers::new(parts.clone(), queues.clone())),
             timetable: Arc::new(Timetable::new(parts.clone())),
             later: Calls::new(parts, queues.clone()),
+            inboxes: Arc::default(),
             stop: Stop::new(),
             topics: Topics(queues.0.clone()),
             queues,

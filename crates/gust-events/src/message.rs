@@ -4,6 +4,7 @@
 //! type `gust.queue.message`, and its attributes become extensions.
 
 use bytes::Bytes;
+pub use gust_backend::queue::check::{MEDIA_TYPE, attributes as check};
 use gust_backend::queue::{Message, Taken};
 use gust_types::{
     Error, Label, Result,
@@ -15,8 +16,6 @@ use crate::http as binding;
 
 /// The type of what is no event of its own.
 pub const MESSAGE_TYPE: &str = "gust.queue.message";
-/// The attribute that has a message's media type.
-pub const MEDIA_TYPE: &str = "content-type";
 const PREFIX: &str = "ce-";
 
 /// An event as a queue keeps it. Events with the same `partitionkey` form a group, and keep their order.
@@ -33,18 +32,6 @@ pub fn of_event(event: &Event) -> Message {
     }
     message.group = event.partitionkey().map(str::to_owned);
     message
-}
-
-/// Refuses attributes that no event could carry: names of lower-case letters and digits, or `content-type`.
-pub fn check(message: &Message) -> Result<()> {
-    let mut names = message.attributes.keys();
-    match names.find(|name| *name != MEDIA_TYPE && !Event::is_name(name)) {
-        None => Ok(()),
-        Some(name) => Err(
-            Error::invalid(format!("not the name of an attribute: {name:?}"))
-                .hint("use lower-case letters and digits, 64 at most, or content-type"),
-        ),
-    }
 }
 
 /// The event that a taken message is.

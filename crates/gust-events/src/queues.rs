@@ -3,9 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use gust_backend::queue::{Queue, QueueSettings};
-use gust_types::{AppName, Error, Label, ProjectName, Result, trigger::EventsSpec};
+use gust_types::{
+    AppName, Error, Label, ProjectName, Result, Span,
+    trigger::{EventsSpec, WebhookSpec},
+};
 
-use crate::{Parts, triggers};
+use crate::{
+    Parts,
+    triggers::{self, Key},
+    webhook,
+};
 
 /// Opens queues with the settings that the served apps give them.
 #[derive(Clone)]
@@ -23,12 +30,19 @@ impl Queues {
         self.0.backends.queue(project, name, &settings)
     }
 
+    /// The inbox of a webhook, which knows what came for as long as it could come again.
+    pub(crate) fn inbox(&self, key: &Key, webhook: &WebhookSpec) -> Result<Arc<dyn Queue>> {
+        let settings = QueueSettings {
+            dedup: Span(webhook::memory(webhook)),
+            ..triggers::inbox_settings()
+        };
+        let backends = &self.0.backends;
+        backends.queue(&key.project, &triggers::inbox(key), &settings)
+    }
+
     /// What the app says that gives it settings; the defaults when none does.
     pub(crate) fn settings(&self, project: &ProjectName, name: &Label) -> QueueSettings {
-        let apps = self.0.dispatcher.events();
-        let mut given = apps.iter().filter(|(of, ..)| of == project);
-        let settings = given.find_map(|(_, _, events)| events.queues.get(name));
-        settings.cloned().unwrap_or_default()
+        self.0.dispatcher.queue_settings(project, name)
     }
 
     /// Every queue of a project: those that hold or held something, and those that apps name.

@@ -43,8 +43,8 @@ use crate::{
 /// The type of a run's event.
 const FIRED: &str = "gust.schedule.fired";
 /// The extensions that say whose run it is.
-const APP: &str = "gustapp";
-const NAME: &str = "gusttrigger";
+pub(crate) const APP: &str = "gustapp";
+pub(crate) const NAME: &str = "gusttrigger";
 /// Runs of a project under way at once.
 const CONCURRENCY: usize = 1000;
 /// Schedules looked at before what they fire is written.

@@ -37,6 +37,7 @@ use crate::{
     retry::RetryPolicy,
     timetable,
     topics::{Pace, Subscribed, TopicReplies, Topics, Turn},
+    webhook,
 };
 
 /// A trigger's full name.
@@ -170,7 +171,7 @@ impl Triggers {
             // The timetable has them.
             TriggerSource::Schedule(_) => return Ok(None),
             TriggerSource::Topic { batch, .. } => (inbox(key), *batch),
-            TriggerSource::External(_) => (inbox(key), 1),
+            TriggerSource::External(_) | TriggerSource::Webhook(_) => (inbox(key), 1),
         };
         let delivery = Arc::new(self.delivery(key, &wanted.spec));
         let tally = delivery.tally.clone();
@@ -179,7 +180,10 @@ impl Triggers {
             way: Arc::new(OneWay(delivery)),
             dispatcher: self.parts.dispatcher.clone(),
         };
-        let queue = self.queues.open(&key.project, &name)?;
+        let queue = match &wanted.spec.source {
+            TriggerSource::Webhook(webhook) => self.queues.inbox(key, webhook)?,
+            _ => self.queues.open(&key.project, &name)?,
+        };
         let over = Arc::new(AtomicBool::new(false));
         let turn = self.turns.lock().entry(key.clone()).or_default().clone();
         let (topics, of) = (Topics(self.parts.clone()), (key, &wanted.spec));
@@ -434,10 +438,7 @@ pub(crate) fn check(trigger: &TriggerSpec, events: &EventsSpec) -> Result<()> {
         }
         TriggerSource::Topic { filters, .. } => match Filter::new(filters) {
             Ok(_) => Ok(()),
-            Err(mut error) => {
-                error.message = format!("trigger {:?}: {}", trigger.name.as_str(), error.message);
-                Err(error)
-            }
+            Err(error) => Err(within(trigger, error)),
         },
         TriggerSource::Schedule(schedule) => match timetable::compile(schedule, "") {
             Ok(_) => Ok(()),
@@ -445,5 +446,8 @@ pub(crate) fn check(trigger: &TriggerSpec, events: &EventsSpec) -> Result<()> {
         },
         // Its plug-in checks it.
         TriggerSource::External(_) => Ok(()),
+        TriggerSource::Webhook(spec) => {
+            webhook::check(spec).map_err(|error| within(trigger, error))
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use gust_backend::desk::Later;
+use gust_backend::desk::{Doorbell, Later};
 use gust_dispatch::Dispatcher;
 use gust_telemetry::{Gauge, PathMetrics, Refusal};
 use http::{Request, Response};
@@ -32,6 +32,7 @@ use crate::{
     Settings,
     body::ReplyBody,
     files::Files,
+    hook::Held,
     pulse::{Order, Pulse, Warden},
     serve,
     wire::{LATE, Wire, part},
@@ -46,6 +47,9 @@ pub(crate) struct Door {
     pub(crate) dispatcher: Dispatcher,
     pub(crate) later: Option<Arc<dyn Later>>,
     pub(crate) files: Files,
+    /// Takes what webhooks bring.
+    pub(crate) doorbell: Arc<dyn Doorbell>,
+    pub(crate) held: Held,
     pub(crate) metrics: PathMetrics,
     pub(crate) warden: Warden,
     pub(crate) tls: Option<TlsAcceptor>,

@@ -11,6 +11,7 @@ mod accept;
 mod body;
 mod connection;
 mod files;
+mod hook;
 mod later;
 mod listen;
 pub mod parse;
@@ -28,7 +29,7 @@ use std::{
     time::Duration,
 };
 
-use gust_backend::desk::Later;
+use gust_backend::desk::{Doorbell, Later};
 use gust_dispatch::Dispatcher;
 use gust_runtime::Artifacts;
 use gust_task::{Stop, clock, reconcile};
@@ -78,6 +79,7 @@ impl Gateway {
         dispatcher: Dispatcher,
         artifacts: Arc<dyn Artifacts>,
         later: Option<Arc<dyn Later>>,
+        doorbell: Arc<dyn Doorbell>,
         metrics: PathMetrics,
     ) -> Result<Self> {
         let certificates = settings.tls.as_ref().map(Certificates::open).transpose()?;
@@ -91,6 +93,8 @@ impl Gateway {
             http1: connection::http1(&settings),
             http2: connection::http2(&settings),
             files: files::Files::new(artifacts),
+            doorbell,
+            held: hook::Held::default(),
             turned_away: AtomicUsize::new(0),
             settings,
             dispatcher,

@@ -17,7 +17,7 @@ use crate::{
     accept,
     body::{ReplyBody, RequestBody},
     connection::Client,
-    later,
+    hook, later,
     refuse::Refuse,
     respond,
 };
@@ -84,6 +84,14 @@ async fn walk(
         Target::Files(site) => {
             let rest = routed.rest(head.uri.path());
             return door.files.serve(site, rest, &head).await;
+        }
+        Target::Hook(called) => {
+            let visit = hook::Visit {
+                started: arrival.started,
+                id: arrival.id,
+                trace,
+            };
+            return hook::serve(door, called, head, body, visit).await;
         }
     };
     if let Some(ending) = &mut arrival.ending {

@@ -13,6 +13,8 @@ mod bodies;
 mod drain;
 #[path = "door/files.rs"]
 mod files;
+#[path = "door/hooks.rs"]
+mod hooks;
 #[path = "door/http1.rs"]
 mod http1;
 #[path = "door/http2.rs"]

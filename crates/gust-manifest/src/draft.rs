@@ -33,6 +33,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) events: EventsSpec,
     /// Functions that triggers name, and where.
     pub(crate) triggered: Vec<(FunctionName, At)>,
+    /// Functions that webhooks call, and where.
+    hooked: Vec<(FunctionName, At)>,
 }
 
 /// The files of one function, not expanded yet.
@@ -93,6 +95,7 @@ impl<'a> Draft<'a> {
             templates: Vec::new(),
             events: EventsSpec::default(),
             triggered: Vec::new(),
+            hooked: Vec::new(),
         }
     }
 
@@ -156,6 +159,36 @@ impl<'a> Draft<'a> {
         self.routes.push((path.at.start, route));
     }
 
+    /// Claims a webhook's path. Its function answers nothing else from outside, unless a route says so: otherwise anybody
+    /// could call it without a signature.
+    pub(crate) fn hook(&mut self, path: &Text, function: Option<FunctionName>) {
+        let Some(pattern) = self.cx.take(&path.at, RoutePattern::parse(&path.value)) else {
+            return;
+        };
+        if let Some(first) = self.claims.get(&pattern.shape()) {
+            return self.collision(path, first, None);
+        }
+        let claim = Claim {
+            pattern: path.value.clone(),
+            at: path.at.clone(),
+            function: None,
+        };
+        self.claims.insert(pattern.shape(), claim);
+        self.hooked
+            .extend(function.map(|name| (name, path.at.clone())));
+    }
+
+    /// Functions that webhooks call and nothing else does are private.
+    fn close_hooked(&mut self) {
+        for (function, at) in std::mem::take(&mut self.hooked) {
+            let routed = self.claims.values();
+            let mut routed = routed.filter_map(|claim| claim.function.as_ref());
+            if !routed.any(|name| *name == function) && self.functions.contains_key(&function) {
+                self.private(function, &at);
+            }
+        }
+    }
+
     fn collision(&self, path: &Text, first: &Claim, second: Option<&FunctionName>) {
         let message = match (&first.function, second) {
             (Some(a), Some(b)) if a != b => {
@@ -180,6 +213,7 @@ impl<'a> Draft<'a> {
 
     /// Checks what needs the whole file, and puts the app together.
     pub(crate) fn assemble(mut self, whole: &At) -> Option<Assembled> {
+        self.close_hooked();
         self.check_templates();
         self.check_routes(whole);
         if self.cx.has_faults() {

@@ -4,6 +4,7 @@ mod events;
 mod later;
 mod outside;
 mod topics;
+mod webhook;
 
 use gust_types::{
     AppName, ByteSize, FunctionName, Limits, Span,
@@ -95,6 +96,7 @@ fn function_spec(draft: &mut Draft<'_>, table: &Table<'_>, name: &FunctionName) 
         files: Vec::new(),
         kv: parts::labels(table, "kv"),
         sql: parts::labels(table, "sql"),
+        queues: parts::labels(table, "queues"),
         outbound: parts::outbound(draft, table.strings("outbound")),
         limits: limits.map(|t| read_limits(&t)).unwrap_or_default(),
         reuse: reuse.map(|t| read_reuse(&t)).unwrap_or_default(),

@@ -6,6 +6,7 @@ mod gust;
 mod pages;
 mod spin;
 mod topics;
+mod webhooks;
 
 use crate::{parse_gust, parse_spin};
 

@@ -70,6 +70,7 @@ impl Rooms {
             dispatcher.clone(),
             Arc::new(artifacts.clone()),
             Some(events.later()),
+            Arc::new(events.clone()),
             metrics,
         )?;
         let scheme = gateway.scheme();

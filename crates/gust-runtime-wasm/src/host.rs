@@ -1,5 +1,5 @@
 //! What guests are offered. One file for each version of an interface under `host/`, named after it; a version only
-//! translates to the shared core of its family: [`kv`], [`sql`], [`variables`], [`outbound`].
+//! translates to the shared core of its family: [`kv`], [`sql`], [`variables`], [`outbound`], [`outlets`].
 //!
 //! What a guest may touch is settled before it runs ([`gust_runtime::Bindings`]). What is not in there is denied with
 //! the interface's own typed error. No host function blocks a thread, and each one can be dropped while it waits.
@@ -12,9 +12,11 @@ use crate::{
     guest::{Guest, Scope},
 };
 
+mod gust_events;
 mod kv;
 mod open;
 mod outbound;
+mod outlets;
 mod rows;
 mod sockets;
 mod spin1_config;
@@ -38,17 +40,22 @@ mod wasi_fs_2023_10;
 mod wasi_http_2023_10;
 mod wasi_http_2023_11;
 mod wasi_kv;
+mod wasi_messaging;
 mod wit;
 
 pub(crate) use wasi::context as wasi;
 
-/// State that host interfaces keep for one running copy. Nothing is allocated before it is used, but for two counters.
+/// State that host interfaces keep for one running copy. Nothing is allocated before it is used, but for three counters.
 #[derive(Default)]
 pub(crate) struct HostState {
     /// Open key-value stores, whatever interface opened them.
     stores: open::Places,
     /// Open connections to databases.
     databases: open::Places,
+    /// Sends under way.
+    sends: open::Places,
+    /// Bytes of messages that the guest has in hand.
+    messages: usize,
     spin1_stores: open::Numbered<kv::Store>,
     spin1_databases: open::Numbered<sql::Database>,
 }
@@ -105,9 +112,11 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Guest>, lane: Lane) -> wasmtime:
     outbound::wasi::add_to_linker(linker, lane)?;
     add_candidates(linker)?;
     add_drafts(linker)?;
+    add_messaging(linker)?;
     add_spin(linker)?;
     if lane == Lane::P3 {
         add_spin_async(linker)?;
+        add_messaging_async(linker)?;
         wasmtime_wasi::p3::add_to_linker(linker)?;
     }
     Ok(())
@@ -127,6 +136,19 @@ fn add_drafts(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     keyvalue::store::add_to_linker::<_, Ours>(linker, view)?;
     keyvalue::atomics::add_to_linker::<_, Ours>(linker, view)?;
     wasi_batch::add_to_linker(linker)
+}
+
+fn add_messaging(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    use wit::messaging::{gust::events, wasi::messaging};
+    messaging::types::add_to_linker::<_, Ours>(linker, view)?;
+    messaging::producer::add_to_linker::<_, Ours>(linker, view)?;
+    events::publish::add_to_linker::<_, Ours>(linker, view)
+}
+
+/// Its twin that has `async` in its signatures.
+fn add_messaging_async(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    use wit::messaging_async::gust::events;
+    events::publish_async::add_to_linker::<_, Ours>(linker, view)
 }
 
 fn add_spin(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {

@@ -18,7 +18,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use gust_backend::{kv::Kv, sql::Sql};
+use gust_backend::{kv::Kv, outlet::Outlet, sql::Sql};
 use gust_types::{
     BoxFuture, Call, Digest, FunctionName, Label, Outcome, Reply, Result, Revision,
     outbound::Outbound, usage::HostCalls,
@@ -206,6 +206,8 @@ pub struct Bindings {
     pub kv: BTreeMap<Label, Arc<dyn Kv>>,
     /// SQL databases by label.
     pub sql: BTreeMap<Label, Arc<dyn Sql>>,
+    /// What it may publish to, by label.
+    pub outlets: BTreeMap<Label, Arc<dyn Outlet>>,
     /// The function's variables, expanded.
     pub variables: Arc<BTreeMap<String, String>>,
     /// Environment variables.

@@ -241,6 +241,7 @@ pub fn plain(artifact: Digest) -> FunctionSpec {
         files: Vec::new(),
         kv: Vec::new(),
         sql: Vec::new(),
+        queues: Vec::new(),
         outbound: Vec::new(),
         limits: Limits::default(),
         reuse: Reuse::default(),
@@ -268,6 +269,7 @@ pub fn nothing() -> Bindings {
     Bindings {
         kv: Default::default(),
         sql: Default::default(),
+        outlets: Default::default(),
         variables: Arc::default(),
         environment: Arc::default(),
         outbound: Arc::default(),

@@ -81,6 +81,9 @@ pub struct FunctionSpec {
     /// SQL databases it may open.
     #[serde(default)]
     pub sql: Vec<Label>,
+    /// Queues it may publish to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queues: Vec<Label>,
     /// Hosts it may reach; templates over the app's variables. See [`crate::outbound`].
     #[serde(default)]
     pub outbound: Vec<String>,

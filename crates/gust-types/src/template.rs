@@ -36,6 +36,13 @@ pub fn names(template: &str) -> Vec<&str> {
         .collect()
 }
 
+/// The variable that a template is, when it is nothing else.
+pub fn sole(template: &str) -> Option<&str> {
+    let name = template.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    let name = name.trim();
+    (!name.is_empty() && !name.contains(['{', '}'])).then_some(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +61,16 @@ mod tests {
         assert!(expand("{{ nope }}", &vars).is_err());
         assert!(expand("{{ host", &vars).is_err());
         assert_eq!(names("{{ a }}-{{b}}"), ["a", "b"]);
+        assert_eq!(sole(" {{ a }} "), Some("a"));
+        for more in [
+            "",
+            "a",
+            "{{ }}",
+            "{{ a }}-{{b}}",
+            "x{{ a }}",
+            "{{ a }}{{ b }}",
+        ] {
+            assert_eq!(sole(more), None, "{more}");
+        }
     }
 }

@@ -65,6 +65,85 @@ pub enum TriggerSource {
     Schedule(ScheduleSpec),
     /// Something outside the node: a broker, a database, a page that changes.
     External(ExternalSpec),
+    /// Requests that somebody else's program makes when something happens, signed.
+    Webhook(WebhookSpec),
+}
+
+/// Where somebody else's program tells of something, and how it signs that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSpec {
+    /// The path on the app's hosts, one path.
+    pub path: String,
+    /// How requests are signed.
+    pub scheme: WebhookScheme,
+    /// The secrets, any of which may have signed: templates that name one variable each.
+    #[serde(default)]
+    pub secrets: Vec<String>,
+    /// How far the signed time may be from now, where a scheme signs one. Default 5 min.
+    #[serde(default)]
+    pub tolerance: Option<Span>,
+    /// The header with a delivery's own id, of senders without a scheme of their own.
+    #[serde(default)]
+    pub id_header: Option<String>,
+    /// The header that says what happened, of senders without a scheme of their own.
+    #[serde(default)]
+    pub event_header: Option<String>,
+}
+
+/// How the requests of a webhook are signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum WebhookScheme {
+    /// As GitHub does, and those who follow it: `X-Hub-Signature-256`.
+    Github,
+    /// As Stripe does: `Stripe-Signature`, with the time.
+    Stripe,
+    /// As Slack does: `X-Slack-Signature`, with the time.
+    Slack,
+    /// A keyed hash of the body in a header.
+    Hmac(HmacSpec),
+    /// Not at all: anybody may call.
+    None,
+}
+
+/// A keyed hash of the body in a header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HmacSpec {
+    /// The header.
+    pub header: String,
+    /// What stands before the hash, such as `sha256=`.
+    #[serde(default)]
+    pub prefix: String,
+    /// How the hash is written. Default `hex`.
+    #[serde(default)]
+    pub encoding: HmacEncoding,
+    /// Which hash it is. Default `sha256`.
+    #[serde(default)]
+    pub algorithm: HmacAlgorithm,
+}
+
+/// How a hash is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HmacEncoding {
+    /// In hex digits.
+    #[default]
+    Hex,
+    /// In base64, with or without padding.
+    Base64,
+}
+
+/// A hash.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HmacAlgorithm {
+    /// SHA-256.
+    #[default]
+    Sha256,
+    /// SHA-512.
+    Sha512,
 }
 
 /// A source outside the node. What its settings mean is known to the plug-in of its kind alone.
@@ -287,6 +366,9 @@ impl EventsSpec {
             .iter()
             .flat_map(|trigger| match &trigger.source {
                 TriggerSource::External(external) => external.texts().collect(),
+                TriggerSource::Webhook(webhook) => {
+                    webhook.secrets.iter().map(String::as_str).collect()
+                }
                 _ => Vec::new(),
             })
     }
@@ -340,6 +422,19 @@ fn shows_password(url: &str) -> bool {
     };
     let password = user.split_once(':').map(|(_, password)| password);
     password.is_some_and(|password| !password.is_empty() && !password.contains("{{"))
+}
+
+impl WebhookScheme {
+    /// The manifest's word.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Github => "github",
+            Self::Stripe => "stripe",
+            Self::Slack => "slack",
+            Self::Hmac(_) => "hmac",
+            Self::None => "none",
+        }
+    }
 }
 
 impl Default for RetrySpec {

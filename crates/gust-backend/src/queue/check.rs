@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gust_types::{Blame, Error, Kind, Result};
+use gust_types::{Blame, Error, Kind, Result, event::Event};
 
 use super::{Message, QueueLimits, QueueSettings};
 
@@ -10,6 +10,29 @@ use super::{Message, QueueLimits, QueueSettings};
 pub const TOO_OFTEN: &str = "taken too often without being done";
 /// The cause of a death by age.
 pub const TOO_OLD: &str = "older than the queue keeps messages";
+
+/// The attribute that has a message's media type.
+pub const MEDIA_TYPE: &str = "content-type";
+
+/// Refuses attributes that no event could carry: their names are those of an event's attributes, or `content-type`, and
+/// their values are what these take.
+pub fn attributes(message: &Message) -> Result<()> {
+    let mut event = Event::new("0", "/", "0")?;
+    for (name, value) in &message.attributes {
+        let name = match name.as_str() {
+            MEDIA_TYPE => "datacontenttype",
+            name if Event::is_name(name) => name,
+            name => {
+                return Err(
+                    Error::invalid(format!("not the name of an attribute: {name:?}"))
+                        .hint("use lower-case letters and digits, 64 at most, or content-type"),
+                );
+            }
+        };
+        event.set(name, value.clone())?;
+    }
+    Ok(())
+}
 
 /// Refuses a batch that is over a limit: `Exhausted` for sizes, `Invalid` for the rest, the caller's fault.
 pub fn batch(messages: &[Message], limits: &QueueLimits) -> Result<()> {
@@ -84,3 +107,40 @@ pub fn visibility_us(visibility: Duration) -> u64 {
 
 /// Bytes of messages that one look, or one taking, goes on for; the one that crosses it is still among them.
 pub const LOOK_BYTES: u64 = 8 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_such_that_an_event_can_be_made_of_them() {
+        let with = |name: &str, value: &str| {
+            let mut message = Message::new("x");
+            message.attributes.insert(name.into(), value.into());
+            attributes(&message)
+        };
+        for (name, value) in [
+            ("colour", "红"),
+            (MEDIA_TYPE, "text/plain; charset=utf-8"),
+            ("type", "order.placed"),
+            ("source", "/shop"),
+            ("time", "2026-04-05T17:31:00Z"),
+        ] {
+            assert!(with(name, value).is_ok(), "{name}");
+        }
+        for (name, value) in [
+            ("Bad Name", ""),
+            ("ce-type", "order.placed"),
+            ("data", "x"),
+            ("colour", "a\nb"),
+            ("time", "yesterday"),
+            ("source", "not a uri"),
+            (MEDIA_TYPE, "nonsense"),
+            (MEDIA_TYPE, "application/cloudevents+json"),
+            ("specversion", "0.3"),
+        ] {
+            let error = with(name, value).unwrap_err();
+            assert_eq!(error.kind, Kind::Invalid, "{name}: {}", error.message);
+        }
+    }
+}

@@ -78,6 +78,7 @@ fn configuration(function: &FunctionDetails) -> String {
     tell("description", spec.description.clone());
     tell("kv", labels(&spec.kv));
     tell("sql", labels(&spec.sql));
+    tell("queues", labels(&spec.queues));
     tell("outbound", spec.outbound.join(", "));
     tell("environment", keys(&spec.environment));
     tell("variables", keys(&spec.variables));

@@ -197,6 +197,7 @@ fn source(source: &TriggerSource) -> String {
         TriggerSource::Topic { topic, .. } => format!("topic {topic}"),
         TriggerSource::Schedule(schedule) => when(schedule),
         TriggerSource::External(external) => outside(external),
+        TriggerSource::Webhook(hook) => format!("webhook {} ({})", hook.path, hook.scheme.as_str()),
     }
 }
 

@@ -6,6 +6,7 @@ use gust_types::{
     AppSpec, Error, Result,
     app::{RouteSpec, RouteTarget},
     route::RoutePattern,
+    trigger::TriggerSource,
 };
 
 /// Further host names of one app.
@@ -15,11 +16,15 @@ const MAX_BODY: usize = 1 << 20;
 
 pub(super) fn check(spec: &AppSpec) -> Result<()> {
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    let hooks = spec.events.triggers.iter().filter_map(|t| match &t.source {
+        TriggerSource::Webhook(webhook) => Some(webhook.path.as_str()),
+        _ => None,
+    });
     for route in &spec.routes {
         target(spec, route)?;
-        let Some(path) = route.path.as_deref() else {
-            continue;
-        };
+    }
+    let paths = spec.routes.iter().filter_map(|route| route.path.as_deref());
+    for path in paths.chain(hooks) {
         let shape = RoutePattern::parse(path)?.shape();
         if let Some(other) = seen.insert(shape, path) {
             return Err(Error::invalid(format!(

@@ -10,13 +10,17 @@ use std::{
 };
 
 use futures::{FutureExt as _, future::Shared};
+use gust_backend::outlet::Outlet;
 use gust_runtime::Bindings;
 use gust_task::clock;
 use gust_types::{
     Blame, BoxFuture, Error, Result, Revision, app::Source, outbound::Outbound, template,
 };
 
-use super::pool::{Code, Mapped};
+use super::{
+    outlet::QueueOutlet,
+    pool::{Code, Mapped},
+};
 use crate::{FunctionEntry, engine::Engine};
 
 /// A load under way.
@@ -137,6 +141,11 @@ async fn bind(engine: &Arc<Engine>, revision: &Arc<Revision>) -> Result<Bindings
     for label in &spec.sql {
         sql.insert(label.clone(), engine.parts.backends.sql(project, label)?);
     }
+    let mut outlets = BTreeMap::new();
+    for label in &spec.queues {
+        let outlet: Arc<dyn Outlet> = Arc::new(QueueOutlet::new(engine, project, label));
+        outlets.insert(label.clone(), outlet);
+    }
     let (variables, outbound) = expand(revision)?;
     let files = match spec.files.is_empty() {
         true => None,
@@ -146,6 +155,7 @@ async fn bind(engine: &Arc<Engine>, revision: &Arc<Revision>) -> Result<Bindings
     Ok(Bindings {
         kv,
         sql,
+        outlets,
         variables: Arc::new(variables),
         environment: Arc::new(environment),
         outbound: Arc::new(outbound),

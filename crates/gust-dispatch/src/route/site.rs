@@ -3,11 +3,13 @@
 use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
+use gust_backend::desk::{Hook, Secrets};
 use gust_types::{
     AppName, Deployment, Error, FunctionName, ProjectName, Result,
     app::{RouteSpec, RouteTarget},
     route::{RoutePattern, Segment},
-    trigger::EventsSpec,
+    template,
+    trigger::{EventsSpec, TriggerSource},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
@@ -83,7 +85,21 @@ impl Site {
         for route in &deployment.routes {
             site.add(route)?;
         }
+        for hook in hooks(deployment)? {
+            site.add_hook(hook)?;
+        }
         Ok(site)
+    }
+
+    fn add_hook(&mut self, hook: Hook) -> Result<()> {
+        let pattern = RoutePattern::parse(&hook.spec.path)?;
+        let target = Target::Hook(Arc::new(hook));
+        if let Err(taken) = self.trie.insert(&pattern, self.routes.len()) {
+            return self.taken(taken, &target, pattern.as_str());
+        }
+        self.routes
+            .push((Arc::new(RouteInfo::new(&pattern)?), target));
+        Ok(())
     }
 
     fn add(&mut self, route: &RouteSpec) -> Result<()> {
@@ -122,6 +138,7 @@ impl Site {
             Target::Function(entry) => format!("function {}", entry.key().function),
             Target::Response(_) => "a fixed response".to_owned(),
             Target::Files(_) => "files".to_owned(),
+            Target::Hook(hook) => format!("webhook {}", hook.trigger),
         };
         Err(Error::conflict(format!(
             "{} and {} claim the same route: {path}",
@@ -218,6 +235,38 @@ impl Site {
             .filter(|(_, slot)| !slot.private)
             .map(|(name, _)| name)
     }
+}
+
+/// The webhooks of a deployment, with the values of their secrets.
+fn hooks(deployment: &Deployment) -> Result<Vec<Hook>> {
+    let mut hooks = Vec::new();
+    for trigger in &deployment.events.triggers {
+        let TriggerSource::Webhook(spec) = &trigger.source else {
+            continue;
+        };
+        let values = &deployment.events.values.0;
+        let mut secrets = Vec::with_capacity(spec.secrets.len());
+        for text in &spec.secrets {
+            let secret = template::expand(text, values)?;
+            if secret.is_empty() {
+                return Err(Error::invalid(format!(
+                    "the secret of the webhook {} is empty: {text:?}",
+                    trigger.name
+                ))
+                .hint("anybody could sign with it; set another with: gust secret set"));
+            }
+            secrets.push(secret);
+        }
+        hooks.push(Hook {
+            project: deployment.project.clone(),
+            app: deployment.app.clone(),
+            trigger: trigger.name.clone(),
+            function: trigger.function.clone(),
+            spec: spec.clone(),
+            secrets: Secrets(secrets),
+        });
+    }
+    Ok(hooks)
 }
 
 /// The custom hosts of a deployment, checked, and whether `*` is among them.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use gust_types::{AppName, Error, ProjectName, Result};
+use gust_types::{AppName, Error, Label, ProjectName, Result, trigger::QueueSettings};
 
 use super::{Site, host};
 
@@ -57,6 +57,13 @@ impl Table {
     /// All apps.
     pub(crate) fn sites(&self) -> impl Iterator<Item = &Arc<Site>> {
         self.names.values()
+    }
+
+    /// What the app says that gives this queue settings; the defaults when none does.
+    pub(crate) fn queue_settings(&self, project: &ProjectName, name: &Label) -> QueueSettings {
+        let mut apps = self.sites().filter(|site| site.project == *project);
+        let given = apps.find_map(|site| site.events.queues.get(name));
+        given.cloned().unwrap_or_default()
     }
 
     /// Puts an app in, in place of its former self, which is handed back. On a conflict nothing changes.

@@ -274,6 +274,7 @@ impl App {
             files: Vec::new(),
             kv: Vec::new(),
             sql: Vec::new(),
+            queues: Vec::new(),
             outbound: Vec::new(),
             limits: Limits::default(),
             reuse: Reuse::default(),

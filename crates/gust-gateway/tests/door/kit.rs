@@ -2,7 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use gust_backend::{Backends, kv, sql};
+use gust_backend::{
+    Backends,
+    desk::{Doorbell, Hook, Ring, Rung},
+    kv, sql,
+};
 use gust_dispatch::{Dispatcher, Parts};
 use gust_gateway::{Gateway, Settings, Summary};
 use gust_meter::Meter;
@@ -19,6 +23,7 @@ use gust_types::{
     ProjectName, Reply, Result, Revision, Usage,
     app::{FileSpec, FunctionSpec, RouteSpec, RouteTarget, Source},
     call::full,
+    trigger::{EventsSpec, TriggerSource, TriggerSpec, WebhookScheme, WebhookSpec},
 };
 use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
@@ -99,6 +104,24 @@ pub(crate) struct Behind {
     artifacts: Vec<Vec<u8>>,
     traces: Traces,
     settings: Settings,
+    events: EventsSpec,
+    bell: Arc<Bell>,
+}
+
+/// Hears webhooks, and answers as it is told.
+#[derive(Default)]
+pub(crate) struct Bell {
+    pub(crate) heard: Mutex<Vec<(Arc<Hook>, Ring)>>,
+    /// `None` for kept.
+    pub(crate) answer: Mutex<Option<Result<Rung>>>,
+}
+
+#[async_trait::async_trait]
+impl Doorbell for Bell {
+    async fn ring(&self, hook: &Arc<Hook>, ring: Ring) -> Result<Rung> {
+        self.heard.lock().push((hook.clone(), ring));
+        self.answer.lock().take().unwrap_or(Ok(Rung::Kept))
+    }
 }
 
 /// Nothing yet, and a door that takes any free port.
@@ -109,6 +132,8 @@ pub(crate) fn behind() -> Behind {
         routes: Vec::new(),
         artifacts: Vec::new(),
         traces: Traces::off(),
+        events: EventsSpec::default(),
+        bell: Arc::default(),
         settings: Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             ..Settings::default()
@@ -174,6 +199,7 @@ impl Behind {
             files: Vec::new(),
             kv: Vec::new(),
             sql: Vec::new(),
+            queues: Vec::new(),
             outbound: Vec::new(),
             limits: Default::default(),
             reuse: Default::default(),
@@ -215,6 +241,27 @@ impl Behind {
         self.route(route, target)
     }
 
+    /// A webhook at a path, and who hears it.
+    pub(crate) fn hook(mut self, path: &str) -> (Self, Arc<Bell>) {
+        self.events.triggers.push(TriggerSpec {
+            name: Label::new("hook").unwrap(),
+            function: FunctionName::new("f0").unwrap(),
+            path: "/".to_owned(),
+            source: TriggerSource::Webhook(WebhookSpec {
+                path: path.to_owned(),
+                scheme: WebhookScheme::None,
+                secrets: Vec::new(),
+                tolerance: None,
+                id_header: None,
+                event_header: None,
+            }),
+            concurrency: 1,
+            retry: Default::default(),
+        });
+        let bell = self.bell.clone();
+        (self, bell)
+    }
+
     pub(crate) fn traced(mut self, traces: Traces) -> Self {
         self.traces = traces;
         self
@@ -231,11 +278,13 @@ impl Behind {
         let artifacts = ArtifactFolder::open(folder.path()).unwrap();
         let metrics = PathMetrics::default();
         let dispatcher = self.dispatcher(&artifacts, &metrics, Arc::default());
+        let bell = Arc::new(Bell::default());
         Gateway::bind(
             self.settings,
             dispatcher,
             Arc::new(artifacts),
             None,
+            bell,
             metrics,
         )
         .map(|_| ())
@@ -280,8 +329,16 @@ impl Behind {
         let dispatcher = self.dispatcher(&artifacts, &metrics, records.clone());
         dispatcher.deploy(self.deployment()).unwrap();
         let artifacts = Arc::new(artifacts);
-        let gateway =
-            Gateway::bind(self.settings, dispatcher, artifacts, None, metrics.clone()).unwrap();
+        let bell = self.bell.clone();
+        let gateway = Gateway::bind(
+            self.settings,
+            dispatcher,
+            artifacts,
+            None,
+            bell,
+            metrics.clone(),
+        );
+        let gateway = gateway.unwrap();
         let (address, stop) = (gateway.local_addr(), Stop::new());
         let until = stop.clone();
         let running = gust_task::spawn("door", async move { gateway.run(until).await });
@@ -320,7 +377,7 @@ impl Behind {
             app,
             hosts: vec!["*".to_owned()],
             routes: self.routes.clone(),
-            events: Arc::default(),
+            events: Arc::new(self.events.clone()),
         }
     }
 }

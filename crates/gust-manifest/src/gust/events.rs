@@ -10,7 +10,7 @@ use gust_types::{
     },
 };
 
-use super::topics;
+use super::{topics, webhook};
 use crate::{
     check,
     draft::Draft,
@@ -73,7 +73,7 @@ fn settings(table: &Table<'_>) -> QueueSettings {
 
 fn trigger(draft: &mut Draft<'_>, table: &Table<'_>) -> Option<TriggerSpec> {
     let function = table.required_string("function");
-    let source = source(draft, table);
+    let source = source(draft, table, function.as_ref());
     let path = table.string("path");
     if let Some(path) = &path {
         table.cx.take(&path.at, check::path(&path.value));
@@ -119,9 +119,13 @@ fn trigger_name(draft: &Draft<'_>, table: &Table<'_>, function: &FunctionName) -
     table.cx.take(&table.at(), Label::new(&free))
 }
 
-fn source(draft: &mut Draft<'_>, table: &Table<'_>) -> Option<TriggerSource> {
+fn source(
+    draft: &mut Draft<'_>,
+    table: &Table<'_>,
+    function: Option<&Text>,
+) -> Option<TriggerSource> {
     let outside = OUTSIDE.iter().map(|(kind, _)| *kind);
-    let ours = ["queue", "topic", "cron", "rate", "at"];
+    let ours = ["queue", "topic", "cron", "rate", "at", "webhook"];
     let sources: Vec<&str> = ours.into_iter().chain(outside).collect();
     let given: Vec<&str> = sources
         .iter()
@@ -164,6 +168,10 @@ fn source(draft: &mut Draft<'_>, table: &Table<'_>) -> Option<TriggerSource> {
     }
     if only == "topic" {
         return topics::source(table);
+    }
+    if only == "webhook" {
+        let function = function.and_then(|text| FunctionName::new(&text.value).ok());
+        return webhook::read(draft, table, function.as_ref());
     }
     if let Some((kind, section)) = OUTSIDE.iter().find(|(kind, _)| *kind == only) {
         let external = outside::read(draft, table, kind, section)?;

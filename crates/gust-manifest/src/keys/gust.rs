@@ -5,7 +5,7 @@ use super::{Family, Key, MQTT, NATS, REDIS, Section, key};
 /// All sections, in the order of the reference page.
 pub(crate) const GUST: &[&Section] = &[
     &ROOT, &APP, &VARIABLE, &FUNCTION, &FILE, &BUILD, &HEALTH, &LIMITS, &REUSE, &ASYNC, &ROUTE,
-    &RESPONSE, &SITE, &QUEUE, &TOPIC, &TRIGGER, &RETRY, &REDIS, &NATS, &MQTT,
+    &RESPONSE, &SITE, &QUEUE, &TOPIC, &TRIGGER, &WEBHOOK, &RETRY, &REDIS, &NATS, &MQTT,
 ];
 
 pub(super) const fn section(
@@ -146,6 +146,12 @@ pub(crate) static FUNCTION: Section = section(
             "list of strings",
             "`[]`",
             "SQL databases it may open, by label.",
+        ),
+        key(
+            "queues",
+            "list of strings",
+            "`[]`",
+            "Queues it may publish to, by name. A queue belongs to the project; the first message makes it.",
         ),
         key(
             "outbound",
@@ -547,7 +553,7 @@ pub(crate) static TOPIC: Section = section(
 
 pub(crate) static TRIGGER: Section = section(
     "[[trigger]]",
-    "What starts a function. Exactly one of `queue`, `topic`, `cron`, `rate`, `at`, `redis`, `nats` and `mqtt`.",
+    "What starts a function. Exactly one of `queue`, `topic`, `cron`, `rate`, `at`, `webhook`, `redis`, `nats` and `mqtt`.",
     &[
         key(
             "function",
@@ -608,6 +614,12 @@ pub(crate) static TRIGGER: Section = section(
         key("rate", "duration, 1 s at least", "none", "Every so often."),
         key("at", "string", "none", "Once, at this RFC 3339 time."),
         key(
+            "webhook",
+            "table",
+            "none",
+            "Requests that somebody else's program makes when something happens; see below.",
+        ),
+        key(
             "redis",
             "table",
             "none",
@@ -666,6 +678,73 @@ pub(crate) static TRIGGER: Section = section(
             "table",
             "see below",
             "What becomes of an event that the function does not take.",
+        ),
+    ],
+);
+
+pub(crate) static WEBHOOK: Section = section(
+    "[trigger.webhook]",
+    "A path on the app's hosts where somebody else's program tells of something. What it sends is kept before it is answered with 202, and delivered as an event. A function that nothing but webhooks starts is private.",
+    &[
+        key(
+            "path",
+            "string",
+            "required",
+            "One path, such as `/hooks/github`. No route may have it too.",
+        ),
+        key(
+            "scheme",
+            "`github`, `stripe`, `slack`, `hmac` or `none`",
+            "required",
+            "How requests are signed. `hmac` is a keyed hash of the body in a header; with `none` anybody may call.",
+        ),
+        key(
+            "secret",
+            "string or list of strings",
+            "required, but for `none`",
+            "What requests are signed with: `\"{{ name }}\"`, with `name` a secret variable. With several, any may have signed; so a secret is changed without a gap. At most 8.",
+        ),
+        key(
+            "tolerance",
+            "duration, 1 s to 1 d",
+            "`\"5m\"`",
+            "How far the signed time may be from now. For `stripe` and `slack`, which sign one.",
+        ),
+        key(
+            "header",
+            "string",
+            "required for `hmac`",
+            "The header with the hash.",
+        ),
+        key(
+            "prefix",
+            "string",
+            "`\"\"`",
+            "What stands before the hash, such as `sha256=`. For `hmac`.",
+        ),
+        key(
+            "encoding",
+            "`hex` or `base64`",
+            "`\"hex\"`",
+            "How the hash is written. For `hmac`.",
+        ),
+        key(
+            "algorithm",
+            "`sha256` or `sha512`",
+            "`\"sha256\"`",
+            "Which hash it is. For `hmac`.",
+        ),
+        key(
+            "id_header",
+            "string",
+            "none",
+            "The header with a delivery's own id: one that is known is not delivered again within a day. Without it the same body counts as the same delivery for 10 minutes with `hmac`, and nothing is known again with `none`.",
+        ),
+        key(
+            "event_header",
+            "string",
+            "none",
+            "The header that says what happened; it becomes the extension `webhookevent`. For `hmac` and `none`.",
         ),
     ],
 );

@@ -40,6 +40,7 @@ pub(super) fn read<'a>(
         files: Vec::new(),
         kv: parts::labels(table, "key_value_stores"),
         sql: parts::labels(table, "sqlite_databases"),
+        queues: Vec::new(),
         outbound: parts::outbound(draft, hosts),
         limits: Limits::default(),
         reuse: Reuse::default(),

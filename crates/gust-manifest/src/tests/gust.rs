@@ -25,6 +25,7 @@ description = "says hello"
 route = ["/hello/:name", "/你好/..."]
 kv = ["default", "default", "my_cache"]
 sql = ["db"]
+queues = ["orders", "mail"]
 outbound = ["https://api.example.com", "https://{{ api_key }}.example.com"]
 environment = { LANG = "zh_CN.UTF-8", EMPTY = "" }
 variables = { greeting = "{{ greeting }}!" }
@@ -88,6 +89,7 @@ fn every_key_arrives() {
     assert_eq!(hello.source, Source::Path("target/hello.wasm".to_owned()));
     assert_eq!(hello.kv.len(), 2, "a label counts once");
     assert_eq!(hello.sql[0].as_str(), "db");
+    assert_eq!(hello.queues[1].as_str(), "mail");
     assert_eq!(hello.outbound[1], "https://{{ api_key }}.example.com");
     assert_eq!(hello.environment["LANG"], "zh_CN.UTF-8");
     assert_eq!(hello.variables["greeting"], "{{ greeting }}!");

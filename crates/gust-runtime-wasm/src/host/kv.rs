@@ -9,7 +9,10 @@ use gust_backend::kv::{
 };
 use gust_types::Kind;
 
-use super::{View, open::Place};
+use super::{
+    View,
+    open::{MAX_OPEN, Place},
+};
 
 /// The most bytes of keys that one answer carries.
 pub(crate) const LISTED_BYTES: usize = 8 << 20;
@@ -47,7 +50,12 @@ impl Store {
             .kv
             .get(label)
             .ok_or(Refusal::AccessDenied)?;
-        let place = view.scope.host.stores.take().ok_or(Refusal::TableFull)?;
+        let place = view
+            .scope
+            .host
+            .stores
+            .take(MAX_OPEN)
+            .ok_or(Refusal::TableFull)?;
         Ok(Self {
             kv: kv.clone(),
             _place: place,

@@ -1,4 +1,4 @@
-//! How many stores and databases a copy may hold open at once, and handles that are plain numbers.
+//! How many stores, databases and sends a copy may have open at once, and handles that are plain numbers.
 
 use std::{
     collections::HashMap,
@@ -21,12 +21,10 @@ pub(crate) struct Place(Arc<AtomicU32>);
 // === impl Places ===
 
 impl Places {
-    /// A place, unless all are taken.
-    pub(crate) fn take(&self) -> Option<Place> {
+    /// A place, unless `most` are taken.
+    pub(crate) fn take(&self, most: u32) -> Option<Place> {
         self.0
-            .fetch_update(Relaxed, Relaxed, |open| {
-                (open < MAX_OPEN).then_some(open + 1)
-            })
+            .fetch_update(Relaxed, Relaxed, |open| (open < most).then_some(open + 1))
             .ok()
             .map(|_| Place(self.0.clone()))
     }
@@ -82,10 +80,12 @@ mod tests {
     #[test]
     fn places_run_out_and_come_back() {
         let places = Places::default();
-        let mut taken: Vec<_> = (0..MAX_OPEN).map(|_| places.take().unwrap()).collect();
-        assert!(places.take().is_none());
+        let mut taken: Vec<_> = (0..MAX_OPEN)
+            .map(|_| places.take(MAX_OPEN).unwrap())
+            .collect();
+        assert!(places.take(MAX_OPEN).is_none());
         taken.pop();
-        assert!(places.take().is_some());
+        assert!(places.take(MAX_OPEN).is_some());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use gust_types::Kind;
 
 use super::{
     View,
-    open::{Place, Places},
+    open::{MAX_OPEN, Place, Places},
 };
 
 /// An open connection.
@@ -61,7 +61,7 @@ impl Allowed {
     pub(crate) async fn connect(self) -> Result<Database, Refusal> {
         let place = self
             .places
-            .take()
+            .take(MAX_OPEN)
             .ok_or_else(|| Refusal::Io("too many connections are open".to_owned()))?;
         let connection = self.sql.connect().await?;
         Ok(Database {

@@ -76,6 +76,31 @@ pub(crate) mod drafts {
     });
 }
 
+/// Publishing: the WASI proposal, and our own interface that says more.
+pub(crate) mod messaging {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "gust:host/messaging",
+        imports: { default: async | trappable },
+        with: {
+            "wasi:messaging/types.client": crate::host::wasi_messaging::Client,
+            "wasi:messaging/types.message": crate::host::wasi_messaging::Held,
+        },
+    });
+}
+
+/// Our own interface with async in its signatures.
+pub(crate) mod messaging_async {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "gust:host/messaging-async",
+        imports: { default: async | trappable },
+        with: {
+            "gust:events/publish": super::messaging::gust::events::publish,
+        },
+    });
+}
+
 /// `wasi:http@0.2.0-rc-2023-10-18`, on the very resources of 0.2: a handler of either is called in one way.
 pub(crate) mod http_2023_10 {
     wasmtime::component::bindgen!({

@@ -18,6 +18,7 @@ mod kit;
 mod limits;
 mod logs;
 mod prepared;
+mod publish;
 mod reuse;
 mod storm;
 mod streaming;

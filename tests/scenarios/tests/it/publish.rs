@@ -1,0 +1,172 @@
+//! Functions publish, and other functions take it: one trace, nothing lost, and only what the manifest allows.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use gust_scenarios::{App, Client, Node};
+use serde_json::json;
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// A function that publishes what it is sent, and one that takes it.
+fn shop() -> Result<App> {
+    Ok(App::new("shop")?
+        .function(
+            "till",
+            "publish-p2",
+            "route = \"/...\"\nqueues = [\"orders\"]\n",
+        )?
+        .function(
+            "quick",
+            "publish-p3",
+            "route = \"/quick\"\nqueues = [\"orders\"]\n",
+        )?
+        .function("stock", "publish-p2", "route = false\n")?
+        .text("[[trigger]]\nfunction = \"stock\"\nqueue = \"orders\"\npath = \"/take\"\n"))
+}
+
+async fn client(node: &Node) -> Result<Client> {
+    Client::connect(node.functions, "shop.gust.localhost").await
+}
+
+/// What the taking function printed: type, source, trace, data.
+fn taken(node: &Node) -> Result<Vec<[String; 4]>> {
+    let logs = node.json(&["logs", "shop"])?;
+    let mut lines = Vec::new();
+    for line in logs["entries"].as_array().into_iter().flatten() {
+        let text = line["text"].as_str().unwrap_or_default();
+        let parts: Vec<_> = text.splitn(4, ' ').map(str::to_owned).collect();
+        lines.extend(<[String; 4]>::try_from(parts).ok());
+    }
+    Ok(lines)
+}
+
+fn until(what: &str, mut is: impl FnMut() -> Result<bool>) -> Result<()> {
+    let begun = gust_task::clock::now();
+    while begun.elapsed() < Duration::from_secs(30) {
+        if is()? {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    anyhow::bail!("never: {what}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_function_publishes_and_another_takes_it_in_the_same_trace() -> Result<()> {
+    let node = Node::start()?;
+    node.deploy(&shop()?)?;
+    let mut client = client(&node).await?;
+    for (path, source) in [
+        ("/queue/orders?type=order.placed", "till"),
+        ("/topic/orders?type=order.placed", "till"),
+        ("/queue/orders?type=order.placed", "quick"),
+    ] {
+        let before = taken(&node)?.len();
+        let request = http::Request::post(path)
+            .header("host", format!("{source}.shop.gust.localhost"))
+            .header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));
+        let answer = client.send(request, Bytes::from("订单 7")).await?;
+        ensure!(answer.status == 200, "{}", answer.text());
+        ensure!(answer.json()?["error"].is_null(), "{}", answer.text());
+        until("taken", || Ok(taken(&node)?.len() > before))?;
+        let [kind, from, trace, data] = taken(&node)?.pop().context("a line")?;
+        assert_eq!((kind.as_str(), data.as_str()), ("order.placed", "订单 7"));
+        assert_eq!(from, format!("/apps/shop/functions/{source}"));
+        assert_eq!(trace.split('-').nth(1), Some(TRACE), "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_manifest_does_not_name_is_refused() -> Result<()> {
+    let node = Node::start()?;
+    node.deploy(&shop()?)?;
+    let mut client = client(&node).await?;
+    let answer = client.post("/queue/mail", "x").await?.json()?;
+    assert_eq!(answer["error"], "access-denied");
+    let detail = answer["detail"].as_str().context("detail")?;
+    ensure!(
+        detail.contains("\"mail\"") && detail.contains("`queues`"),
+        "{detail}"
+    );
+    let queues = node.json(&["queue", "ls"])?;
+    ensure!(!queues.to_string().contains("mail"), "{queues}");
+    // A key that is there already is told; so is a name that cannot be one.
+    let twice = ["/queue/orders?key=k"; 2];
+    let mut answers = Vec::new();
+    for path in twice {
+        answers.push(client.post(path, "x").await?.json()?["duplicate"].clone());
+    }
+    assert_eq!(answers, [json!(false), json!(true)]);
+    let bad = App::new("bad")?.function("f", "publish-p2", "queues = [\"../etc\"]\n")?;
+    let failed = node.gust_fails(&["deploy", &bad.write()?.to_string_lossy()])?;
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    ensure!(said.contains("../etc"), "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_is_the_functions_error_until_there_is_room() -> Result<()> {
+    let node = Node::start()?;
+    let app = |room: &str| -> Result<App> {
+        let till = "route = \"/...\"\nqueues = [\"orders\"]\n";
+        let app = App::new("shop")?.function("till", "publish-p2", till)?;
+        Ok(app.text(&format!("[queue.orders]\nmax_bytes = \"{room}\"\n")))
+    };
+    node.deploy(&app("1KiB")?)?;
+    let mut client = client(&node).await?;
+    let mut full = client
+        .post("/queue/orders", "x".repeat(400))
+        .await?
+        .json()?;
+    ensure!(full["number"] == 1, "{full}");
+    full = client
+        .post("/queue/orders", "x".repeat(900))
+        .await?
+        .json()?;
+    ensure!(full["error"] == "full", "{full}");
+    // The function is the same, and so is its code in memory; the queue has changed.
+    node.deploy(&app("1MiB")?)?;
+    let kept = client
+        .post("/queue/orders", "x".repeat(900))
+        .await?
+        .json()?;
+    ensure!(kept["number"].is_u64(), "{kept}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_function_was_told_is_kept_outlives_a_kill() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..4 {
+        let mut node = Node::start_on(data.path())?;
+        if round == 0 {
+            // Nobody takes anything yet.
+            let alone = App::new("shop")?.function(
+                "till",
+                "publish-p2",
+                "route = \"/...\"\nqueues = [\"orders\"]\n",
+            )?;
+            node.deploy(&alone)?;
+        }
+        let mut client = client(&node).await?;
+        for n in 0..10 {
+            let text = format!("{round}-{n}");
+            let answer = client.post("/queue/orders", text.clone()).await?;
+            ensure!(answer.json()?["number"].is_u64(), "{}", answer.text());
+            acknowledged.insert(text);
+        }
+        node.kill_9()?;
+    }
+    let node = Node::start_on(data.path())?;
+    assert_eq!(node.json(&["queue", "show", "orders"])?["messages"], 40);
+    node.deploy(&shop()?)?;
+    until("all are taken", || {
+        let lines = taken(&node)?;
+        let seen: BTreeSet<_> = lines.iter().map(|line| line[3].clone()).collect();
+        Ok(seen == acknowledged)
+    })
+}
