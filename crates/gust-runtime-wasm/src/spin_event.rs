@@ -27,6 +27,10 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lift, Lower)]
 #[component(enum)]
 #[repr(u8)]
+#[expect(
+    dead_code,
+    reason = "guests make them: they are lifted by their number"
+)]
 pub(crate) enum RedisError {
     #[component(name = "success")]
     Success,
@@ -71,6 +75,7 @@ pub(crate) struct MqttMetadata {
 }
 
 type Message<E> = TypedFunc<(Vec<u8>,), (Result<(), E>,)>;
+type MqttMessage = TypedFunc<(Vec<u8>, MqttMetadata), (Result<(), OtherError>,)>;
 
 /// The typed way in.
 #[derive(Clone)]
@@ -78,7 +83,7 @@ pub(crate) enum Handler {
     Redis(Message<RedisError>),
     Redis03(Message<Redis03Error>),
     Cron(TypedFunc<(CronMetadata,), (Result<(), OtherError>,)>),
-    Mqtt(TypedFunc<(Vec<u8>, MqttMetadata), (Result<(), OtherError>,)>),
+    Mqtt(MqttMessage),
 }
 
 /// Where the function is in the component: by itself, or in an interface.
