@@ -20,6 +20,7 @@ mod logs;
 mod prepared;
 mod publish;
 mod reuse;
+mod spin_events;
 mod storm;
 mod streaming;
 mod suite;

@@ -1,7 +1,5 @@
 //! Shows a handler of Spin's cron trigger: prints its time, fails when that is 7.
 
-use fermyon::spin_cron::cron_types::{Error, Metadata};
-
 wit_bindgen::generate!({
     path: "../../../wit",
     world: "fermyon:spin-cron/spin-cron@2.0.0",

@@ -1,7 +1,5 @@
 //! Shows a handler of Spin's MQTT trigger, which is async: prints topic and message, fails on `fail`.
 
-use spin::mqtt_trigger::spin_mqtt_types::{Error, Metadata};
-
 wit_bindgen::generate!({
     path: "../../../wit",
     world: "spin:mqtt-trigger/spin-mqtt@3.0.0",
