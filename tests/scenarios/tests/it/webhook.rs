@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use bytes::Bytes;
 use gust_scenarios::{Answer, App, Client, Node};
 use hmac::{Hmac, Mac as _};
