@@ -192,7 +192,12 @@ async fn extending_keeps_a_message(queue: Arc<dyn Queue>) {
 async fn again_waits(queue: Arc<dyn Queue>) {
     publish(&queue, vec![message("a"), message("b")]).await;
     let taken = take(&queue, 2).await;
-    settle(&queue, &taken[0], Verdict::Again(Duration::from_millis(300))).await;
+    settle(
+        &queue,
+        &taken[0],
+        Verdict::Again(Duration::from_millis(300)),
+    )
+    .await;
     settle(&queue, &taken[1], Verdict::Again(Duration::ZERO)).await;
     let now = take(&queue, 2).await;
     assert_eq!(texts(&now), ["b"]);
