@@ -1,6 +1,6 @@
 //! `[queue.NAME]` and `[[trigger]]`; what is of topics is in `topics.rs`.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use gust_types::{
     ByteSize, FunctionName, Label, Span,
@@ -99,13 +99,9 @@ fn trigger(draft: &mut Draft<'_>, table: &Table<'_>) -> Option<TriggerSpec> {
 
 /// What it says, or its function's name.
 fn trigger_name(draft: &Draft<'_>, table: &Table<'_>, function: &FunctionName) -> Option<Label> {
-    let taken = |name: &str| {
-        draft
-            .events
-            .triggers
-            .iter()
-            .any(|t| t.name.as_str() == name)
-    };
+    let triggers = draft.events.triggers.iter();
+    let names: HashSet<&str> = triggers.map(|trigger| trigger.name.as_str()).collect();
+    let taken = |name: &str| names.contains(name);
     if let Some(name) = table.string("name") {
         if taken(&name.value) {
             let message = format!("two triggers have the same name: `{}`", name.value);
