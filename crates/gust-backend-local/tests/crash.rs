@@ -166,7 +166,7 @@ fn key_value_stores_lose_nothing_acknowledged() {
                 _ => panic!("not understood: {line}"),
             }
         }
-        runtime().block_on(check_values(folder.path(), &pairs, &counts));
+        runtime().block_on(check_values(folder.path(), &pairs, &mut counts));
     }
     assert!(said > rounds() * 10, "the children wrote: {said}");
 }
@@ -174,7 +174,7 @@ fn key_value_stores_lose_nothing_acknowledged() {
 async fn check_values(
     folder: &Path,
     pairs: &HashMap<String, (String, u64)>,
-    counts: &HashMap<String, i64>,
+    counts: &mut HashMap<String, i64>,
 ) {
     let backends = LocalBackends::open(folder).unwrap();
     let kv = store(&backends);
@@ -194,9 +194,11 @@ async fn check_values(
     for (writer, count) in counts {
         let found = kv.increment(&format!("count-{writer}"), 0).await.unwrap();
         assert!(
-            found >= *count && found <= count + 1,
+            found >= *count && found <= *count + 1,
             "{found} counted, {count} acknowledged"
         );
+        // A round that is killed before its first acknowledgement may count one more on top of this.
+        *count = found;
     }
 }
 

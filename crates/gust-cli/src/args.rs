@@ -50,6 +50,9 @@ pub(crate) enum Command {
     Rollback(commands::rollback::Args),
     /// Remove an app
     Rm(commands::rm::Args),
+    /// See all events of a project: what waits, what comes in, what was given up, and deliver that again
+    #[command(visible_alias = "event")]
+    Events(commands::events::Args),
     /// List topics, publish events, follow them, and replay them to triggers
     Topic(commands::topic::Args),
     /// List queues, publish to them, look into them and at what was given up

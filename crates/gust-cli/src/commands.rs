@@ -8,6 +8,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
+pub(crate) mod events;
 pub(crate) mod invoke;
 pub(crate) mod logs;
 pub(crate) mod ls;

@@ -10,6 +10,7 @@ mod builder;
 mod commands;
 mod groups;
 mod here;
+mod input;
 mod output;
 mod progress;
 mod remote;
@@ -98,6 +99,7 @@ async fn ask(command: Command) -> gust_types::Result<u8> {
         Command::Budget(args) => commands::budget::run(&args).await,
         Command::Rollback(args) => commands::rollback::run(&args).await,
         Command::Rm(args) => commands::rm::run(&args).await,
+        Command::Events(args) => commands::events::run(&args).await,
         Command::Topic(args) => commands::topic::run(&args).await,
         Command::Queue(args) => commands::queue::run(&args).await,
         Command::Trigger(args) => commands::trigger::run(&args).await,

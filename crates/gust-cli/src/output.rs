@@ -218,6 +218,23 @@ pub(crate) fn micros(us: u64) -> String {
     }
 }
 
+/// How long ago that was, for people.
+pub(crate) fn age(at_us: Option<u64>) -> String {
+    match at_us {
+        Some(at) => micros(gust_task::clock::unix_micros().saturating_sub(at)),
+        None => "-".to_owned(),
+    }
+}
+
+/// The beginning of a text on one line, so many letters of it.
+pub(crate) fn beginning(text: &str, letters: usize) -> String {
+    let mut shown: String = printable(text).chars().take(letters).collect();
+    if text.chars().count() > letters {
+        shown.push('…');
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,6 +35,16 @@ pub(crate) struct Remote {
     pub(crate) project: ProjectName,
 }
 
+/// What is shared by everything that asks a node and prints what it says.
+#[derive(Debug, Args)]
+pub(crate) struct Of {
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
 // === impl Remote ===
 
 impl Remote {

@@ -1,25 +1,18 @@
 //! `gust queue`: queues and what is in them.
 
-use std::{
-    io::{BufRead as _, Read as _},
-    str::FromStr,
-};
-
 use clap::Subcommand;
-use gust_api::queue::{LookQuery, Message, Messages, NewMessage, Publish, Purge, Queue, Redrive};
-use gust_task::clock;
+use gust_api::queue::{
+    LookQuery, Message, Messages, NewMessage, Publish, PublishedAll, Purge, Redrive,
+};
 use gust_types::{Error, Label, Result, Span};
 
 use crate::{
+    input::{self, Attribute},
     output::{self, Table},
-    remote::Remote,
+    remote::Of,
     time,
 };
 
-/// The largest body that is sent: what a queue takes.
-const MAX_BODY: u64 = 1 << 20;
-/// Lines published in one request.
-const LINES: usize = 500;
 /// Letters of a message that a table shows.
 const SHOWN: usize = 60;
 
@@ -91,15 +84,6 @@ enum Action {
 }
 
 #[derive(Debug, clap::Args)]
-struct Of {
-    /// Print one JSON document
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    remote: Remote,
-}
-
-#[derive(Debug, clap::Args)]
 pub(crate) struct Look {
     /// Only those above this number
     #[arg(long, value_name = "ID")]
@@ -125,7 +109,7 @@ struct PublishArgs {
     /// Messages of one group are handled one after the other
     #[arg(long)]
     group: Option<String>,
-    /// Published again under the same key within the queue's `dedup`, it is not kept again
+    /// PublishedAll again under the same key within the queue's `dedup`, it is not kept again
     #[arg(long, conflicts_with = "lines")]
     key: Option<String>,
     /// 0 to 9; higher is taken first
@@ -136,19 +120,6 @@ struct PublishArgs {
     delay: Option<Span>,
     #[command(flatten)]
     of: Of,
-}
-
-/// `name=value`.
-#[derive(Debug, Clone, PartialEq)]
-struct Attribute(String, String);
-
-impl FromStr for Attribute {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
-        let parts = text.split_once('=');
-        let (name, value) = parts.ok_or_else(|| Error::invalid("write it as NAME=VALUE"))?;
-        Ok(Self(name.to_owned(), value.to_owned()))
-    }
 }
 
 pub(crate) async fn run(args: &Args) -> Result<u8> {
@@ -199,20 +170,12 @@ async fn list(of: &Of) -> Result<()> {
             queue.queue.to_string(),
             queue.messages.to_string(),
             output::bytes(queue.bytes),
-            age(queue),
+            output::age(queue.oldest_us),
             queue.blocked.to_string(),
             queue.dead.to_string(),
         ]);
     }
     table.print()
-}
-
-/// How long the oldest message has been there.
-pub(super) fn age(queue: &Queue) -> String {
-    match queue.oldest_us {
-        Some(at) => output::micros(clock::unix_micros().saturating_sub(at)),
-        None => "-".to_owned(),
-    }
 }
 
 async fn show(queue: &Label, of: &Of) -> Result<()> {
@@ -225,7 +188,7 @@ async fn show(queue: &Label, of: &Of) -> Result<()> {
     let rows = [
         ("messages", queue.messages.to_string()),
         ("bytes", output::bytes(queue.bytes)),
-        ("oldest", age(&queue)),
+        ("oldest", output::age(queue.oldest_us)),
         ("blocked", queue.blocked.to_string()),
         ("dead", queue.dead.to_string()),
         ("published", queue.published.to_string()),
@@ -247,18 +210,12 @@ async fn show(queue: &Label, of: &Of) -> Result<()> {
 
 async fn send(args: &PublishArgs) -> Result<()> {
     if args.lines {
-        return send_lines(args).await;
+        let made = |line| Ok(args.message(line));
+        let send = async |messages| args.publish(messages).await.map(|_| ());
+        return input::publish_lines(&args.of, "messages", made, send).await;
     }
-    let body = read(&args.data)?;
-    let message = args.message(body);
-    let client = args.of.remote.client()?;
-    let publish = Publish {
-        messages: vec![message],
-    };
-    let published = client
-        .publish(&args.of.remote.project, &args.queue, &publish)
-        .await;
-    let published = published.map_err(|e| args.of.remote.explain(e))?;
+    let published = args.publish(vec![args.message(input::read(&args.data)?)]);
+    let published = published.await?;
     if args.of.json {
         return output::json(&published);
     }
@@ -271,61 +228,6 @@ async fn send(args: &PublishArgs) -> Result<()> {
     Ok(())
 }
 
-/// Every line is a message. What a failure leaves behind is said: so many are published, the rest is not.
-async fn send_lines(args: &PublishArgs) -> Result<()> {
-    let client = args.of.remote.client()?;
-    let mut lines = std::io::stdin().lock().lines();
-    let mut count = 0u64;
-    loop {
-        let mut messages = Vec::new();
-        for line in lines.by_ref().take(LINES) {
-            let line =
-                line.map_err(|e| Error::invalid("cannot read lines from stdin").because(e))?;
-            messages.push(args.message(line.into_bytes()));
-        }
-        if messages.is_empty() {
-            break;
-        }
-        let sent = messages.len() as u64;
-        let publish = Publish { messages };
-        let published = client
-            .publish(&args.of.remote.project, &args.queue, &publish)
-            .await;
-        if let Err(error) = published {
-            output::say(&format!("{count} lines were published before this"));
-            return Err(args.of.remote.explain(error));
-        }
-        count += sent;
-    }
-    if args.of.json {
-        return output::json(&serde_json::json!({ "count": count }));
-    }
-    output::say(&format!("published {count} messages"));
-    Ok(())
-}
-
-fn read(data: &str) -> Result<Vec<u8>> {
-    let Some(path) = data.strip_prefix('@') else {
-        return Ok(data.as_bytes().to_vec());
-    };
-    let mut bytes = Vec::new();
-    let read = match path {
-        "-" => std::io::stdin()
-            .lock()
-            .take(MAX_BODY + 1)
-            .read_to_end(&mut bytes),
-        path => std::fs::File::open(path)
-            .and_then(|file| file.take(MAX_BODY + 1).read_to_end(&mut bytes)),
-    };
-    read.map_err(|e| Error::invalid(format!("cannot read the message: {path}")).because(e))?;
-    if bytes.len() as u64 > MAX_BODY {
-        return Err(Error::invalid(format!(
-            "the message is larger than {MAX_BODY} bytes"
-        )));
-    }
-    Ok(bytes)
-}
-
 pub(crate) fn print(messages: &Messages, json: bool) -> Result<()> {
     if json {
         return output::json(messages);
@@ -334,6 +236,15 @@ pub(crate) fn print(messages: &Messages, json: bool) -> Result<()> {
         output::say("nothing there");
         return Ok(());
     }
+    table(messages)?;
+    if let Some(next) = messages.next {
+        output::say(&format!("there may be more: --after {next}"));
+    }
+    Ok(())
+}
+
+/// Messages as rows.
+pub(super) fn table(messages: &Messages) -> Result<()> {
     let dead = messages.messages.iter().any(|m| m.died_us.is_some());
     let last = if dead { "CAUSE" } else { "READY (UTC)" };
     let heading = [
@@ -348,11 +259,7 @@ pub(crate) fn print(messages: &Messages, json: bool) -> Result<()> {
     for message in &messages.messages {
         table.row(row(message));
     }
-    table.print()?;
-    if let Some(next) = messages.next {
-        output::say(&format!("there may be more: --after {next}"));
-    }
-    Ok(())
+    table.print()
 }
 
 fn row(message: &Message) -> Vec<String> {
@@ -377,14 +284,10 @@ fn row(message: &Message) -> Vec<String> {
 
 /// The beginning of a body, on one line.
 fn body(message: &NewMessage) -> String {
-    let Some(text) = &message.text else {
-        return "(bytes)".to_owned();
-    };
-    let mut shown: String = output::printable(text).chars().take(SHOWN).collect();
-    if text.chars().count() > SHOWN {
-        shown.push('…');
+    match &message.text {
+        Some(text) => output::beginning(text, SHOWN),
+        None => "(bytes)".to_owned(),
     }
-    shown
 }
 
 async fn redrive(queue: &Label, ids: &[u64], limit: Option<u64>, of: &Of) -> Result<()> {
@@ -436,6 +339,14 @@ impl Look {
 }
 
 impl PublishArgs {
+    async fn publish(&self, messages: Vec<NewMessage>) -> Result<PublishedAll> {
+        let remote = &self.of.remote;
+        let publish = Publish { messages };
+        let client = remote.client()?;
+        let published = client.publish(&remote.project, &self.queue, &publish).await;
+        published.map_err(|e| remote.explain(e))
+    }
+
     fn message(&self, body: Vec<u8>) -> NewMessage {
         let (text, base64) = match String::from_utf8(body) {
             Ok(text) => (Some(text), None),
@@ -464,13 +375,6 @@ impl PublishArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn attributes_have_a_name_and_a_value() {
-        let read = |text: &str| text.parse::<Attribute>();
-        assert_eq!(read("a=b=c").unwrap(), Attribute("a".into(), "b=c".into()));
-        assert!(read("a").is_err());
-    }
 
     #[test]
     fn long_bodies_are_cut_by_letters() {

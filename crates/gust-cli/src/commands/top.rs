@@ -18,7 +18,6 @@ use gust_task::clock;
 use gust_types::{AppName, Error, FunctionName, Label, Result, Span};
 use serde::Serialize;
 
-use super::queue::age;
 use crate::{
     output::{self, Table},
     remote::Remote,
@@ -210,7 +209,7 @@ fn shown(before: &Look, now: &Look) -> Shown {
             published_per_s: rate(queue.published, was.map_or(0, |q| q.published)),
             done_per_s: rate(queue.done, was.map_or(0, |q| q.done)),
             dead: queue.dead,
-            age: age(queue),
+            age: output::age(queue.oldest_us),
         }
     });
     let mut queues: Vec<_> = queues.collect();

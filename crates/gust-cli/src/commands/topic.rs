@@ -1,9 +1,7 @@
 //! `gust topic`: topics, their events, and who takes from them.
 
 mod event;
-mod tail;
-
-use std::io::BufRead as _;
+pub(crate) mod tail;
 
 use clap::Subcommand;
 use gust_api::topic::{PublishQuery, PublishedEvents, Seek, Topic};
@@ -12,14 +10,11 @@ use gust_types::{AppName, Error, Label, Result};
 
 use self::event::EventArgs;
 use crate::{
+    input,
     output::{self, Table},
-    progress::Bars,
-    remote::Remote,
+    remote::Of,
     time,
 };
-
-/// Lines published in one request.
-const LINES: usize = 500;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -67,15 +62,6 @@ enum Action {
         #[command(flatten)]
         of: Of,
     },
-}
-
-#[derive(Debug, clap::Args)]
-struct Of {
-    /// Print one JSON document
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    remote: Remote,
 }
 
 /// Where a trigger goes on.
@@ -168,7 +154,7 @@ async fn list(of: &Of) -> Result<()> {
             topic.topic.to_string(),
             topic.events.to_string(),
             output::bytes(topic.bytes),
-            age(topic.oldest_us),
+            output::age(topic.oldest_us),
             topic.last.to_string(),
             topic.subscriptions.len().to_string(),
             lags.max()
@@ -176,14 +162,6 @@ async fn list(of: &Of) -> Result<()> {
         ]);
     }
     table.print()
-}
-
-/// How long ago.
-fn age(at_us: Option<u64>) -> String {
-    match at_us {
-        Some(at) => output::micros(clock::unix_micros().saturating_sub(at)),
-        None => "-".to_owned(),
-    }
 }
 
 async fn show(topic: &Label, of: &Of) -> Result<()> {
@@ -217,8 +195,8 @@ fn what(topic: &Topic) -> Table {
         ("bytes", output::bytes(topic.bytes)),
         ("first", topic.first.to_string()),
         ("last", topic.last.to_string()),
-        ("oldest", age(topic.oldest_us)),
-        ("newest", age(topic.newest_us)),
+        ("oldest", output::age(topic.oldest_us)),
+        ("newest", output::age(topic.newest_us)),
         ("max_age", topic.settings.max_age.to_string()),
         ("max_bytes", topic.settings.max_bytes.to_string()),
         ("dedup", topic.settings.dedup.to_string()),
@@ -232,11 +210,13 @@ fn what(topic: &Topic) -> Table {
 
 async fn publish(args: &PublishArgs) -> Result<()> {
     if args.lines {
-        return publish_lines(args).await;
+        let made = |line| args.event.write(Some(line));
+        let send = async |events: Vec<_>| send(args, &events).await.map(|_| ());
+        return input::publish_lines(&args.of, "events", made, send).await;
     }
     let data = match (&args.data, &args.file) {
-        (Some(data), _) => Some(event::read(data)?),
-        (None, Some(file)) => Some(event::read(&format!("@{file}"))?),
+        (Some(data), _) => Some(input::read(data)?),
+        (None, Some(file)) => Some(input::read(&format!("@{file}"))?),
         (None, None) => None,
     };
     let event = args.event.write(data)?;
@@ -263,38 +243,6 @@ async fn send(args: &PublishArgs, events: &[serde_json::Value]) -> Result<Publis
         .publish_events(&remote.project, &args.topic, batch.into(), &query)
         .await;
     published.map_err(|e| remote.explain(e))
-}
-
-/// Every line is an event. What a failure leaves behind is said: so many are published, the rest is not.
-async fn publish_lines(args: &PublishArgs) -> Result<()> {
-    let (progress, begun) = (Bars::new(), clock::now());
-    let spinner = progress.spinner("publishing");
-    let mut lines = std::io::stdin().lock().lines();
-    let mut count = 0u64;
-    loop {
-        let mut events = Vec::new();
-        for line in lines.by_ref().take(LINES) {
-            let line =
-                line.map_err(|e| Error::invalid("cannot read lines from stdin").because(e))?;
-            events.push(args.event.write(Some(line.into_bytes()))?);
-        }
-        if events.is_empty() {
-            break;
-        }
-        if let Err(error) = send(args, &events).await {
-            output::say(&format!("{count} lines were published before this"));
-            return Err(error);
-        }
-        count += events.len() as u64;
-        spinner.set_message(format!("published {count} events"));
-    }
-    progress.clear();
-    if args.of.json {
-        return output::json(&serde_json::json!({ "count": count }));
-    }
-    let rate = count as f64 / begun.elapsed().as_secs_f64().max(0.001);
-    output::say(&format!("published {count} events, {rate:.0}/s"));
-    Ok(())
 }
 
 async fn replay(topic: &Label, trigger: &Trigger, to: &To, of: &Of) -> Result<()> {

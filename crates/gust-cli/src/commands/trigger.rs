@@ -10,7 +10,7 @@ use gust_types::{
 use super::{queue, topic};
 use crate::{
     output::{self, Table},
-    remote::Remote,
+    remote::Of,
     time,
 };
 
@@ -24,11 +24,8 @@ pub(crate) struct Args {
 enum Action {
     /// List the triggers of a project and what became of their events
     Ls {
-        /// Print one JSON document
-        #[arg(long)]
-        json: bool,
         #[command(flatten)]
-        remote: Remote,
+        of: Of,
     },
     /// Look at events of a trigger that were given up, with the cause
     Dead {
@@ -37,11 +34,8 @@ enum Action {
         trigger: topic::Trigger,
         #[command(flatten)]
         look: queue::Look,
-        /// Print one JSON document
-        #[arg(long)]
-        json: bool,
         #[command(flatten)]
-        remote: Remote,
+        of: Of,
     },
     /// Deliver events of a trigger again that were given up
     Redrive {
@@ -53,11 +47,8 @@ enum Action {
         /// At most this many
         #[arg(long, value_name = "N")]
         limit: Option<u64>,
-        /// Print one JSON document
-        #[arg(long)]
-        json: bool,
         #[command(flatten)]
-        remote: Remote,
+        of: Of,
     },
     /// Remove what waits for a trigger
     Purge {
@@ -70,22 +61,18 @@ enum Action {
         /// Yes, remove it
         #[arg(long)]
         yes: bool,
-        /// Print one JSON document
-        #[arg(long)]
-        json: bool,
         #[command(flatten)]
-        remote: Remote,
+        of: Of,
     },
 }
 
 pub(crate) async fn run(args: &Args) -> Result<u8> {
     match &args.action {
-        Action::Ls { json, remote } => list(*json, remote).await?,
+        Action::Ls { of } => list(of).await?,
         Action::Dead {
             trigger: topic::Trigger(app, name),
             look,
-            json,
-            remote,
+            of: Of { json, remote },
         } => {
             let (client, of) = (remote.client()?, (app, name));
             let query: LookQuery = look.query();
@@ -96,8 +83,7 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
             trigger: topic::Trigger(app, name),
             ids,
             limit,
-            json,
-            remote,
+            of: Of { json, remote },
         } => {
             let redrive = Redrive {
                 ids: (!ids.is_empty()).then(|| ids.clone()),
@@ -115,8 +101,7 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
             trigger: topic::Trigger(app, name),
             dead,
             yes,
-            json,
-            remote,
+            of: Of { json, remote },
         } => {
             if !yes {
                 return Err(Error::invalid("nothing is removed without --yes")
@@ -135,13 +120,13 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
     Ok(crate::OK)
 }
 
-async fn list(json: bool, remote: &Remote) -> Result<()> {
+async fn list(Of { json, remote }: &Of) -> Result<()> {
     let client = remote.client()?;
     let triggers = client
         .triggers(&remote.project)
         .await
         .map_err(|e| remote.explain(e))?;
-    if json {
+    if *json {
         output::json(&triggers)
     } else if triggers.triggers.is_empty() {
         output::say("no triggers; write them into gust.toml as [[trigger]]");

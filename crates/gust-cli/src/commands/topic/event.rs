@@ -1,14 +1,11 @@
 //! An event out of the command line, in the JSON format.
 
-use std::{io::Read as _, str::FromStr};
-
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use gust_task::ids;
 use gust_types::{Error, Result};
 use serde_json::{Map, Value};
 
-/// The largest data that is sent: what a topic takes.
-const MAX_DATA: u64 = 1 << 20;
+use crate::input::Attribute;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct EventArgs {
@@ -30,19 +27,6 @@ pub(super) struct EventArgs {
     /// Another attribute; may be repeated. partitionkey keeps events in order
     #[arg(short, long = "attribute", value_name = "NAME=VALUE")]
     attributes: Vec<Attribute>,
-}
-
-/// `name=value`.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Attribute(pub(super) String, pub(super) String);
-
-impl FromStr for Attribute {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
-        let parts = text.split_once('=');
-        let (name, value) = parts.ok_or_else(|| Error::invalid("write it as NAME=VALUE"))?;
-        Ok(Self(name.to_owned(), value.to_owned()))
-    }
 }
 
 // === impl EventArgs ===
@@ -96,28 +80,6 @@ impl EventArgs {
             None => event.insert("data_base64".to_owned(), BASE64.encode(&data).into()),
         };
     }
-}
-
-/// Text, `@FILE`, or `@-` for stdin.
-pub(super) fn read(data: &str) -> Result<Vec<u8>> {
-    let Some(path) = data.strip_prefix('@') else {
-        return Ok(data.as_bytes().to_vec());
-    };
-    let mut bytes = Vec::new();
-    let read = match path {
-        "-" => std::io::stdin()
-            .lock()
-            .take(MAX_DATA + 1)
-            .read_to_end(&mut bytes),
-        path => std::fs::File::open(path)
-            .and_then(|file| file.take(MAX_DATA + 1).read_to_end(&mut bytes)),
-    };
-    read.map_err(|e| Error::invalid(format!("cannot read the data: {path}")).because(e))?;
-    if bytes.len() as u64 > MAX_DATA {
-        let text = format!("the data is larger than {MAX_DATA} bytes");
-        return Err(Error::invalid(text));
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

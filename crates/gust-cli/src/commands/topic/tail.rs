@@ -3,6 +3,7 @@
 use gust_api::topic::{Event, EventsQuery};
 use gust_task::clock;
 use gust_types::{Error, Label, Result};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{output, remote::Remote, time};
@@ -18,57 +19,87 @@ const SHOWN: usize = 120;
 pub(crate) struct Args {
     /// The topic
     topic: Label,
-    /// Begin with what was published then, such as 2026-11-23T09:30:00Z, or 10m for ten minutes ago [default: now]
-    #[arg(long, value_name = "TIME", conflicts_with = "after")]
-    since: Option<String>,
     /// Begin behind this position; 0 is before all
-    #[arg(long, value_name = "POSITION")]
+    #[arg(long, value_name = "POSITION", conflicts_with = "since")]
     after: Option<u64>,
-    /// Only events of which this is true: CloudEvents SQL such as "type = 'order.placed'", or NAME=VALUE; may be repeated
-    #[arg(long, value_name = "FILTER")]
-    filter: Vec<String>,
     /// Stop after this many
     #[arg(short = 'n', long, value_name = "N")]
     limit: Option<u64>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// What is printed, of one topic or of many.
+#[derive(Debug, clap::Args)]
+pub(crate) struct How {
+    /// Begin with what was published then, such as 2026-11-23T09:30:00Z, or 10m for ten minutes ago [default: now]
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only events of which this is true: CloudEvents SQL such as "type = 'order.placed'", or NAME=VALUE; may be repeated
+    #[arg(long, value_name = "FILTER")]
+    filter: Vec<String>,
     /// Stop at the end of what is there
     #[arg(long)]
-    no_follow: bool,
+    pub(crate) no_follow: bool,
     /// Print one JSON document for each event
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    remote: Remote,
+    pub(crate) remote: Remote,
 }
 
 pub(super) async fn run(args: &Args) -> Result<()> {
-    let (client, project) = (args.remote.client()?, &args.remote.project);
-    let explain = |e| args.remote.explain(e);
-    let mut query = EventsQuery {
-        after: args.after,
-        since_us: args
-            .since
-            .as_deref()
-            .map(|text| time::parse(text, clock::unix_micros()))
-            .transpose()?,
-        limit: None,
-        filter: expression(&args.filter)?,
-        wait_ms: (!args.no_follow).then_some(WAIT_MS),
-    };
-    if query.after.is_none() && query.since_us.is_none() && !args.no_follow {
-        let topic = client.topic(project, &args.topic).await;
-        query.after = Some(topic.map_err(explain)?.last);
-    }
     let mut left = args.limit.unwrap_or(u64::MAX);
-    while left > 0 {
-        query.limit = Some(PAGE.min(u32::try_from(left).unwrap_or(PAGE)));
-        let page = client.events(project, &args.topic, &query).await;
+    let from = match args.after {
+        Some(after) => From::Behind(after),
+        None => args.how.from()?,
+    };
+    follow(&args.how, &args.topic, from, &mut left, "").await
+}
+
+/// Where to begin.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum From {
+    Now,
+    Behind(u64),
+    Time(u64),
+}
+
+/// Prints the events of a topic, each line with this before it, until so many are printed.
+pub(crate) async fn follow(
+    how: &How,
+    topic: &Label,
+    from: From,
+    left: &mut u64,
+    before: &str,
+) -> Result<()> {
+    let (client, project) = (how.remote.client()?, &how.remote.project);
+    let explain = |e| how.remote.explain(e);
+    let mut query = EventsQuery {
+        after: None,
+        since_us: None,
+        limit: None,
+        filter: expression(&how.filter)?,
+        wait_ms: (!how.no_follow).then_some(WAIT_MS),
+    };
+    match from {
+        From::Behind(position) => query.after = Some(position),
+        From::Time(us) => query.since_us = Some(us),
+        From::Now => {
+            let topic = client.topic(project, topic).await;
+            query.after = Some(topic.map_err(explain)?.last);
+        }
+    }
+    while *left > 0 {
+        query.limit = Some(PAGE.min(u32::try_from(*left).unwrap_or(PAGE)));
+        let page = client.events(project, topic, &query).await;
         let page = page.map_err(explain)?;
         for event in &page.events {
-            print(event, args.json)?;
+            print(topic, event, how.json, before)?;
         }
-        left -= page.events.len() as u64;
+        *left -= page.events.len() as u64;
         let stands = query.after == Some(page.next);
-        if args.no_follow && page.events.is_empty() && stands {
+        if how.no_follow && page.events.is_empty() && stands {
             break;
         }
         (query.after, query.since_us) = (Some(page.next), None);
@@ -76,17 +107,33 @@ pub(super) async fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn print(event: &Event, json: bool) -> Result<()> {
+// === impl How ===
+
+impl How {
+    /// Where these words say to begin.
+    pub(crate) fn from(&self) -> Result<From> {
+        Ok(match &self.since {
+            Some(text) => From::Time(time::parse(text, clock::unix_micros())?),
+            None if self.no_follow => From::Behind(0),
+            None => From::Now,
+        })
+    }
+}
+
+fn print(topic: &Label, event: &Event, json: bool, before: &str) -> Result<()> {
     if json {
-        let line = serde_json::to_string(event)
-            .map_err(|e| Error::internal("cannot write an event as json").because(e))?;
+        let line = match before {
+            "" => serde_json::to_string(event),
+            _ => serde_json::to_string(&Placed { topic, event }),
+        };
+        let line = line.map_err(|e| Error::internal("cannot write an event as json").because(e))?;
         return output::line(&line);
     }
     let read: Value = serde_json::from_str(event.event.get())
         .map_err(|e| Error::internal("the node sent an event that is none").because(e))?;
     let text = |name: &str| output::printable(read[name].as_str().unwrap_or_default());
     output::line(&format!(
-        "{}  {}  {}  {}  {}  {}",
+        "{before}{}  {}  {}  {}  {}  {}",
         event.position,
         time::millis(event.published_us),
         text("type"),
@@ -94,6 +141,14 @@ fn print(event: &Event, json: bool) -> Result<()> {
         text("id"),
         data(&read)
     ))
+}
+
+/// An event of one topic among others.
+#[derive(Serialize)]
+struct Placed<'a> {
+    topic: &'a Label,
+    #[serde(flatten)]
+    event: &'a Event,
 }
 
 /// The beginning of the data, on one line.
@@ -104,11 +159,7 @@ fn data(event: &Value) -> String {
         (None, Some(_)) => "(bytes)".to_owned(),
         (None, None) => String::new(),
     };
-    let mut shown: String = output::printable(&text).chars().take(SHOWN).collect();
-    if text.chars().count() > SHOWN {
-        shown.push('…');
-    }
-    shown
+    output::beginning(&text, SHOWN)
 }
 
 /// All filters as one expression.
