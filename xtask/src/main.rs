@@ -20,7 +20,7 @@ cargo xtask <command>
 
   demo [--keep]               build, start a node, deploy the example, call it, let it sleep, wake it, show the bill
   test [--long] [ring ...]    install what the tests need and run every ring (rings: house, unit, scenario)
-  bench [name ...] [--json]   measure side by side with peers (http, cold, density, overload, kv)
+  bench [name ...] [--json]   measure side by side with peers (http, cold, density, overload, kv, events)
   guests [name ...] [--rust-only]
                               build the guest programs of tests/guests into target/guests
   layers                      check that crates import only downwards

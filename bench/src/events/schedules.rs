@@ -68,7 +68,7 @@ pub(super) async fn run(args: &Args, disk: &Path, thousands: usize) -> Result<Ma
 }
 
 fn deploy(node: &Node, args: &Args, name: &str, count: usize, cron: &str) -> Result<()> {
-    let trigger = format!("[[trigger]]\nfunction = \"f\"\ncron = \"{cron}\"\nconcurrency = 64\n\n");
+    let trigger = format!("[[trigger]]\nfunction = \"f\"\ncron = \"{cron}\"\n\n");
     let app = App::new(name)?
         .function_from("f", &args.guests.join(GUEST), "route = false\n")?
         .text(&trigger.repeat(count));

@@ -238,10 +238,15 @@ fn read(new: NewMessage) -> Result<Message> {
             .map_err(|e| Error::invalid("a message's `base64` cannot be read").because(e))?,
         (None, None) => Vec::new(),
     };
+    // As CloudEvents has it, whoever publishes: guests, topics, and programs here.
+    let group = new.group.or_else(|| {
+        let of = |name: &str| new.attributes.get(name).cloned();
+        of("ce-partitionkey").or_else(|| of("partitionkey"))
+    });
     Ok(Message {
         attributes: new.attributes,
         body: body.into(),
-        group: new.group,
+        group,
         key: new.key,
         priority: new.priority,
         delay: new.delay.map(|delay| delay.0),

@@ -49,30 +49,13 @@ pub(crate) async fn admit(
 ) -> Result<Admitted> {
     let lane = &entry.lane;
     lane.tally.entered();
-    let refuse = |why: Refusal| {
-        lane.tally.refused();
-        entry.metrics.refused(why.into());
-        why
-    };
-    if let Some(text) = entry.tenant.refusal.load().as_deref() {
-        return Err(refuse(Refusal::Budget).error(text.as_str()));
-    }
-    if asks.length > entry.limits().request_body.bytes() {
-        return Err(refuse(Refusal::BodyTooLarge).of_function(entry.key()));
-    }
-    let rate = entry.limits().rate;
-    if rate > 0
-        && let Some(peer) = asks.peer
-        && !lane.rate.take(peer, rate, now)
-    {
-        return Err(refuse(Refusal::Rate).of_function(entry.key()));
-    }
+    first_look(entry, &asks, now)?;
     let permit = match lane.enter() {
         Some(permit) => permit,
         None => lane
             .wait(entry.limits().queue, until)
             .await
-            .map_err(|why| refuse(why).of_function(entry.key()))?,
+            .map_err(|why| refused(entry, why).of_function(entry.key()))?,
     };
     match current(entry) {
         Some(entry) => Ok(Admitted { permit, entry }),
@@ -84,6 +67,39 @@ pub(crate) async fn admit(
             )))
         }
     }
+}
+
+/// Whether a call may be taken over that is made later: then it comes here again, without its caller's address.
+pub(crate) fn may_come_later(entry: &FunctionEntry, asks: &Asks, now: Instant) -> Result<()> {
+    entry.lane.tally.entered();
+    first_look(entry, asks, now)?;
+    entry.lane.tally.left();
+    Ok(())
+}
+
+/// What turns a call away before it waits for anything.
+fn first_look(entry: &FunctionEntry, asks: &Asks, now: Instant) -> Result<()> {
+    if let Some(text) = entry.tenant.refusal.load().as_deref() {
+        return Err(refused(entry, Refusal::Budget).error(text.as_str()));
+    }
+    if asks.length > entry.limits().request_body.bytes() {
+        return Err(refused(entry, Refusal::BodyTooLarge).of_function(entry.key()));
+    }
+    let rate = entry.limits().rate;
+    if rate > 0
+        && let Some(peer) = asks.peer
+        && !entry.lane.rate.take(peer, rate, now)
+    {
+        return Err(refused(entry, Refusal::Rate).of_function(entry.key()));
+    }
+    Ok(())
+}
+
+/// Counts a refusal.
+fn refused(entry: &FunctionEntry, why: Refusal) -> Refusal {
+    entry.lane.tally.refused();
+    entry.metrics.refused(why.into());
+    why
 }
 
 impl Asks {

@@ -144,6 +144,12 @@ impl Dispatcher {
         self.dispatch(call, &routed).await
     }
 
+    /// Whether a call from outside may be taken over to be made later: budget, declared length and the caller's rate are
+    /// looked at now, as [`Dispatcher::dispatch`] does first; the rest when it is made.
+    pub fn may_come_later(&self, call: &Call, function: &FunctionEntry) -> Result<()> {
+        admit::may_come_later(function, &admit::Asks::of(call), clock::now())
+    }
+
     /// The current revision of a function.
     pub fn function(&self, key: &FunctionKey) -> Option<Arc<FunctionEntry>> {
         let table = self.core.published.table();

@@ -116,6 +116,7 @@ async fn walk(
     if later::is_wanted(&call.request, function)
         && let Some(later) = &door.later
     {
+        door.dispatcher.may_come_later(&call, function)?;
         return later::accept(&**later, call).await;
     }
     let reply = door.dispatcher.dispatch(call, &routed).await?;

@@ -1,6 +1,6 @@
 //! `gust events`: all queues, topics and triggers of a project at once.
 
-use std::{fmt, time::Duration};
+use std::{collections::HashSet, fmt, time::Duration};
 
 use clap::Subcommand;
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
@@ -159,17 +159,16 @@ async fn list(of: &Of) -> Result<()> {
 /// Follows every topic there is, and those that come.
 async fn tail(how: &How) -> Result<()> {
     let client = how.remote.client()?;
-    let mut known: Vec<Label> = Vec::new();
+    let mut known: HashSet<Label> = HashSet::new();
     let mut following = FuturesUnordered::new();
+    let mut first = true;
     loop {
         let topics = client.topics(&how.remote.project).await;
         let topics = topics.map_err(|e| how.remote.explain(e))?.topics;
-        let first = known.is_empty() && following.is_empty();
         for topic in topics {
-            if known.contains(&topic.topic) {
+            if !known.insert(topic.topic.clone()) {
                 continue;
             }
-            known.push(topic.topic.clone());
             // What is in a topic that was not there before is new too.
             let from = match (first, how.from()?) {
                 (false, tail::From::Now) => tail::From::Behind(0),
@@ -183,6 +182,7 @@ async fn tail(how: &How) -> Result<()> {
             }
             return Ok(());
         }
+        first = false;
         let mut pause = Box::pin(tokio::time::sleep(NEW_TOPICS)).fuse();
         loop {
             futures::select! {

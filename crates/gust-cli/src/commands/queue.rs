@@ -109,7 +109,7 @@ struct PublishArgs {
     /// Messages of one group are handled one after the other
     #[arg(long)]
     group: Option<String>,
-    /// PublishedAll again under the same key within the queue's `dedup`, it is not kept again
+    /// Published again under the same key within the queue's `dedup`, it is not kept again
     #[arg(long, conflicts_with = "lines")]
     key: Option<String>,
     /// 0 to 9; higher is taken first

@@ -224,7 +224,8 @@ fn state(trigger: &Trigger) -> String {
 
 fn fed(feed: &Feed) -> String {
     match (&feed.error, feed.connected) {
-        (_, true) => "connected".to_owned(),
+        (None, true) => "connected".to_owned(),
+        (Some(error), true) => format!("connected; last: {error}"),
         (None, false) => "connecting".to_owned(),
         (Some(error), false) => format!("not connected: {error}"),
     }

@@ -155,7 +155,7 @@ impl Drop for Queued<'_> {
     fn drop(&mut self) {
         self.lane.queued.fetch_sub(1, Relaxed);
         if !self.served {
-            self.lane.tally.left.fetch_add(1, Relaxed);
+            self.lane.tally.left();
         }
     }
 }
@@ -169,6 +169,11 @@ impl Tally {
 
     pub(crate) fn refused(&self) {
         self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// Whoever came is gone again, without a call.
+    pub(crate) fn left(&self) {
+        self.left.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn settled(&self) {

@@ -13,7 +13,7 @@ const LOOK: Duration = Duration::from_secs(600);
 /// After a look that failed.
 const REST: Duration = Duration::from_secs(1);
 /// What a message is the consumer's longer than its work may take: for the settling.
-const MARGIN: Duration = Duration::from_secs(30);
+pub(super) const MARGIN: Duration = Duration::from_secs(30);
 
 /// Takes from one queue.
 pub(crate) struct Consumer {

@@ -17,7 +17,7 @@ use gust_types::{Error, Label, event::Event};
 
 use super::{
     call::Target,
-    consumer::{Handled, Work},
+    consumer::{Handled, MARGIN, Work},
     outcome::{Ended, Meaning},
     reply::{Delivered, Fate, Replies},
 };
@@ -28,6 +28,8 @@ use crate::{
 
 /// The longest that a message which was refused stays away, and its place in the trigger is kept empty.
 const QUIET: Duration = Duration::from_secs(10);
+/// Of a batch that is too large for one call, how long events are begun one by one; the rest goes back.
+const ONE_BY_ONE: Duration = MARGIN.saturating_sub(Duration::from_secs(10));
 /// A message that nobody is there for is given up when it is this old.
 const FORSAKEN: Duration = Duration::from_secs(3600);
 
@@ -166,8 +168,13 @@ impl EventWork {
         if events.len() < 2 || !matches!(ended, Ended::TooLarge) {
             return after(delivery, held, &events, ended).await;
         }
-        let mut meanings = Vec::with_capacity(events.len());
+        let (begun, mut meanings) = (clock::now(), Vec::with_capacity(events.len()));
         for (held, event) in held.iter().zip(&events) {
+            // The messages are held as long as one call may take, and a little longer.
+            if begun.elapsed() > ONE_BY_ONE {
+                meanings.push(Meaning::NotTried(Duration::ZERO));
+                continue;
+            }
             let (held, event) = (std::slice::from_ref(held), std::slice::from_ref(event));
             let ended = delivery.target.call(&self.dispatcher, event).await;
             meanings.extend(after(delivery, held, event, ended).await);

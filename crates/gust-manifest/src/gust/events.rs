@@ -145,8 +145,8 @@ fn source(
     let foreign: [&[&str]; 3] = match only {
         "queue" => [&OF_TIME, &OF_TOPICS, &[]],
         "topic" => [&OF_TIME, &[], &[]],
-        "cron" => [&["batch"], &OF_TOPICS, &[]],
-        "rate" | "at" => [&["batch", "timezone"], &OF_TOPICS, &[]],
+        "cron" => [&["batch", "concurrency"], &OF_TOPICS, &[]],
+        "rate" | "at" => [&["batch", "concurrency", "timezone"], &OF_TOPICS, &[]],
         _ => [&OF_TIME, &OF_TOPICS, &["batch"]],
     };
     for key in foreign.into_iter().flatten() {

@@ -671,7 +671,7 @@ pub(crate) static TRIGGER: Section = section(
             "concurrency",
             "integer, 1 to 10,000",
             "`16`",
-            "Calls of this trigger at once.",
+            "Calls of this trigger at once. Schedules have none: their `overlap` says whether a run waits for the one before.",
         ),
         key(
             "retry",
