@@ -43,6 +43,8 @@ use crate::store::{Committer, Engine, engine::Open};
 
 /// Messages removed, published again or swept in one commit, at most.
 const AT_ONCE: usize = 2000;
+/// Messages of one step when each may be of the largest size.
+const LARGE: usize = (check::LOOK_BYTES >> 20) as usize;
 /// Handles of queues that nobody holds any more are let go when there are so many.
 const HANDLES: usize = 1024;
 /// Entries of the index that one look goes through to find where messages stand.
@@ -337,9 +339,10 @@ impl Queue for LocalQueue {
         let mut count = 0;
         let mut ids = ids.map(|ids| ids.into_iter().take(most).collect::<Vec<_>>());
         loop {
+            // How large they are is not known before they are read, and everybody else's writes wait meanwhile.
             let some = ids
                 .as_mut()
-                .map(|ids| ids.drain(..ids.len().min(AT_ONCE)).collect());
+                .map(|ids| ids.drain(..ids.len().min(LARGE)).collect());
             if left == 0 || some.as_ref().is_some_and(Vec::is_empty) {
                 return Ok(count);
             }

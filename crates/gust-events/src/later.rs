@@ -10,6 +10,7 @@
 //! - `destination.rs`: tells others what became of them.
 //! - `board.rs`: which are under way now, and who waits for one.
 
+mod arriving;
 mod board;
 mod destination;
 mod kept;
@@ -37,6 +38,7 @@ use parking_lot::Mutex;
 use tokio::{sync::OnceCell, task::JoinHandle};
 
 use self::{
+    arriving::Arriving,
     board::Board,
     kept::Kept,
     records::{Record, Records, Repeat},
@@ -63,6 +65,8 @@ struct Inner {
     queues: Queues,
     board: Board,
     making: Mutex<HashMap<Arc<FunctionKey>, Making>>,
+    /// Bodies of calls that are being taken over.
+    arriving: Arriving,
     /// Consumers that were told to stop and still settle.
     leaving: Mutex<Vec<JoinHandle<Option<()>>>>,
     stop: Stop,
@@ -87,6 +91,7 @@ impl Calls {
             queues,
             board: Board::default(),
             making: Mutex::default(),
+            arriving: Arriving::default(),
             leaving: Mutex::default(),
             stop: Stop::new(),
         }))
@@ -248,7 +253,9 @@ impl Calls {
         let function = entry.key().clone();
         let (queue, records) = (self.queue(&function)?, self.records(&function.project)?);
         let most = entry.limits().request_body.bytes();
+        let room = self.0.arriving.room(&function.project)?;
         let mut kept = Kept::of(call, most, &queue.limits()).await?;
+        drop(room);
         let method = kept.head.method.clone();
         let record = Record::new(kept.head.id, &function, method, kept.path());
         let repeat = key.map(|key| Repeat {

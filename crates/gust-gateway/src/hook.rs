@@ -1,10 +1,8 @@
 //! A request at a webhook's path: its body is collected within limits, and whoever keeps it is asked.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,12 +10,13 @@ use bytes::{Bytes, BytesMut};
 use gust_backend::desk::{Hook, Ring, Rung};
 use gust_telemetry::Refusal;
 use gust_types::{
-    Blame, Error, Kind, Result,
+    Blame, Error, Kind, ProjectName, Result,
     call::{CallId, Trace},
 };
 use http::{HeaderValue, Method, Response, StatusCode, header, request};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
+use parking_lot::Mutex;
 
 use crate::{
     body::{ReplyBody, RequestBody},
@@ -30,14 +29,17 @@ use crate::{
 const BODY_TIME: Duration = Duration::from_secs(30);
 /// Bytes of such bodies in memory, over all requests.
 const MAX_HELD: usize = 64 << 20;
+/// Of them, those of one project: who sends slowly, and unsigned, holds off no other's senders.
+const MAX_SHARE: usize = 16 << 20;
 
-/// Bytes of bodies that are being collected or kept.
+/// Bytes of bodies that are being collected or kept, by project.
 #[derive(Default)]
-pub(crate) struct Held(AtomicUsize);
+pub(crate) struct Held(Mutex<HashMap<ProjectName, usize>>);
 
 /// The bytes of one body; given back when dropped.
 struct Share<'a> {
     held: &'a Held,
+    project: &'a ProjectName,
     bytes: usize,
 }
 
@@ -62,6 +64,7 @@ pub(crate) async fn serve(
     let until = visit.started + door.settings.call_time.0;
     let mut share = Share {
         held: &door.held,
+        project: &hook.project,
         bytes: 0,
     };
     let patience = until.min(visit.started + BODY_TIME);
@@ -141,19 +144,57 @@ async fn collect(door: &Door, body: Incoming, share: &mut Share<'_>) -> Result<B
 // === impl Share ===
 
 impl Share<'_> {
-    /// False when all bodies together would be too many bytes.
+    /// False when the bodies of the project, or all together, would be too many bytes.
     fn grow(&mut self, bytes: usize) -> bool {
-        let grown = |held: usize| held.checked_add(bytes).filter(|held| *held <= MAX_HELD);
-        let fits = self.held.0.fetch_update(Relaxed, Relaxed, grown).is_ok();
-        if fits {
-            self.bytes += bytes;
+        let mut held = self.held.0.lock();
+        let all: usize = held.values().sum();
+        let own = held.get(self.project).copied().unwrap_or_default();
+        if all + bytes > MAX_HELD || own + bytes > MAX_SHARE {
+            return false;
         }
-        fits
+        *held.entry(self.project.clone()).or_default() += bytes;
+        self.bytes += bytes;
+        true
     }
 }
 
 impl Drop for Share<'_> {
     fn drop(&mut self) {
-        self.held.0.fetch_sub(self.bytes, Relaxed);
+        let mut held = self.held.0.lock();
+        let Some(own) = held.get_mut(self.project) else {
+            return;
+        };
+        *own = own.saturating_sub(self.bytes);
+        if *own == 0 {
+            held.remove(self.project);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_project_leaves_room_for_others() {
+        let (held, one, two) = (
+            Held::default(),
+            ProjectName::new("one").unwrap(),
+            ProjectName::new("two").unwrap(),
+        );
+        let share = |project| Share {
+            held: &held,
+            project,
+            bytes: 0,
+        };
+        let mut full = share(&one);
+        assert!(full.grow(MAX_SHARE));
+        assert!(!share(&one).grow(1));
+        let mut other = share(&two);
+        assert!(other.grow(MAX_SHARE) && !other.grow(1));
+        drop(full);
+        assert!(share(&one).grow(MAX_SHARE));
+        drop(other);
+        assert!(held.0.lock().is_empty());
     }
 }

@@ -10,6 +10,8 @@
 pub mod packet;
 mod session;
 
+use std::sync::atomic::AtomicBool;
+
 use async_trait::async_trait;
 use gust_task::Stop;
 use gust_trigger::{Context, Dial, Inbox, Kind, Peer, Scheme, Source, Tls};
@@ -74,6 +76,8 @@ pub(crate) struct Terms {
     pub(crate) session: Span,
     pub(crate) tls: Tls,
     pub(crate) dial: Dial,
+    /// Whether the broker granted the subscription since this trigger was started.
+    pub(crate) granted: AtomicBool,
 }
 
 struct MqttSource(Terms);
@@ -142,6 +146,7 @@ impl Settings {
             session: self.session.unwrap_or(Span::secs(86_400)),
             tls: Tls::new(self.ca.as_deref())?,
             dial: context.dial,
+            granted: AtomicBool::new(false),
         })
     }
 }

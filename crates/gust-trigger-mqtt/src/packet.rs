@@ -78,6 +78,8 @@ pub struct Connect<'a> {
 
 /// The only number of a subscription: there is one.
 const SUBSCRIPTION: u16 = 1;
+/// Retain handling 1 of version 5 (section 3.8.3.1): what is retained is sent for a subscription that is new.
+const RETAINED_ONCE: u8 = 1 << 4;
 
 /// A packet to log in with.
 pub fn connect(of: &Connect<'_>) -> Vec<u8> {
@@ -108,7 +110,7 @@ pub fn connect(of: &Connect<'_>) -> Vec<u8> {
     whole(0x10, &body)
 }
 
-/// A packet that subscribes to one filter.
+/// A packet that subscribes to one filter. Version 5 can say that what is retained is sent only when that is new.
 pub fn subscribe(version: Version, filter: &str, qos: u8) -> Vec<u8> {
     let mut body = Vec::new();
     body.put_u16(SUBSCRIPTION);
@@ -116,7 +118,10 @@ pub fn subscribe(version: Version, filter: &str, qos: u8) -> Vec<u8> {
         body.put_u8(0);
     }
     put_text(&mut body, filter);
-    body.put_u8(qos);
+    body.put_u8(match version {
+        Version::V5 => qos | RETAINED_ONCE,
+        Version::V3 => qos,
+    });
     whole(0x82, &body)
 }
 

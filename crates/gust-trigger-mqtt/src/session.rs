@@ -1,6 +1,6 @@
 //! A session with a broker, from connecting to the end of the connection.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use gust_task::Stop;
 use gust_trigger::{Inbox, Incoming, Keeper, Peer, Place, Wire, carried};
@@ -29,7 +29,9 @@ pub(crate) async fn run(terms: &Terms, to: &dyn Inbox, stop: Stop) -> Result<()>
         connected = connecting => connected?,
         () = stop.stopped() => return Ok(()),
     };
-    // A session that is known has its subscription. Subscribed to again, a broker sends what it retains once more.
+    // A session that is known has its subscription, if the broker granted it then, and to what is asked for now. Subscribed
+    // to again, a broker of version 3 sends what it retains once more.
+    let known = known && terms.granted.load(Relaxed);
     if !known {
         let subscribe = packet::subscribe(terms.version, &terms.filter, terms.qos);
         session.wire.send(&subscribe).await?;
@@ -102,6 +104,7 @@ impl<'a> Session<'a> {
                         Packet::SubAck { code } if !subscribed => {
                             self.granted(code)?;
                             subscribed = true;
+                            self.terms.granted.store(true, Relaxed);
                             to.connected();
                         }
                         Packet::Pong => {}

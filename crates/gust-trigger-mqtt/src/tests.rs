@@ -282,6 +282,43 @@ async fn who_may_not_is_told() {
     }
 }
 
+/// A broker that refuses the first subscription, and knows the session from then on.
+#[tokio::test]
+async fn a_session_that_was_never_granted_is_subscribed_again() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let settings = json!({"url": format!("mqtt://127.0.0.1:{port}"), "topic": "a"});
+    let source = Provider::of::<Mqtt>()
+        .open(settings.as_object().unwrap(), context())
+        .unwrap();
+    let broker = async {
+        for (session, code) in [(0, 0x80), (1, 1)] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut heard = [0; 512];
+            assert!(stream.read(&mut heard).await.unwrap() > 0);
+            stream.write_all(&[0x20, 2, session, 0]).await.unwrap();
+            let mut first = [0];
+            stream.read_exact(&mut first).await.unwrap();
+            assert_eq!(first, [0x82], "subscribes");
+            stream.write_all(&[0x90, 3, 0, 1, code]).await.unwrap();
+        }
+    };
+    let (inbox, stop) = (suite::Kept::default(), Stop::new());
+    let trigger = async {
+        let refused = source.run(&inbox, stop.clone()).await.unwrap_err();
+        assert!(
+            refused.message.contains("refuses the subscription"),
+            "{refused:?}"
+        );
+        // The broker goes away after it has granted.
+        source.run(&inbox, stop.clone()).await.unwrap_err();
+    };
+    let both = async { tokio::join!(broker, trigger) };
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(20), both);
+    ended.await.expect("subscribes on both connections");
+}
+
 #[test]
 fn settings_that_cannot_work_are_refused() {
     let open = |settings: Value| {

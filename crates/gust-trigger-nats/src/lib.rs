@@ -16,7 +16,7 @@ mod subject;
 use async_trait::async_trait;
 use gust_task::Stop;
 use gust_trigger::{Context, Dial, Inbox, Kind, Peer, Scheme, Source, Tls};
-use gust_types::{Error, Result, Span};
+use gust_types::{Digest, Error, Result, Span};
 use serde::Deserialize;
 
 /// The kind of source.
@@ -142,7 +142,19 @@ impl Settings {
                 .hint("consumers with one name share a stream"));
         }
         let consumer = self.consumer.clone();
-        let consumer = consumer.unwrap_or_else(|| context.identity.clone());
+        // Another subject is another place in the stream.
+        let own = || match &self.subject {
+            Some(subject) => {
+                let digest = Digest::of(subject.as_bytes()).hex();
+                format!(
+                    "{}-{}",
+                    context.identity,
+                    digest.get(..6).unwrap_or_default()
+                )
+            }
+            None => context.identity.clone(),
+        };
+        let consumer = consumer.unwrap_or_else(own);
         check("stream", is_name(&stream))?;
         check("consumer", is_name(&consumer))?;
         let ack_wait = self.ack_wait.unwrap_or(Span::secs(60));

@@ -38,6 +38,13 @@ pub(crate) struct Stream {
     pub(crate) ack_wait: Duration,
 }
 
+/// What one pull may ask for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Bounds {
+    batch: usize,
+    expires: Duration,
+}
+
 /// A place in a stream, out of where a message is acknowledged.
 #[derive(Debug, PartialEq)]
 struct At<'a> {
@@ -63,10 +70,10 @@ impl Stream {
         );
         let line = format!("SUB {inbox}.* 1\r\n");
         connection.send(line.as_bytes()).await?;
-        tokio::select! {
+        let bounds = tokio::select! {
             found = self.find(&mut connection, &inbox) => found?,
             () = stop.stopped() => return Ok(()),
-        }
+        };
         to.connected();
         let mut keeper = Keeper::new(to);
         let mut awaited = 0;
@@ -76,8 +83,8 @@ impl Stream {
         pings.reset();
         loop {
             if awaited == 0 && !keeper.is_full() {
-                self.pull(&mut connection, &inbox).await?;
-                (awaited, pulled) = (BATCH, clock::now());
+                self.pull(&mut connection, &inbox, bounds).await?;
+                (awaited, pulled) = (bounds.batch, clock::now());
             }
             tokio::select! {
                 said = connection.take(), if !keeper.is_full() => {
@@ -119,7 +126,7 @@ impl Stream {
     }
 
     /// The consumer as it is there, or a new one.
-    async fn find(&self, connection: &mut Connection, inbox: &str) -> Result<()> {
+    async fn find(&self, connection: &mut Connection, inbox: &str) -> Result<Bounds> {
         let (stream, consumer) = (&self.stream, &self.consumer);
         let asked = format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}");
         let found = api(connection, &asked, &format!("{inbox}.info"), b"").await?;
@@ -153,13 +160,13 @@ impl Stream {
         )
         .await?;
         match made.get("error") {
-            None => Ok(()),
+            None => Ok(Bounds::of(&made)),
             Some(_) => Err(self.refused(&made)),
         }
     }
 
     /// One that somebody else made has to be such that it can be pulled and acknowledged.
-    fn check(&self, found: &Value) -> Result<()> {
+    fn check(&self, found: &Value) -> Result<Bounds> {
         let config = |key: &str| {
             found
                 .pointer(&format!("/config/{key}"))
@@ -167,12 +174,26 @@ impl Stream {
         };
         let fault = match (config("deliver_subject"), config("ack_policy")) {
             (Some(subject), _) if !subject.is_empty() => "pushes, and has to be one that is pulled",
-            (_, Some("explicit")) => return Ok(()),
+            (_, Some("explicit")) if !self.is_ours(found) => "gives other subjects",
+            (_, Some("explicit")) => return Ok(Bounds::of(found)),
             _ => "has to have the policy of acknowledgement \"explicit\"",
         };
         let name = &self.consumer;
         Err(Error::conflict(format!("the consumer {fault}: {name}"))
             .hint("name another consumer, or none, and one is made"))
+    }
+
+    /// Whether it gives the messages that the settings ask for.
+    fn is_ours(&self, found: &Value) -> bool {
+        let one = found.pointer("/config/filter_subject");
+        let many = found.pointer("/config/filter_subjects");
+        let many = many.and_then(Value::as_array).into_iter().flatten();
+        let subjects = one.into_iter().chain(many).filter_map(Value::as_str);
+        let subjects: Vec<_> = subjects.filter(|subject| !subject.is_empty()).collect();
+        // Who names a consumer and no subject takes what it gives.
+        self.subject
+            .as_deref()
+            .is_none_or(|wanted| subjects == [wanted])
     }
 
     fn refused(&self, answer: &Value) -> Error {
@@ -184,11 +205,16 @@ impl Stream {
         ))
     }
 
-    async fn pull(&self, connection: &mut Connection, inbox: &str) -> Result<()> {
+    async fn pull(
+        &self,
+        connection: &mut Connection,
+        inbox: &str,
+        Bounds { batch, expires }: Bounds,
+    ) -> Result<()> {
         let (stream, consumer) = (&self.stream, &self.consumer);
         let asked = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
-        let expires = u64::try_from(PULL.as_nanos()).unwrap_or(u64::MAX);
-        let body = json!({"batch": BATCH, "expires": expires}).to_string();
+        let expires = u64::try_from(expires.as_nanos()).unwrap_or(u64::MAX);
+        let body = json!({"batch": batch, "expires": expires}).to_string();
         connection
             .publish(&asked, &format!("{inbox}.messages"), body.as_bytes())
             .await
@@ -196,16 +222,36 @@ impl Stream {
 
     /// Whether a pull is over, by what the server says of it.
     fn is_over(&self, (number, words): &(u16, String)) -> Result<bool> {
-        let gone = words.to_ascii_lowercase().contains("deleted");
+        // What ends this pull and no other. Asked again, anything else is answered in the same way at once.
+        let passing = ["leadership change", "shutdown", "batch completed"];
+        let words_low = words.to_ascii_lowercase();
         match number {
             100 => Ok(false),
             404 | 408 => Ok(true),
-            409 if !gone => Ok(true),
+            409 if passing.iter().any(|text| words_low.contains(text)) => Ok(true),
             503 => Err(Error::unavailable("nats has no JetStream any more")),
             _ => Err(Error::unavailable(format!(
                 "nats ends the consumer {}: {number} {words}",
                 self.consumer
             ))),
+        }
+    }
+}
+
+// === impl Bounds ===
+
+impl Bounds {
+    /// What a consumer allows, of what is usual here.
+    fn of(consumer: &Value) -> Self {
+        let number = |key: &str| {
+            let number = consumer.pointer(&format!("/config/{key}"));
+            number.and_then(Value::as_u64).filter(|number| *number > 0)
+        };
+        let batch = number("max_batch").and_then(|most| usize::try_from(most).ok());
+        let expires = number("max_expires").map(Duration::from_nanos);
+        Self {
+            batch: batch.map_or(BATCH, |most| most.min(BATCH)),
+            expires: expires.map_or(PULL, |most| most.min(PULL)),
         }
     }
 }

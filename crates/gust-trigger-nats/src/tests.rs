@@ -195,6 +195,56 @@ async fn a_stream_can_be_read_from_its_start_and_events_stay_what_they_are() {
 }
 
 #[tokio::test]
+async fn the_bounds_of_a_consumer_are_kept_to() {
+    let real = Real::start(json!({"stream": "ORDERS", "consumer": "mine"})).await;
+    let config = json!({"stream_name": "ORDERS", "config": {
+        "durable_name": "mine", "ack_policy": "explicit", "max_batch": 5, "max_expires": 2_000_000_000u64,
+    }});
+    real.api("$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.mine", &config)
+        .await;
+    let running = Running::start(real.source(None).unwrap(), false).await;
+    let wanted: Vec<String> = (0..23).map(|n| n.to_string()).collect();
+    for text in &wanted {
+        real.put("orders.a", "", text.as_bytes()).await;
+    }
+    let wanted: Vec<&[u8]> = wanted.iter().map(String::as_bytes).collect();
+    running.inbox.has(&wanted).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn another_subject_is_another_consumer_or_is_said() {
+    let real = Real::start(json!({"stream": "ORDERS", "from": "start"})).await;
+    real.put("orders.eu", "", b"eu").await;
+    real.put("orders.us", "", b"us").await;
+    let open = |settings: Value| {
+        let mut all = json!({"url": format!("nats://me:p%40ss@127.0.0.1:{}", real.server.port),
+            "stream": "ORDERS", "from": "start"});
+        let map = all.as_object_mut().unwrap();
+        map.extend(settings.as_object().unwrap().clone());
+        let context = Context {
+            identity: "gust-1".to_owned(),
+            dial: Dial::default(),
+        };
+        Provider::of::<Nats>().open(map, context).unwrap()
+    };
+    for subject in ["eu", "us"] {
+        let source = open(json!({"subject": format!("orders.{subject}")}));
+        let running = Running::start(source, false).await;
+        running.inbox.has(&[subject.as_bytes()]).await;
+        assert_eq!(running.inbox.data().len(), 1);
+        running.stop().await;
+    }
+    let named = |subject: &str| open(json!({"subject": subject, "consumer": "named"}));
+    let running = Running::start(named("orders.eu"), false).await;
+    running.inbox.has(&[b"eu"]).await;
+    running.stop().await;
+    let (other, inbox) = (named("orders.us"), suite::Kept::default());
+    let error = other.run(&inbox, Stop::new()).await.unwrap_err();
+    assert!(error.message.contains("other subjects"), "{error:?}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_is_said() {
     let real = Real::start(json!({"stream": "ORDERS", "consumer": "pushed"})).await;
     let config = json!({"stream_name": "ORDERS", "config": {

@@ -189,6 +189,11 @@ impl Value {
 
 /// The server does not do what it was asked.
 fn refused(command: &str, why: &str) -> Error {
+    // A server that does not know the command repeats what it was asked, and here that is a password.
+    let why = match command {
+        "AUTH" => why.split(' ').next().unwrap_or_default(),
+        _ => why,
+    };
     let error = Error::unavailable(format!("redis refuses {command}: {why}"));
     match why.split(' ').next().unwrap_or_default() {
         "NOAUTH" | "WRONGPASS" => error.hint("give the url a user and a password"),
@@ -236,6 +241,14 @@ mod tests {
 
     fn all(text: &[u8]) -> Result<Option<Value>> {
         read(&mut BytesMut::from(text), 1000)
+    }
+
+    #[test]
+    fn a_password_that_is_refused_is_not_repeated() {
+        let why = "ERR unknown command `AUTH`, with args beginning with: `me`, `geheim`";
+        let error = refused("AUTH", why);
+        assert!(!format!("{error:?}").contains("geheim"), "{error:?}");
+        assert!(refused("XACK", why).message.contains("unknown command"));
     }
 
     #[test]

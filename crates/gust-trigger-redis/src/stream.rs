@@ -152,7 +152,11 @@ impl Stream {
         let mut words = vec!["XREADGROUP", "GROUP", &self.group, &self.consumer];
         words.extend(["COUNT", &count]);
         words.extend(more);
-        connection.ask(&words, BLOCK + ANSWER).await
+        let read = connection.ask(&words, BLOCK + ANSWER).await?;
+        // Large entries come in bursts; read one by one, small ones would cost a round trip each.
+        let grown = |count: usize| (count < MOST).then_some((count * 2).min(MOST));
+        let _ = self.count.fetch_update(Relaxed, Relaxed, grown);
+        Ok(read)
     }
 
     /// What other consumers were given long ago and did not acknowledge.

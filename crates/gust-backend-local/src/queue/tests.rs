@@ -543,7 +543,7 @@ async fn who_leaves_before_the_answer_has_taken_nothing() {
         let _ = futures::FutureExt::now_or_never(queue.take(TakeOptions::default()));
     }
     let options = TakeOptions {
-        wait: Duration::from_secs(5),
+        wait: Duration::from_secs(60),
         ..TakeOptions::default()
     };
     let taken = queue.take(options).await.unwrap();

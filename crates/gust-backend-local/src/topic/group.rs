@@ -4,7 +4,7 @@
 //! What has to stay true: the log has an event at every position from `first` to `last`, and at no other.
 
 use gust_backend::{
-    queue::Message,
+    queue::{Message, check as sizes},
     topic::{Appended, Forward, Position, Start, TopicSettings, check},
 };
 use gust_types::{Error, Result};
@@ -143,7 +143,7 @@ impl Group<'_> {
         })
     }
 
-    /// Forgets what is over age or size, the oldest first.
+    /// Forgets what is over age or size, the oldest first; some of it.
     fn trim(
         &mut self,
         keys: Keys,
@@ -155,18 +155,18 @@ impl Group<'_> {
             state.first <= state.last
                 && check::is_over(settings, state.bytes, state.oldest_us, now_us)
         };
-        let mut count = 0;
-        while count < most as u64 && over(state, self.now_us) {
+        let (mut count, enough) = (0, enough(state));
+        while count < most as u64 && state.bytes > enough && over(state, self.now_us) {
             self.drop_first(keys, state)?;
             count += 1;
         }
         Ok(count)
     }
 
-    /// Removes events up to a position.
+    /// Removes events up to a position; some of them.
     fn cut(&mut self, keys: Keys, state: &mut State, upto: Position, most: usize) -> Result<u64> {
-        let mut count = 0;
-        while count < most as u64 && state.first <= state.last.min(upto.0) {
+        let (mut count, enough) = (0, enough(state));
+        while count < most as u64 && state.bytes > enough && state.first <= state.last.min(upto.0) {
             self.drop_first(keys, state)?;
             count += 1;
         }
@@ -290,6 +290,11 @@ fn none(op: Op, settings: &TopicSettings) -> Result<Done> {
         Op::Unsubscribe(_) => Ok(Done::Was(false)),
         Op::Purge { .. } | Op::Sweep { .. } => Ok(Done::Count(0)),
     }
+}
+
+/// How many bytes a topic has left after one step of forgetting: everybody else's writes wait meanwhile.
+fn enough(state: &State) -> u64 {
+    state.bytes.saturating_sub(sizes::LOOK_BYTES)
 }
 
 #[cfg(test)]

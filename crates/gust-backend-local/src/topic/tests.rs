@@ -128,6 +128,36 @@ impl Tree {
     }
 }
 
+/// What one topic forgets at once, everybody waits for.
+#[test]
+fn a_step_of_forgetting_has_a_bound_in_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = TopicSettings {
+        max_bytes: ByteSize::mib(64),
+        ..TopicSettings::default()
+    };
+    let (_engine, mut tree) = Tree::open(folder.path(), &settings, &QueueSettings::default());
+    for _ in 0..4 {
+        let publish = Op::Publish {
+            events: vec![Message::new(vec![b'a'; 1 << 20]); 7],
+            remember: None,
+        };
+        assert!(tree.ask(publish, 1).is_ok());
+    }
+    settings.max_bytes = ByteSize::mib(2);
+    tree.target.settings = Arc::new(settings);
+    let mut steps = Vec::new();
+    loop {
+        match tree.ask(Op::Sweep { most: 2000 }, 2).unwrap() {
+            Done::Count(0) => break,
+            Done::Count(count) => steps.push(count),
+            _ => panic!("a sweep counts"),
+        }
+    }
+    assert_eq!(steps.iter().sum::<u64>(), 27);
+    assert!(steps.iter().all(|count| *count <= 8), "{steps:?}");
+}
+
 /// xorshift: the same seed gives the same run.
 struct Dice(u64);
 
