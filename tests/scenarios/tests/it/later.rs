@@ -130,6 +130,34 @@ fn callers_from_outside_get_their_wish_where_the_function_grants_it() -> Result<
 }
 
 #[test]
+fn who_would_rather_not_wait_is_held_to_the_rate_all_the_same() -> Result<()> {
+    let node = Node::start()?;
+    let more = "route = \"/\"\nlimits.rate = 3\nasync.public = true\n";
+    node.deploy(&App::new("shop")?.function("echo", "echo-p2", more)?)?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let answers = runtime.block_on(async {
+        let mut client = Client::connect(node.functions, "shop.gust.localhost").await?;
+        let mut answers = Vec::new();
+        for _ in 0..30 {
+            let request = http::Request::post("/").header("prefer", "respond-async");
+            answers.push(client.send(request, "你好".into()).await?);
+        }
+        anyhow::Ok(answers)
+    })?;
+    let taken = answers.iter().filter(|a| a.status == 202).count();
+    let refused: Vec<_> = answers.iter().filter(|a| a.status == 429).collect();
+    assert_eq!(taken + refused.len(), 30);
+    // Three at once, and three more in each second that passes meanwhile.
+    assert!((3..20).contains(&taken), "{taken}");
+    assert!(
+        refused
+            .iter()
+            .all(|a| a.headers.contains_key("retry-after"))
+    );
+    Ok(())
+}
+
+#[test]
 fn what_fails_ends_with_its_cause_and_reaches_the_queue() -> Result<()> {
     let node = Node::start()?;
     node.deploy(&app(
