@@ -79,13 +79,6 @@ impl Client {
         })
     }
 
-    /// The same client with other timeouts.
-    #[must_use]
-    pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.timeouts = timeouts;
-        self
-    }
-
     /// Where the node is.
     pub fn url(&self) -> &str {
         &self.base

@@ -20,7 +20,6 @@ pub struct Filter {
 #[derive(Debug, Clone, PartialEq)]
 enum Test {
     Text(Comparison, Vec<(Box<str>, Box<str>)>),
-    Present(Box<str>),
     All(Vec<Test>),
     Any(Vec<Test>),
     Not(Box<Test>),
@@ -60,29 +59,6 @@ impl Filter {
         Ok(Self { tests })
     }
 
-    /// The `filter.attributes` of a Knative trigger: each attribute is that text, or is there at all where the text is
-    /// empty.
-    pub fn of_attributes(attributes: &BTreeMap<String, String>) -> Result<Self> {
-        let mut reader = Reader {
-            filters: 0,
-            bytes: 0,
-        };
-        let mut tests = Vec::new();
-        let (mut exact, place) = (Vec::new(), "filter.attributes");
-        for (name, text) in attributes {
-            let name = reader.name(place, name, text)?;
-            if text.is_empty() {
-                tests.push(Test::Present(name));
-            } else {
-                exact.push((name, text.as_str().into()));
-            }
-        }
-        if !exact.is_empty() {
-            tests.push(Test::Text(Comparison::Exact, exact));
-        }
-        Ok(Self { tests })
-    }
-
     /// Is this event wanted?
     pub fn matches(&self, event: &Event) -> bool {
         self.tests.iter().all(|test| test.matches(event))
@@ -103,7 +79,6 @@ impl Test {
                 let value = event.attribute(name);
                 value.is_some_and(|value| comparison.holds(&value.text(), wanted))
             }),
-            Self::Present(name) => event.attribute(name).is_some(),
             Self::All(tests) => tests.iter().all(|test| test.matches(event)),
             Self::Any(tests) => tests.iter().any(|test| test.matches(event)),
             Self::Not(test) => !test.matches(event),

@@ -148,11 +148,6 @@ impl BudgetKeeper {
         all
     }
 
-    /// Other prices from now on.
-    pub fn set_prices(&self, prices: Prices) {
-        self.state.lock().prices = prices;
-    }
-
     /// Where each project with a budget stands at this moment.
     pub fn assess(&self, now_us: u64) -> Vec<Assessment> {
         let month = Month::of(now_us);

@@ -267,11 +267,6 @@ impl Event {
         self.data.as_ref()
     }
 
-    /// Takes out what it carries.
-    pub fn take_data(&mut self) -> Option<Data> {
-        self.data.take()
-    }
-
     /// Events of one key stay in their order.
     pub fn partitionkey(&self) -> Option<&str> {
         self.text(Self::PARTITION_KEY)
