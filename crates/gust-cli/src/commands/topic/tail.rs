@@ -2,7 +2,7 @@
 
 use gust_api::topic::{Event, EventsQuery};
 use gust_task::clock;
-use gust_types::{Error, Label, Result};
+use gust_types::{Error, Result, changes::TopicName};
 use serde_json::Value;
 
 use crate::{output, remote::Remote, time};
@@ -16,8 +16,8 @@ const SHOWN: usize = 120;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The topic
-    topic: Label,
+    /// The topic, or kv:STORE or sql:DATABASE for the changes of one
+    topic: TopicName,
     /// Begin with what was published then, such as 2026-11-23T09:30:00Z, or 10m for ten minutes ago [default: now]
     #[arg(long, value_name = "TIME", conflicts_with = "after")]
     since: Option<String>,
