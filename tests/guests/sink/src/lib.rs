@@ -1,7 +1,8 @@
 //! Takes events: prints one line for each and answers as the event's data asks.
 //!
 //! `status:503` is that status, `first:503` the same at the first attempt only, `sleep:50` takes 50 ms, `trap` traps;
-//! anything else is 204. At the path `/answer/TYPE` that success is an event of this type with the same data, at
+//! anything else is 204. At the path `/subject` the event's subject, as headers have it, stands before the data in the line. At
+//! the path `/answer/TYPE` that success is an event of this type with the same data, at
 //! `/batch/TYPE/TYPE` a batch of two, and at `/broken` an event without its attributes.
 
 use std::time::Duration;
@@ -29,8 +30,13 @@ impl Guest for Sink {
         if word == "sleep" {
             std::thread::sleep(Duration::from_millis(number));
         }
+        let path = kit_p2::path(&request);
+        let subject = match path.parts()[..] {
+            ["subject"] => format!("{} ", of("ce-subject")),
+            _ => String::new(),
+        };
         // Printed when it is as good as taken, so that the order of the lines is that of the work.
-        println!("{kind} {id} attempt {attempt} {body}");
+        println!("{kind} {id} attempt {attempt} {subject}{body}");
         let status = match word {
             "trap" => panic!("as asked"),
             "status" => number as u16,
@@ -40,7 +46,7 @@ impl Guest for Sink {
         if status != 204 {
             return kit_p2::text(out, status, "");
         }
-        match kit_p2::path(&request).parts()[..] {
+        match path.parts()[..] {
             ["answer", kind] => event(out, &id, kind, &body),
             ["batch", first, second] => batch(out, &id, [first, second]),
             ["broken"] => Answer::begin(out, 200, &[("ce-id", &id)]).end(None),

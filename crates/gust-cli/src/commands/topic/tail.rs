@@ -2,7 +2,7 @@
 
 use gust_api::topic::{Event, EventsQuery};
 use gust_task::clock;
-use gust_types::{Error, Label, Result};
+use gust_types::{Error, Result, changes::TopicName};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -17,8 +17,8 @@ const SHOWN: usize = 120;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The topic
-    topic: Label,
+    /// The topic, or kv:STORE or sql:DATABASE for the changes of one
+    topic: TopicName,
     /// Begin behind this position; 0 is before all
     #[arg(long, value_name = "POSITION", conflicts_with = "since")]
     after: Option<u64>,
@@ -68,7 +68,7 @@ pub(crate) enum From {
 /// Prints the events of a topic, each line with this before it, until so many are printed.
 pub(crate) async fn follow(
     how: &How,
-    topic: &Label,
+    topic: &TopicName,
     from: From,
     left: &mut u64,
     before: &str,
@@ -120,7 +120,7 @@ impl How {
     }
 }
 
-fn print(topic: &Label, event: &Event, json: bool, before: &str) -> Result<()> {
+fn print(topic: &TopicName, event: &Event, json: bool, before: &str) -> Result<()> {
     if json {
         let line = match before {
             "" => serde_json::to_string(event),
@@ -146,7 +146,7 @@ fn print(topic: &Label, event: &Event, json: bool, before: &str) -> Result<()> {
 /// An event of one topic among others.
 #[derive(Serialize)]
 struct Placed<'a> {
-    topic: &'a Label,
+    topic: &'a TopicName,
     #[serde(flatten)]
     event: &'a Event,
 }

@@ -1,0 +1,157 @@
+//! What one function changes another one hears of: each change once, those of one key in their order, whatever happens in
+//! between.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use gust_scenarios::{App, Client, Node};
+use serde_json::Value;
+
+fn app(triggers: &str) -> Result<App> {
+    Ok(App::new("shop")?
+        .function(
+            "till",
+            "host-spin2",
+            "route = \"/...\"\nkv = [\"default\"]\nsql = [\"shop\"]\n",
+        )?
+        .function("audit", "sink", "route = false\n")?
+        .text(triggers))
+}
+
+const KV: &str = r#"
+[[trigger]]
+function = "audit"
+path = "/subject"
+kv = "default"
+prefix = "用户/"
+retry = { attempts = 4, delay = "10ms" }
+"#;
+
+fn until(what: &str, mut is: impl FnMut() -> Result<bool>) -> Result<()> {
+    let begun = gust_task::clock::now();
+    while begun.elapsed() < Duration::from_secs(30) {
+        if is()? {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    anyhow::bail!("never: {what}")
+}
+
+/// What the audit has heard: type, id, subject and data, in order. What was tried again counts as it came at last, and what
+/// a kill has brought twice counts once.
+fn heard(node: &Node) -> Result<Vec<[String; 4]>> {
+    let logs = node.json(&["logs", "shop", "-n", "5000"])?;
+    let (mut lines, mut ids) = (Vec::new(), BTreeSet::new());
+    for line in logs["entries"].as_array().into_iter().flatten() {
+        let text = line["text"].as_str().unwrap_or_default();
+        let parts: Vec<_> = text.splitn(6, ' ').collect();
+        if let [kind, id, "attempt", attempt, subject, data] = parts[..]
+            && (attempt != "1" || !data.starts_with("first:"))
+            && ids.insert(id.to_owned())
+        {
+            lines.push([kind, id, subject, data].map(str::to_owned));
+        }
+    }
+    Ok(lines)
+}
+
+async fn write(client: &mut Client, key: &str, value: &str) -> Result<()> {
+    let path = format!("/kv/default/{key}");
+    let request = match value {
+        "-" => http::Request::delete(path),
+        _ => http::Request::put(path),
+    };
+    let answer = client.send(request, value.to_owned().into()).await?;
+    ensure!(answer.text().contains("ok"), "{}", answer.text());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_function_writes_another_hears_of_in_order() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut node = Node::start_on(folder.path())?;
+    let connect = async |node: &Node| Client::connect(node.functions, "shop.gust.localhost").await;
+    node.deploy(&app("")?)?;
+    let mut client = connect(&node).await?;
+    write(&mut client, "用户%2F0", "unheard").await?;
+    node.deploy(&app(KV)?)?;
+    let mut wanted: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for n in 0..60 {
+        if n == 20 {
+            // In the middle of it all.
+            node.kill_9()?;
+            drop(node);
+            node = Node::start_on(folder.path())?;
+            client = connect(&node).await?;
+        }
+        let key = format!("用户%2F{}", n % 4);
+        let value = match n % 7 {
+            3 => "first:503".to_owned(),
+            5 => "-".to_owned(),
+            _ => format!("值{n}"),
+        };
+        write(&mut client, &key, &value).await?;
+        write(&mut client, "another", &value).await?;
+        wanted
+            .entry(format!("用户/{}", n % 4))
+            .or_default()
+            .push(value);
+    }
+    let all: usize = wanted.values().map(Vec::len).sum();
+    until("everything is heard", || Ok(heard(&node)?.len() >= all))?;
+    let mut by_key: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for [kind, _, subject, data] in heard(&node)? {
+        let value = match &*kind {
+            "gust.kv.deleted" => "-".to_owned(),
+            _ => data,
+        };
+        // As the binding writes it in a header.
+        let key = subject.replace("%E7%94%A8%E6%88%B7", "用户");
+        by_key.entry(key).or_default().push(value);
+    }
+    assert_eq!(by_key, wanted);
+    people_see_the_stream(&node, all)
+}
+
+fn people_see_the_stream(node: &Node, all: usize) -> Result<()> {
+    let listed = node.gust(&["trigger", "ls"])?;
+    ensure!(listed.contains("kv:default 用户/*"), "{listed}");
+    let shown = node.json(&["topic", "show", "kv:default"])?;
+    assert_eq!(shown["topic"], "kv:default");
+    let one = &shown["subscriptions"][0];
+    assert_eq!(
+        (&one["name"], &one["lag"]),
+        (&"shop/audit".into(), &0.into())
+    );
+    assert_eq!(one["forwarded"], all);
+    let topics = node.json(&["topic", "ls"])?;
+    assert_eq!(topics["topics"][0]["topic"], "kv:default");
+    let tail = ["topic", "tail", "kv:default", "--after", "0", "--no-follow"];
+    let filter = ["--json", "--filter", "subject=用户/1"];
+    let printed = node.gust(&[&tail[..], &filter[..]].concat())?;
+    let first: Value = serde_json::from_str(printed.lines().next().context("a line")?)?;
+    let event = &first["event"];
+    assert_eq!(
+        [&event["type"], &event["source"], &event["data"]],
+        ["gust.kv.set", "/kv/default", "值1"]
+    );
+    let publish = ["topic", "publish", "kv:default", "--type", "gust.kv.set"];
+    let failed = node.gust_fails(&publish)?;
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    ensure!(said.contains("read only: kv:default"), "{said}");
+    // Delivered again from the beginning; then, without the trigger, nothing more is kept.
+    node.gust(&["topic", "replay", "kv:default", "shop/audit", "--earliest"])?;
+    until("forwarded again", || {
+        let shown = node.json(&["topic", "show", "kv:default"])?;
+        Ok(shown["subscriptions"][0]["forwarded"] == 2 * all)
+    })?;
+    node.deploy(&app("")?)?;
+    until("nobody listens", || {
+        let shown = node.json(&["topic", "show", "kv:default"])?;
+        Ok(shown["subscriptions"].as_array().is_some_and(Vec::is_empty))
+    })
+}
