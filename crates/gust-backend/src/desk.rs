@@ -130,15 +130,16 @@ pub trait Desk: Send + Sync {
         messages: Vec<Message>,
     ) -> Result<Vec<Published>>;
     /// Makes ready what an app that was checked needs before it is served: its triggers miss nothing from then on. To be
-    /// held until the app is served, or will not be.
+    /// held until the app is served, or will not be: until then what the app has now is kept for it.
     async fn prepare(
         &self,
         project: &ProjectName,
         app: &AppName,
         events: &EventsSpec,
     ) -> Result<Ready>;
-    /// What was served when the node last ran is served again, but for these apps. What nobody needs any more may go.
-    fn restored(&self, left_out: Vec<(ProjectName, AppName)>);
+    /// What was served of these projects when the node last ran is served again, but for these apps. What nobody needs any
+    /// more may go.
+    fn restored(&self, projects: Vec<ProjectName>, left_out: Vec<(ProjectName, AppName)>);
     /// The topics of a project, by name, with how they behave.
     fn topics(&self, project: &ProjectName) -> Result<Vec<(Label, TopicSettings)>>;
     /// The resources of a project whose changes anybody ever listened to: [`Watched::topic`] is the topic that has them.

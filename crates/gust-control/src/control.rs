@@ -24,7 +24,7 @@ use crate::{
     publish,
     seal::Seal,
     settings::Settings,
-    store::{Store, money},
+    store::{Store, money, projects},
     token::Tokens,
 };
 
@@ -144,7 +144,10 @@ impl Control {
         }
         let left_out = rejected.iter();
         let left_out = left_out.map(|(project, app, _)| (project.clone(), app.clone()));
-        self.0.parts.events.restored(left_out.collect());
+        let projects = self.0.store.read(projects::list).await?;
+        let projects = projects.into_iter().map(|project| project.name);
+        let events = &self.0.parts.events;
+        events.restored(projects.collect(), left_out.collect());
         for (project, app, error) in &rejected {
             tracing::error!(%project, %app, error = error.chain(), "an app is not served");
         }
@@ -197,7 +200,7 @@ impl Control {
         let project = project.clone();
         self.0
             .store
-            .read(move |db| crate::store::projects::id(db, &project).map(|_| ()))
+            .read(move |db| projects::id(db, &project).map(|_| ()))
             .await
     }
 }

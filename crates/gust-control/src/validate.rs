@@ -27,6 +27,11 @@ pub(crate) const MAX_VARIABLES: usize = 1000;
 pub(crate) const MAX_VALUE: usize = 64 << 10;
 /// Entries of one of a function's lists.
 const MAX_LIST: usize = 1000;
+/// Triggers of one app.
+const MAX_TRIGGERS: usize = 1000;
+/// Calls of one trigger at once, and events of one call.
+const MAX_AT_ONCE: u32 = 10_000;
+const MAX_BATCH: u32 = 1000;
 /// Bytes of a text for people.
 const MAX_TEXT: usize = 4 << 10;
 /// Environment variables of one function, in bytes.
@@ -50,10 +55,41 @@ pub(crate) fn app(
     routes::hosts(&spec.hosts)?;
     routes::check(spec)?;
     let known = effective(spec, values);
+    triggers(spec)?;
     webhooks(&spec.events, &spec.variables, &known)?;
     for (name, function) in &spec.functions {
         check_function(function, &known, ceilings).map_err(|e| within(name, e))?;
         later(function, spec).map_err(|e| within(name, e))?;
+    }
+    Ok(())
+}
+
+/// The manifest's reader has the same bounds.
+fn triggers(spec: &AppSpec) -> Result<()> {
+    at_most("triggers", spec.events.triggers.len(), MAX_TRIGGERS)?;
+    let mut names = BTreeSet::new();
+    for trigger in &spec.events.triggers {
+        let refuse =
+            |what: String| Err(Error::invalid(format!("trigger {}: {what}", trigger.name)));
+        if !names.insert(&trigger.name) {
+            return refuse("two triggers have this name".to_owned());
+        }
+        if !spec.functions.contains_key(&trigger.function) {
+            return refuse(format!("no such function: {}", trigger.function));
+        }
+        if !(1..=MAX_AT_ONCE).contains(&trigger.concurrency) {
+            return refuse(format!(
+                "its concurrency is not 1 to {MAX_AT_ONCE}: {}",
+                trigger.concurrency
+            ));
+        }
+        let batch = trigger.source.batch();
+        if !(1..=MAX_BATCH).contains(&batch) {
+            return refuse(format!("its batch is not 1 to {MAX_BATCH}: {batch}"));
+        }
+        if !trigger.path.starts_with('/') || trigger.path.len() > MAX_TEXT {
+            return refuse("its path does not begin with / or is too long".to_owned());
+        }
     }
     Ok(())
 }

@@ -170,13 +170,14 @@ impl Desk for Events {
         app: &AppName,
         events: &EventsSpec,
     ) -> Result<Ready> {
-        let ready = self.watches.under_way(project, app, events);
+        let _turn = self.watches.turn().await;
+        let ready = self.watches.under_way(project, app);
         self.topics.prepare(project, app, events).await?;
         Ok(ready)
     }
 
-    fn restored(&self, left_out: Vec<(ProjectName, AppName)>) {
-        self.watches.restored(left_out);
+    fn restored(&self, projects: Vec<ProjectName>, left_out: Vec<(ProjectName, AppName)>) {
+        self.watches.restored(projects, left_out);
     }
 
     fn queues(&self, project: &ProjectName) -> Result<Vec<(Label, QueueSettings)>> {

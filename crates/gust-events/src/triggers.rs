@@ -3,14 +3,7 @@
 //! Dispatch tells when something was published; then every app's triggers are compared with those that run. One whose
 //! words did not change goes on as it is, with what it has in flight.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use gust_backend::{
     desk::{Counts, FeedState, Progress},
@@ -24,7 +17,7 @@ use gust_types::{
     deployment::Variables,
     event::Event,
     template,
-    trigger::{EventsSpec, QueueSettings, TriggerSource, TriggerSpec},
+    trigger::{EventsSpec, QueueSettings, TopicSettings, TriggerSource, TriggerSpec},
 };
 use parking_lot::Mutex;
 use tokio::{sync::OnceCell, task::JoinHandle};
@@ -54,6 +47,8 @@ pub(crate) struct Wanted {
     pub(crate) spec: TriggerSpec,
     /// Of its queue, when it has one.
     settings: Option<QueueSettings>,
+    /// Of its topic, when it has one: whoever reads a topic forgets what is too old there.
+    keeps: Option<TopicSettings>,
     /// The variables that its source mentions.
     values: Variables,
 }
@@ -74,7 +69,7 @@ pub(crate) struct Triggers {
     past: Mutex<Counts>,
     /// Queues that were taken from since the node started.
     seen: Mutex<HashMap<(ProjectName, Label), Released>>,
-    /// Who moves the cursor of a trigger that takes from a topic: one at a time, the one that leaves before the next.
+    /// Who moves the cursor of a trigger that takes from a topic: one at a time.
     turns: Mutex<HashMap<Key, Turn>>,
     stop: Stop,
 }
@@ -84,8 +79,6 @@ struct Running {
     tally: Arc<Tally>,
     stop: Stop,
     task: JoinHandle<Option<()>>,
-    /// Set before it is stopped for good: nobody takes from its topic any more.
-    over: Arc<AtomicBool>,
     /// How it keeps up, when it takes from a topic.
     pace: Option<Arc<Pace>>,
     /// What brings its events in, when they come from outside the node.
@@ -134,17 +127,14 @@ impl Triggers {
 
     /// Starts what is new or changed, stops what is gone. One that cannot start is tried again at the next publish.
     pub(crate) fn arrange(&self) {
-        let wanted = wanted(&self.parts.dispatcher, &self.queues);
+        let wanted = wanted(&self.parts, &self.queues);
         let mut running = self.running.lock();
         let mut leaving = self.leaving.lock();
         for left in leaving.extract_if(.., |left| left.task.is_finished()) {
             *self.past.lock() += left.tally.counts();
         }
         let gone = running.extract_if(|key, runs| wanted.get(key) != Some(&runs.wanted));
-        for (key, gone) in gone {
-            let topic = |of: &Wanted| of.spec.source.topic();
-            let next = wanted.get(&key).and_then(topic);
-            gone.over.store(topic(&gone.wanted) != next, Relaxed);
+        for (_, gone) in gone {
             gone.stop.stop();
             leaving.push(gone);
         }
@@ -166,13 +156,11 @@ impl Triggers {
     }
 
     fn start(&self, key: &Key, wanted: Wanted) -> Result<Option<Running>> {
-        let (name, batch) = match &wanted.spec.source {
-            TriggerSource::Queue { queue, batch } => (queue.clone(), *batch),
+        let name = match &wanted.spec.source {
             // The timetable has them.
             TriggerSource::Schedule(_) => return Ok(None),
-            TriggerSource::Topic { batch, .. } => (inbox(key), *batch),
-            TriggerSource::Changes(spec) => (inbox(key), spec.batch),
-            TriggerSource::External(_) | TriggerSource::Webhook(_) => (inbox(key), 1),
+            TriggerSource::Queue { queue, .. } => queue.clone(),
+            _ => inbox(key),
         };
         let delivery = Arc::new(self.delivery(key, &wanted.spec));
         let tally = delivery.tally.clone();
@@ -185,10 +173,9 @@ impl Triggers {
             TriggerSource::Webhook(webhook) => self.queues.inbox(key, webhook)?,
             _ => self.queues.open(&key.project, &name)?,
         };
-        let over = Arc::new(AtomicBool::new(false));
         let turn = self.turns.lock().entry(key.clone()).or_default().clone();
         let (topics, of) = (Topics(self.parts.clone()), (key, &wanted.spec));
-        let subscribed = Subscribed::new(&topics, of, &queue, turn, over.clone())?;
+        let subscribed = Subscribed::new(&topics, of, &queue, turn)?;
         let pace = subscribed.as_ref().map(Subscribed::pace);
         let stop = self.stop.child();
         let feed = match &wanted.spec.source {
@@ -204,7 +191,7 @@ impl Triggers {
             queue,
             name,
             work: Arc::new(work),
-            batch: batch as usize,
+            batch: wanted.spec.source.batch() as usize,
             concurrency: wanted.spec.concurrency as usize,
         });
         let ours = stop.clone();
@@ -221,7 +208,6 @@ impl Triggers {
             tally,
             stop,
             task,
-            over,
             pace,
             feed,
         }))
@@ -260,7 +246,7 @@ impl Triggers {
             app: app.clone(),
             name: trigger.clone(),
         };
-        let wanted = wanted(&self.parts.dispatcher, &self.queues);
+        let wanted = wanted(&self.parts, &self.queues);
         let source = wanted.get(&key).map(|wanted| &wanted.spec.source);
         match source {
             Some(TriggerSource::Queue { queue, .. }) => self.queues.open(project, queue),
@@ -288,7 +274,7 @@ impl Triggers {
     /// The triggers of a project, by app and name, with what became of their messages.
     pub(crate) fn of(&self, project: &ProjectName) -> Vec<(Key, TriggerSpec, Option<State>)> {
         let running = self.running.lock();
-        let wanted = wanted(&self.parts.dispatcher, &self.queues);
+        let wanted = wanted(&self.parts, &self.queues);
         let mut all: Vec<_> = wanted
             .into_iter()
             .filter(|(key, _)| key.project == *project)
@@ -389,9 +375,10 @@ pub(crate) fn is_inbox(queue: &Label) -> bool {
     queue.as_str().starts_with(Label::reserved("in/").as_str())
 }
 
-fn wanted(dispatcher: &Dispatcher, queues: &Queues) -> HashMap<Key, Wanted> {
+fn wanted(parts: &Arc<Parts>, queues: &Queues) -> HashMap<Key, Wanted> {
+    let topics = Topics(parts.clone());
     let mut wanted = HashMap::new();
-    for (project, app, events) in dispatcher.events() {
+    for (project, app, events) in parts.dispatcher.events() {
         for spec in &events.triggers {
             let key = Key {
                 project: project.clone(),
@@ -402,9 +389,12 @@ fn wanted(dispatcher: &Dispatcher, queues: &Queues) -> HashMap<Key, Wanted> {
                 TriggerSource::Queue { queue, .. } => Some(queues.settings(&project, queue)),
                 _ => None,
             };
+            let topic = spec.source.topic();
+            let keeps = topic.map(|topic| topics.settings(&project, &topic));
             let wants = Wanted {
                 spec: spec.clone(),
                 settings,
+                keeps,
                 values: mentioned(spec, &events.values),
             };
             wanted.insert(key, wants);

@@ -386,6 +386,15 @@ impl TriggerSource {
         }
     }
 
+    /// Events that one call gets at most.
+    pub fn batch(&self) -> u32 {
+        match self {
+            Self::Queue { batch, .. } | Self::Topic { batch, .. } => *batch,
+            Self::Changes(spec) => spec.batch,
+            Self::Schedule(_) | Self::External(_) | Self::Webhook(_) => 1,
+        }
+    }
+
     /// Where in its topic it begins when it is new.
     pub fn from(&self) -> Beginning {
         match self {

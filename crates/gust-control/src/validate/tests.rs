@@ -54,6 +54,41 @@ fn with(pointer: &str, value: Value) -> Value {
 }
 
 #[test]
+fn triggers_have_the_bounds_of_the_manifest() {
+    let trigger = |more: Value| {
+        let mut trigger = json!({
+            "name": "t", "function": "front", "path": "/", "concurrency": 16,
+            "source": {"queue": {"queue": "q", "batch": 1}},
+        });
+        let fields = trigger.as_object_mut().unwrap();
+        fields.extend(more.as_object().unwrap().clone());
+        trigger
+    };
+    let said = |triggers: Vec<Value>| {
+        let checked = check(with("/events", json!({ "triggers": triggers })));
+        checked.err().map(|e| e.message).unwrap_or_default()
+    };
+    assert_eq!(said(vec![trigger(json!({}))]), "");
+    for (more, fault) in [
+        (json!({"concurrency": 0}), "concurrency is not 1 to 10000"),
+        (json!({"concurrency": u32::MAX}), "concurrency is not"),
+        (
+            json!({"source": {"queue": {"queue": "q", "batch": 0}}}),
+            "batch is not 1 to 1000",
+        ),
+        (json!({"function": "back"}), "no such function: back"),
+        (json!({"path": "a"}), "its path"),
+    ] {
+        let said = said(vec![trigger(more)]);
+        assert!(said.contains(fault), "{said}");
+    }
+    let twice = said(vec![trigger(json!({})); 2]);
+    assert!(twice.contains("two triggers have this name"), "{twice}");
+    let names = (0..1001).map(|n| trigger(json!({"name": format!("t{n}")})));
+    assert!(said(names.collect()).contains("triggers"));
+}
+
+#[test]
 fn a_good_app_passes() {
     check(good()).unwrap();
 }

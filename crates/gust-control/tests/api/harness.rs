@@ -41,6 +41,7 @@ use tokio::{io::AsyncReadExt as _, io::AsyncWriteExt as _, net::TcpStream};
 /// What a test has in its hands.
 pub struct Node {
     pub control: Control,
+    pub events: Events,
     pub client: Client,
     pub address: SocketAddr,
     pub runtime: MemoryRuntime,
@@ -209,6 +210,7 @@ pub async fn assemble(data: &Path, mut settings: Settings) -> Node {
     Node {
         client: Client::new(&format!("http://{address}"), Some(token.clone())).unwrap(),
         control,
+        events,
         address,
         runtime,
         dispatcher,

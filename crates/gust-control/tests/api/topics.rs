@@ -4,6 +4,7 @@ use gust_api::{
     queue::{LookQuery, Purge, Redrive},
     topic::{EventsQuery, PublishQuery, Seek},
 };
+use gust_backend::desk::Desk as _;
 use gust_types::{
     AppSpec, FunctionName, Kind, Label,
     changes::{ChangeKind, TopicName, Watched},
@@ -369,4 +370,67 @@ async fn changes_of_a_store_are_a_topic_that_is_read_only() {
         .events(&project(), &name, &EventsQuery::default())
         .await;
     assert!(read.unwrap().events.is_empty());
+}
+
+async fn subscribed(node: &Node) -> Vec<String> {
+    let topic = node.client.topic(&project(), &orders()).await.unwrap();
+    topic.subscriptions.into_iter().map(|s| s.name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deploy_that_fails_leaves_no_subscription_and_takes_none() {
+    let node = node().await;
+    node.upload("one").await;
+    let claimed = |name: &str| {
+        let mut app = app(name, "one");
+        app.hosts = vec!["shop.test".to_owned()];
+        app
+    };
+    node.deploy(claimed("other")).await.unwrap();
+    let mut refused = with_trigger(Vec::new());
+    refused.hosts = claimed("shop").hosts;
+    assert_eq!(node.deploy(refused).await.unwrap_err().kind, Kind::Conflict);
+    eventually("nothing is left", async || {
+        subscribed(&node).await.is_empty()
+    })
+    .await;
+    // While a deploy is under way, what its app has now is kept for it: it may come back.
+    node.deploy(with_trigger(Vec::new())).await.unwrap();
+    let (of, none) = (app_name("shop"), EventsSpec::default());
+    let ready = node.events.prepare(&project(), &of, &none).await.unwrap();
+    node.deploy(app("shop", "one")).await.unwrap();
+    node.deploy(app("third", "one")).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(subscribed(&node).await, ["shop/t"]);
+    drop(ready);
+    eventually("it goes", async || subscribed(&node).await.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_subscribes_before_it_answers() {
+    let node = node().await;
+    node.upload("one").await;
+    node.deploy(with_trigger(Vec::new())).await.unwrap();
+    node.deploy(app("shop", "one")).await.unwrap();
+    eventually("it goes", async || subscribed(&node).await.is_empty()).await;
+    let of = app_name("shop");
+    node.client.rollback(&project(), &of, None).await.unwrap();
+    assert_eq!(subscribed(&node).await, ["shop/t"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_wants_any_more_is_left_whoever_forgot_it() {
+    let node = node().await;
+    node.upload("one").await;
+    node.deploy(with_trigger(Vec::new())).await.unwrap();
+    let topic = node.events.topic(&project(), &orders().label()).unwrap();
+    let start = gust_backend::topic::Start::Latest;
+    for name in ["gone/t", "shop/former"] {
+        topic.subscribe(name, start).await.unwrap();
+    }
+    node.deploy(app("another", "one")).await.unwrap();
+    eventually("only what is wanted", async || {
+        subscribed(&node).await == ["shop/t"]
+    })
+    .await;
 }

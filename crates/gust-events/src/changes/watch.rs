@@ -1,15 +1,17 @@
-//! Nothing is watched for longer than a trigger wants it.
+//! Nothing is subscribed to for longer than a trigger wants it, and nothing is watched for longer than that.
 //!
-//! A resource tells of its changes while its stream has a subscription. A deploy makes those before it answers, and a trigger
-//! that goes takes its own with it. What neither sees to is seen to here: a deploy that failed after it had subscribed, and a
-//! node that went down in between.
+//! A deploy subscribes before it answers; a resource tells of its changes while its stream has a subscription. What no
+//! trigger wants any more ends here: of an app that is gone or takes from elsewhere now, of a deploy that failed after it had
+//! subscribed, of a node that went down in between.
 //!
-//! What has to stay true: a subscription that a deploy has just made is not taken for one that nobody wants. So a deploy says
-//! that it is under way before it subscribes, and takes that back when its app is served; here, subscriptions are looked at
-//! first, then deploys, then what is served.
+//! What has to stay true:
+//! - A subscription that a deploy has just made is not taken for one that nobody wants: a deploy says that it is under way
+//!   and subscribes in one turn ([`Watches::turn`]), and what is ended is ended in such a turn too.
+//! - While a deploy is under way nothing of its app ends: it may fail when dispatch has the new app already, and the old one
+//!   comes back.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -19,10 +21,7 @@ use std::{
 
 use gust_backend::desk::Ready;
 use gust_task::Stop;
-use gust_types::{
-    AppName, Label, ProjectName, Result,
-    trigger::{EventsSpec, TriggerSource},
-};
+use gust_types::{AppName, Label, ProjectName, Result, trigger::EventsSpec};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -31,15 +30,18 @@ use crate::{
     triggers::{self, Key},
 };
 
-/// After a look that failed.
+/// After a look that failed, or that ended something.
 const REST: Duration = Duration::from_secs(5);
 
-/// Sees to it that what is watched is what triggers want.
+/// Sees to it that what is subscribed to is what triggers want.
 pub(crate) struct Watches {
     parts: Arc<Parts>,
-    /// What deploys want that are under way.
-    pending: Mutex<HashMap<u64, Vec<Wish>>>,
+    /// The apps of deploys that are under way.
+    pending: Mutex<HashMap<u64, (ProjectName, AppName)>>,
     last: AtomicU64,
+    turn: tokio::sync::Mutex<()>,
+    /// Projects that there are, or were while this node ran.
+    projects: Mutex<BTreeSet<ProjectName>>,
     /// Apps that were deployed and are not served; `None` until that is known.
     left_out: Mutex<Option<Vec<(ProjectName, AppName)>>>,
     nudge: Notify,
@@ -62,24 +64,23 @@ impl Watches {
             parts,
             pending: Mutex::default(),
             last: AtomicU64::new(0),
+            turn: tokio::sync::Mutex::default(),
+            projects: Mutex::default(),
             left_out: Mutex::default(),
             nudge: Notify::new(),
         }
     }
 
-    /// A deploy is under way; until what this answers is dropped, what it wants is wanted.
-    pub(crate) fn under_way(
-        self: &Arc<Self>,
-        project: &ProjectName,
-        app: &AppName,
-        events: &EventsSpec,
-    ) -> Ready {
-        let wishes: Vec<_> = wishes(project, app, events).collect();
-        if wishes.is_empty() {
-            return Ready::new(|| {});
-        }
+    /// Nothing is ended meanwhile.
+    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// A deploy is under way; until what this answers is dropped, no subscription of the app ends.
+    pub(crate) fn under_way(self: &Arc<Self>, project: &ProjectName, app: &AppName) -> Ready {
         let id = self.last.fetch_add(1, Relaxed);
-        self.pending.lock().insert(id, wishes);
+        let of = (project.clone(), app.clone());
+        self.pending.lock().insert(id, of);
         let ours = self.clone();
         Ready::new(move || {
             ours.pending.lock().remove(&id);
@@ -87,8 +88,13 @@ impl Watches {
         })
     }
 
-    /// What was deployed is served, but for these.
-    pub(crate) fn restored(&self, left_out: Vec<(ProjectName, AppName)>) {
+    /// What was deployed to these projects is served, but for these apps.
+    pub(crate) fn restored(
+        &self,
+        projects: Vec<ProjectName>,
+        left_out: Vec<(ProjectName, AppName)>,
+    ) {
+        self.projects.lock().extend(projects);
         *self.left_out.lock() = Some(left_out);
         self.nudge.notify_one();
     }
@@ -99,7 +105,9 @@ impl Watches {
         loop {
             publishes.mark_unchanged();
             let rest = match self.arrange().await {
-                Ok(()) => None,
+                Ok(false) => None,
+                // Whoever was taking from it may have subscribed once more before it was told to stop.
+                Ok(true) => Some(REST),
                 Err(error) => {
                     tracing::warn!(error = error.chain(), "cannot look after what is watched");
                     Some(REST)
@@ -120,50 +128,63 @@ impl Watches {
         }
     }
 
-    async fn arrange(&self) -> Result<()> {
+    /// Whether anything was ended.
+    async fn arrange(&self) -> Result<bool> {
         if self.left_out.lock().is_none() {
-            return Ok(());
+            return Ok(false);
         }
-        let mut found = Vec::new();
-        for (project, of) in self.parts.backends.streams()? {
-            let topic = of.topic();
-            let stream = self.stream(&project, &topic)?;
-            for subscription in stream.subscriptions().await? {
-                found.push(Wish {
+        let mut ended = false;
+        for (project, topic) in self.topics()? {
+            for subscription in self.open(&project, &topic)?.subscriptions().await? {
+                let found = Wish {
                     project: project.clone(),
                     name: subscription.name,
                     topic: topic.clone(),
-                });
+                };
+                if self.is_over(&found) {
+                    let _turn = self.turn().await;
+                    ended |= self.is_over(&found) && self.end(&found).await?;
+                }
             }
         }
-        if found.is_empty() {
-            return Ok(());
-        }
-        let wanted = self.wanted();
-        for gone in found.iter().filter(|found| !wanted.contains(found)) {
-            if !self.is_left_out(gone) {
-                self.leave(gone).await?;
-            }
-        }
-        Ok(())
+        Ok(ended)
     }
 
-    /// What triggers want: first of those that are being deployed, then of those that are served.
-    fn wanted(&self) -> HashSet<Wish> {
-        let mut wanted: HashSet<Wish> = self.pending.lock().values().flatten().cloned().collect();
-        for (project, app, events) in self.parts.dispatcher.events() {
-            wanted.extend(wishes(&project, &app, &events));
+    /// Every topic, and every stream.
+    fn topics(&self) -> Result<Vec<(ProjectName, Label)>> {
+        let mut projects = self.projects.lock();
+        projects.extend(self.parts.dispatcher.projects());
+        let streams = self.parts.backends.streams()?.into_iter();
+        let mut all: Vec<_> = streams.map(|(project, of)| (project, of.topic())).collect();
+        for project in &*projects {
+            let topics = self.parts.backends.topics(project)?.into_iter();
+            all.extend(topics.map(|topic| (project.clone(), topic)));
         }
-        wanted
+        Ok(all)
     }
 
-    fn is_left_out(&self, wish: &Wish) -> bool {
+    /// Whether nobody wants it: no trigger that is served, and nobody who may be served again.
+    fn is_over(&self, found: &Wish) -> bool {
+        if self.pending.lock().values().any(|of| found.is_of(of)) {
+            return false;
+        }
         let left_out = self.left_out.lock();
-        let mut all = left_out.iter().flatten();
-        all.any(|(project, app)| *project == wish.project && wish.is_of(app))
+        if left_out.iter().flatten().any(|of| found.is_of(of)) {
+            return false;
+        }
+        drop(left_out);
+        !self.wanted().contains(found)
     }
 
-    fn stream(
+    /// What the triggers want that are served.
+    fn wanted(&self) -> HashSet<Wish> {
+        let served = self.parts.dispatcher.events();
+        let all = served.iter();
+        all.flat_map(|(project, app, events)| wishes(project, app, events))
+            .collect()
+    }
+
+    fn open(
         &self,
         project: &ProjectName,
         topic: &Label,
@@ -172,52 +193,55 @@ impl Watches {
         self.parts.backends.topic(project, topic, &settings)
     }
 
-    /// Ends a subscription that nobody wants, and what waits for it.
-    async fn leave(&self, gone: &Wish) -> Result<()> {
+    /// Ends a subscription, and with it what waits in the inbox, unless its trigger takes from elsewhere now. What was given
+    /// up stays as long as it would have.
+    async fn end(&self, gone: &Wish) -> Result<bool> {
         let Wish {
             project,
             name,
             topic,
         } = gone;
-        if !self.stream(project, topic)?.unsubscribe(name).await? {
-            return Ok(());
+        if !self.open(project, topic)?.unsubscribe(name).await? {
+            return Ok(false);
         }
-        tracing::info!(%project, subscription = name, %topic, "nobody wants these changes any more");
+        tracing::info!(%project, subscription = name, %topic, "nobody is subscribed any more");
         let Some(key) = Key::of_subscription(project, name) else {
-            return Ok(());
+            return Ok(true);
         };
+        let same = |wish: &Wish| wish.project == *project && wish.name == *name;
+        if self.wanted().iter().any(same) {
+            return Ok(true);
+        }
         let settings = triggers::inbox_settings();
         let inbox = self
             .parts
             .backends
             .queue(project, &triggers::inbox(&key), &settings)?;
-        inbox.purge(false).await.map(drop)
+        inbox.purge(false).await?;
+        Ok(true)
     }
 }
 
 // === impl Wish ===
 
 impl Wish {
-    fn is_of(&self, app: &AppName) -> bool {
+    fn is_of(&self, (project, app): &(ProjectName, AppName)) -> bool {
         let of = self.name.split_once('/').map(|(of, _)| of);
-        of == Some(app.as_str())
+        self.project == *project && of == Some(app.as_str())
     }
 }
 
-/// The streams that the triggers of an app take from.
+/// The topics and streams that the triggers of an app take from.
 fn wishes<'a>(
     project: &'a ProjectName,
     app: &'a AppName,
     events: &'a EventsSpec,
 ) -> impl Iterator<Item = Wish> + 'a {
     events.triggers.iter().filter_map(move |trigger| {
-        let TriggerSource::Changes(spec) = &trigger.source else {
-            return None;
-        };
         Some(Wish {
             project: project.clone(),
             name: format!("{app}/{}", trigger.name),
-            topic: spec.of.topic(),
+            topic: trigger.source.topic()?,
         })
     })
 }
