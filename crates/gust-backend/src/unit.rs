@@ -15,6 +15,7 @@
 mod kv;
 pub mod memory;
 mod outlet;
+mod sql;
 pub mod suite;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -28,6 +29,7 @@ use crate::{
     kv::{Condition, Kv, PutOptions, Version, Write},
     outlet::Outlet,
     queue::{Message, QueueSettings, Receipt},
+    sql::Sql,
 };
 
 /// What one delivery writes.
@@ -145,6 +147,11 @@ impl Unit {
     /// A store of the project as the call sees it.
     pub fn kv(self: &Arc<Self>, name: &Label, store: Arc<dyn Kv>) -> Arc<dyn Kv> {
         Arc::new(kv::UnitKv::new(self.clone(), name.clone(), store))
+    }
+
+    /// A database of the project as the call sees it.
+    pub fn sql(self: &Arc<Self>, name: &Label, database: Arc<dyn Sql>) -> Arc<dyn Sql> {
+        Arc::new(sql::UnitSql::new(self.clone(), name.clone(), database))
     }
 
     /// A queue of the project as the call sees it: what is published goes out when the unit is committed, and has no

@@ -57,7 +57,11 @@ impl Runtime for Nothing {
 }
 
 impl Prepared for NothingLoaded {
-    fn start(&self, _: std::time::Instant) -> BoxFuture<'_, Result<Box<dyn Instance>>> {
+    fn start(
+        &self,
+        _: std::time::Instant,
+        _: Option<gust_runtime::Bindings>,
+    ) -> BoxFuture<'_, Result<Box<dyn Instance>>> {
         Box::pin(async { Ok(Box::new(Guest) as Box<dyn Instance>) })
     }
     fn reuse(&self) -> ReusePlan {
@@ -95,6 +99,7 @@ impl Meter for Forget {
 impl Settle for Forget {
     fn settle(self: Box<Self>, _: Finished) {}
 }
+#[async_trait::async_trait]
 impl Backends for Forget {
     fn kv(&self, _: &ProjectName, _: &Label) -> Result<Arc<dyn Kv>> {
         Err(Error::not_found("no stores"))
@@ -127,6 +132,10 @@ impl Backends for Forget {
 
     fn topics(&self, _: &ProjectName) -> Result<Vec<Label>> {
         Ok(Vec::new())
+    }
+
+    async fn commit(&self, _: &ProjectName, _: gust_backend::unit::Commit) -> Result<()> {
+        Err(Error::unavailable("nothing is committed here"))
     }
 }
 impl Artifacts for Forget {

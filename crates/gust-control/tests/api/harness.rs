@@ -74,6 +74,7 @@ fn opened(
     queues.lock().entry(key).or_insert_with(make).clone()
 }
 
+#[async_trait::async_trait]
 impl Backends for NoSql {
     fn kv(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Kv>> {
         let key = (project.clone(), name.clone());
@@ -117,6 +118,10 @@ impl Backends for NoSql {
         let topics = self.topics.lock();
         let of = topics.keys().filter(|(of, _)| of == project);
         Ok(of.map(|(_, name)| name.clone()).collect())
+    }
+
+    async fn commit(&self, _: &ProjectName, _: gust_backend::unit::Commit) -> Result<()> {
+        Err(Error::unavailable("nothing is committed here"))
     }
 }
 

@@ -48,6 +48,7 @@ impl Meter for Records {
 
 struct NoStores;
 
+#[async_trait::async_trait]
 impl Backends for NoStores {
     fn kv(&self, _: &ProjectName, name: &Label) -> Result<Arc<dyn kv::Kv>> {
         Err(Error::not_found(format!("no store in this test: {name}")))
@@ -83,6 +84,10 @@ impl Backends for NoStores {
 
     fn topics(&self, _: &ProjectName) -> Result<Vec<Label>> {
         Ok(Vec::new())
+    }
+
+    async fn commit(&self, _: &ProjectName, _: gust_backend::unit::Commit) -> Result<()> {
+        Err(Error::unavailable("nothing is committed here"))
     }
 }
 
