@@ -262,6 +262,7 @@ impl Behind {
             }),
             concurrency: 1,
             retry: Default::default(),
+            exactly_once: false,
         });
         let bell = self.bell.clone();
         (self, bell)
