@@ -6,12 +6,19 @@
 //! answered that it is done, [`Unit::commit`] hands everything to the backend in one piece ([`crate::Backends::commit`]),
 //! together with the receipts of the messages. A unit that is dropped leaves nothing behind.
 //!
+//! A database commits by itself, before the rest: the transaction leaves a mark in it, with what is still to be done. Should
+//! the node go down between the two commits, [`Unit::unfinished`] finds the mark when the message is delivered again, and the
+//! rest is done instead of calling the function. Since the rest must not be refused then, a call that uses a database
+//! cannot make writes to stores that rest on what was read.
+//!
 //! Easily confused: a *unit* gathers, a [`Commit`] is what it comes to. What a write rests on (a compare-and-set, an
 //! increment) is checked twice: when the guest writes, and again when it is committed.
 //!
-//! - `kv.rs`, `outlet.rs`: stores and outlets as a call with a unit sees them.
+//! - `kv.rs`, `sql.rs`, `outlet.rs`: stores, databases and outlets as a call with a unit sees them.
+//! - `intent.rs`: the rest, as it stands in a mark.
 //! - `memory.rs`: backends in memory that commit units; `suite.rs`: the checks that every implementation passes.
 
+mod intent;
 mod kv;
 pub mod memory;
 mod outlet;
@@ -21,6 +28,7 @@ pub mod suite;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use gust_task::clock;
 use gust_types::{Blame, Error, Kind, Label, ProjectName, Result, trigger::TopicSettings};
 use parking_lot::Mutex;
 
@@ -28,8 +36,8 @@ use crate::{
     Backends,
     kv::{Condition, Kv, PutOptions, Version, Write},
     outlet::Outlet,
-    queue::{Message, QueueSettings, Receipt},
-    sql::Sql,
+    queue::{Message, QueueSettings, Receipt, check},
+    sql::{Mark, Sql, Transaction},
 };
 
 /// What one delivery writes.
@@ -85,10 +93,20 @@ pub enum Place {
     Topic(Label, TopicSettings, Option<Duration>),
 }
 
+/// Marks of units that are over, which databases may forget with their next commit.
+#[derive(Default)]
+pub struct Marks(Mutex<BTreeMap<Label, Vec<String>>>);
+
 #[derive(Default)]
 struct State {
     /// The function has answered: nothing is added any more.
     closed: bool,
+    /// The database that the call uses, and its transaction.
+    database: Option<(Label, Arc<dyn Transaction>)>,
+    /// The database has committed.
+    sealed: bool,
+    /// Whether any write rests on what was read.
+    conditional: bool,
     stores: BTreeMap<Label, BTreeMap<String, Staged>>,
     published: Vec<Publication>,
     /// What is staged: writes and messages, and bytes of them.
@@ -120,6 +138,11 @@ enum Change {
 pub const MAX_WRITES: usize = 10_000;
 /// Bytes of all of them, keys included.
 pub const MAX_BYTES: usize = 16 << 20;
+
+/// How long a database keeps a mark: longer than any queue keeps a message.
+const KEPT: Duration = Duration::from_secs(15 * 86_400);
+/// Marks that wait to be forgotten, for each database. What is beyond goes when it is old.
+const FORGET: usize = 256;
 
 /// Versions of staged values begin here: no store ever gets that far.
 const STAGED: u64 = 1 << 62;
@@ -176,15 +199,73 @@ impl Unit {
         self.state.lock().publish(publication)
     }
 
+    /// The call came to nothing, and so does the unit: its transaction is rolled back, whoever still holds on to it.
+    pub fn abandon(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        let database = state.database.take();
+        drop(state);
+        drop(database);
+    }
+
     /// Commits it: everything is durable and the messages are done, or nothing has happened. `Conflict` when what a write
     /// rests on has changed meanwhile, `NotFound` when the messages are not this consumer's any more.
-    pub async fn commit(&self) -> Result<()> {
+    ///
+    /// With a database, an error may also come between its commit and that of the rest; [`Unit::is_sealed`] tells. Then
+    /// the function must not be called again for this message: [`Unit::unfinished`] has what is left to be done.
+    pub async fn commit(&self, marks: &Marks) -> Result<()> {
         // A write that is being staged comes first, and none comes behind it.
         let turn = self.writing.lock().await;
         self.close();
         drop(turn);
+        let database = self.state.lock().database.take();
         let commit = self.take();
-        self.backends.commit(&self.project, commit).await
+        let Some((name, transaction)) = database else {
+            return self.backends.commit(&self.project, commit).await;
+        };
+        let now_us = clock::unix_micros();
+        // A database does not know of receipts. One whose time is up may be somebody else's by now.
+        if commit.receipts.iter().any(|receipt| receipt.until_us <= now_us) {
+            return Err(check::stale());
+        }
+        let id = mark_of(&self.queue, &commit.receipts);
+        let mark = Mark {
+            id: id.clone(),
+            at_us: now_us,
+            intent: intent::encode(&commit),
+            forget: marks.take(&name),
+            forget_before_us: now_us.saturating_sub(KEPT.as_micros() as u64),
+        };
+        transaction.commit(mark).await?;
+        self.state.lock().sealed = true;
+        self.backends.commit(&self.project, commit).await?;
+        marks.add(name, id);
+        Ok(())
+    }
+
+    /// Whether the database has committed.
+    pub fn is_sealed(&self) -> bool {
+        self.state.lock().sealed
+    }
+
+    /// What is left to be done for these messages of a queue, if one of the databases committed for them before and the
+    /// rest did not. Places of what is published have the default settings.
+    pub async fn unfinished(
+        databases: &[Arc<dyn Sql>],
+        queue: &Label,
+        receipts: &[Receipt],
+    ) -> Result<Option<Commit>> {
+        let id = mark_of(queue, receipts);
+        for database in databases {
+            if let Some(intent) = database.mark(&id).await? {
+                return Ok(Some(Commit {
+                    queue: Some(queue.clone()),
+                    receipts: receipts.to_vec(),
+                    ..intent::decode(&intent)?
+                }));
+            }
+        }
+        Ok(None)
     }
 
     fn take(&self) -> Commit {
@@ -199,6 +280,32 @@ impl Unit {
     }
 }
 
+/// The mark of a delivery: a queue never gives a number twice.
+fn mark_of(queue: &Label, receipts: &[Receipt]) -> String {
+    let mut id = queue.as_str().to_owned();
+    for receipt in receipts {
+        id.push('#');
+        id.push_str(&receipt.id.0.to_string());
+    }
+    id
+}
+
+// === impl Marks ===
+
+impl Marks {
+    fn take(&self, database: &Label) -> Vec<String> {
+        self.0.lock().remove(database).unwrap_or_default()
+    }
+
+    fn add(&self, database: Label, id: String) {
+        let mut marks = self.0.lock();
+        let marks = marks.entry(database).or_default();
+        if marks.len() < FORGET {
+            marks.push(id);
+        }
+    }
+}
+
 // === impl State ===
 
 impl State {
@@ -207,8 +314,22 @@ impl State {
             return Ok(());
         }
         let text = "the call has answered, and what it does now would be no part of its delivery";
-        Err(Error::new(Kind::Denied, Blame::Function, text)
+        Err(Error::new(Kind::Invalid, Blame::Function, text)
             .hint("finish the work before the answer, or take exactly_once off the trigger"))
+    }
+
+    /// The transaction of this database if the call uses it; an error when it cannot.
+    fn may_use(&self, database: &Label) -> Result<Option<Arc<dyn Transaction>>> {
+        self.open()?;
+        match &self.database {
+            Some((name, begun)) if name == database => Ok(Some(begun.clone())),
+            Some((name, _)) => Err(sql::refused(&format!(
+                "two databases in one call: {name} and {database}"
+            ))
+            .hint("let another function handle the other one, or take exactly_once off the trigger")),
+            None if self.conditional => Err(conditions_and_database()),
+            None => Ok(None),
+        }
     }
 
     fn publish(&mut self, publication: Publication) -> Result<()> {
@@ -244,6 +365,11 @@ impl State {
         (self.count, self.bytes) = (counts, sizes);
         Ok(())
     }
+}
+
+fn conditions_and_database() -> Error {
+    sql::refused("a database, and a compare-and-set or an increment in a key-value store")
+        .hint("count in the database, or write to the store without a condition")
 }
 
 // === impl Changes ===

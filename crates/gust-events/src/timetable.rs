@@ -276,7 +276,7 @@ impl Timetable {
             replies: None,
             once: spec
                 .exactly_once
-                .then(|| Once::new(self.parts.backends.clone(), key.project.clone())),
+                .then(|| Once::new(self.parts.clone(), key.project.clone())),
         });
         let trigger = (key.app.clone(), key.name.clone());
         way.deliveries.write().insert(trigger, delivery.clone());

@@ -246,7 +246,7 @@ impl Triggers {
             replies: TopicReplies::of(Topics(self.parts.clone()), key, spec),
             once: spec
                 .exactly_once
-                .then(|| Once::new(self.parts.backends.clone(), key.project.clone())),
+                .then(|| Once::new(self.parts.clone(), key.project.clone())),
         }
     }
 

@@ -12,7 +12,7 @@ use futures::{StreamExt as _, stream, stream::BoxStream};
 use gust_task::clock;
 use gust_types::{Label, Result};
 
-use super::{Change, STAGED, Staged, State, Unit};
+use super::{Change, STAGED, Staged, State, Unit, conditions_and_database};
 use crate::kv::{
     Condition, Kv, KvLimits, ListOptions, PutOptions, Version, Versioned, Write, check,
 };
@@ -189,6 +189,9 @@ impl State {
                     };
                     check::condition(&key, options.condition, version)?;
                     if before.is_none() && options.condition != Condition::Always {
+                        if self.database.is_some() {
+                            return Err(conditions_and_database());
+                        }
                         base = Some(options.condition);
                     }
                     last += 1;
@@ -215,6 +218,7 @@ impl State {
         self.bytes = bytes.saturating_sub(less);
         self.grow(count, more).inspect_err(|_| self.bytes = bytes)?;
         self.version = last;
+        self.conditional |= draft.values().any(|staged| staged.base.is_some());
         self.stores.entry(store.clone()).or_default().extend(draft);
         Ok(versions)
     }

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use gust_types::{ByteSize, Kind, Label, ProjectName, Result, Span};
 
-use super::{Changes, Commit, MAX_WRITES, Place, Publication, Unit};
+use super::{Changes, Commit, MAX_WRITES, Marks, Place, Publication, Unit};
 use crate::{
     Backends,
     kv::{Condition, Kv, KvExt as _, ListOptions, PutOptions, Write},
     outlet::Outlet,
     queue::{Message, Published, Queue, QueueLimits, QueueSettings, Receipt, TakeOptions, Verdict},
-    topic::{ReadOptions, TopicSettings},
+    sql::{Connection, Sql, Value},
+    topic::{ReadOptions, Topic, TopicSettings},
 };
 
 type Shared = Arc<dyn Backends>;
@@ -34,6 +35,16 @@ pub async fn run(backends: Shared) {
     a_unit_is_bounded(&backends).await;
     projects_are_apart(&backends).await;
     a_commit_wakes_who_waits(&backends).await;
+}
+
+/// Runs the checks of those that have databases too.
+pub async fn with_sql(backends: Shared) {
+    a_database_is_part_of_it(&backends).await;
+    a_database_of_a_call_that_came_to_nothing_is_as_it_was(&backends).await;
+    what_is_left_after_the_databases_commit_is_done_once(&backends).await;
+    a_call_has_one_database_and_its_writes_elsewhere_rest_on_nothing(&backends).await;
+    a_delivery_that_was_committed_is_not_committed_again(&backends).await;
+    marks_are_forgotten_with_the_next_commit(&backends).await;
 }
 
 #[expect(clippy::panic, reason = "a suite fails its test by panicking")]
@@ -143,7 +154,7 @@ async fn writes_and_the_end_of_the_message_go_together(backends: &Shared) {
     ok(kv.delete("gone").await);
     assert_eq!(world.value("键").await, None, "nothing before the commit");
     assert_eq!(world.left().await, 1);
-    ok(unit.commit().await);
+    ok(unit.commit(&Marks::default()).await);
     assert_eq!(world.value("键").await.as_deref(), Some("值"));
     assert_eq!(world.value("gone").await, None);
     assert_eq!(text(&*other, "b").await.as_deref(), Some("2"));
@@ -157,7 +168,7 @@ async fn writes_and_the_end_of_the_message_go_together(backends: &Shared) {
         priority: 0,
     }]);
     put(&*kv, "键", "again").await;
-    refused(again.commit().await, Kind::NotFound);
+    refused(again.commit(&Marks::default()).await, Kind::NotFound);
     assert_eq!(world.value("键").await.as_deref(), Some("值"));
 }
 
@@ -243,7 +254,7 @@ async fn a_condition_that_no_longer_holds_commits_nothing(backends: &Shared) {
         put(&*kv, "beside", "1").await;
         ok(kv.put_with(key, Bytes::from("2"), options).await);
         put(&*world.store, key, "somebody else's").await;
-        refused(unit.commit().await, Kind::Conflict);
+        refused(unit.commit(&Marks::default()).await, Kind::Conflict);
         assert_eq!(world.value(key).await.as_deref(), Some("somebody else's"));
         assert_eq!(world.value("beside").await, None);
         assert_eq!(world.left().await, 1);
@@ -258,7 +269,7 @@ async fn a_condition_that_no_longer_holds_commits_nothing(backends: &Shared) {
     };
     ok(kv.put_with("n", Bytes::from("on top"), options).await);
     put(&*world.store, "n", "somebody else's once more").await;
-    ok(unit.commit().await);
+    ok(unit.commit(&Marks::default()).await);
     assert_eq!(world.value("n").await.as_deref(), Some("on top"));
 }
 
@@ -293,7 +304,7 @@ async fn conditions_within_the_unit_hold_among_themselves(backends: &Shared) {
     let batch = vec![put("m", Condition::Always), put("n", Condition::Absent)];
     refused(kv.write(batch).await, Kind::Conflict);
     assert_eq!(text(&*kv, "m").await, None);
-    ok(unit.commit().await);
+    ok(unit.commit(&Marks::default()).await);
     assert_eq!(world.value("n").await.as_deref(), Some("4"));
     assert_eq!(world.value("m").await, None);
 }
@@ -306,11 +317,11 @@ async fn an_increment_rests_on_what_it_was_told(backends: &Shared) {
     assert_eq!(ok(first.increment("n", 2).await), 2);
     assert_eq!(ok(first.increment("n", 3).await), 5);
     assert_eq!(ok(second.increment("n", 1).await), 1);
-    ok(one.commit().await);
-    refused(two.commit().await, Kind::Conflict);
+    ok(one.commit(&Marks::default()).await);
+    refused(two.commit(&Marks::default()).await, Kind::Conflict);
     let (two, second) = world.unit(vec![receipts[1]]);
     assert_eq!(ok(second.increment("n", 1).await), 6);
-    ok(two.commit().await);
+    ok(two.commit(&Marks::default()).await);
     assert_eq!(world.value("n").await.as_deref(), Some("6"));
 }
 
@@ -322,12 +333,12 @@ async fn a_receipt_that_is_over_commits_nothing(backends: &Shared) {
     // Somebody else has it now.
     let new = world.take(1, LONG).await;
     assert_eq!(new.len(), 1, "it comes back");
-    refused(late.commit().await, Kind::NotFound);
+    refused(late.commit(&Marks::default()).await, Kind::NotFound);
     assert_eq!(world.value("n").await, None);
     assert_eq!(world.left().await, 1);
     let (unit, kv) = world.unit(new);
     put(&*kv, "n", "in time").await;
-    ok(unit.commit().await);
+    ok(unit.commit(&Marks::default()).await);
     assert_eq!(world.value("n").await.as_deref(), Some("in time"));
 }
 
@@ -338,11 +349,11 @@ async fn a_batch_is_one(backends: &Shared) {
     put(&*kv, "n", "all").await;
     // One of them is nobody's any more.
     ok(world.queue.settle(vec![(receipts[1], Verdict::Done)]).await);
-    refused(unit.commit().await, Kind::NotFound);
+    refused(unit.commit(&Marks::default()).await, Kind::NotFound);
     assert_eq!((world.value("n").await, world.left().await), (None, 2));
     let (unit, kv) = world.unit(vec![receipts[0], receipts[2]]);
     put(&*kv, "n", "all").await;
-    ok(unit.commit().await);
+    ok(unit.commit(&Marks::default()).await);
     assert_eq!(world.value("n").await.as_deref(), Some("all"));
     assert_eq!(world.left().await, 0);
 }
@@ -380,7 +391,7 @@ async fn what_is_published_goes_out_with_it(backends: &Shared) {
     let messages = vec![Message::new("消息")];
     ok(unit.publish(Publication { to, messages }));
     assert_eq!(ok(queue.stats().await).messages, 0, "nothing yet");
-    ok(unit.commit().await);
+    ok(unit.commit(&Marks::default()).await);
     let bodies: Vec<_> = ok(queue.take(TakeOptions::default()).await)
         .into_iter()
         .map(|taken| taken.message.body)
@@ -409,7 +420,7 @@ async fn a_full_queue_commits_nothing(backends: &Shared) {
         let outlet = unit.outlet(&label(name), small.clone(), Arc::new(Anywhere));
         ok(outlet.publish(vec![Message::new(body.to_owned())]).await);
     }
-    refused(unit.commit().await, Kind::Exhausted);
+    refused(unit.commit(&Marks::default()).await, Kind::Exhausted);
     assert_eq!((world.value("a").await, world.left().await), (None, 1));
     let first = ok(backends.queue(&project(), &label("full-first"), &small));
     assert_eq!(ok(first.stats().await).messages, 0);
@@ -423,7 +434,7 @@ async fn a_group_goes_on_afterwards(backends: &Shared) {
     assert_eq!(first.len(), 1);
     let (unit, kv) = world.unit(first);
     put(&*kv, "a", "1").await;
-    ok(unit.commit().await);
+    ok(unit.commit(&Marks::default()).await);
     assert_eq!(world.take(10, LONG).await.len(), 1);
 }
 
@@ -432,12 +443,12 @@ async fn nothing_is_added_after_the_answer(backends: &Shared) {
     let (unit, kv) = world.unit(world.taken(1, LONG).await);
     put(&*kv, "a", "1").await;
     unit.close();
-    refused(kv.put("b", Bytes::from("2")).await, Kind::Denied);
-    refused(kv.get("a").await, Kind::Denied);
-    refused(kv.increment("n", 1).await, Kind::Denied);
+    refused(kv.put("b", Bytes::from("2")).await, Kind::Invalid);
+    refused(kv.get("a").await, Kind::Invalid);
+    refused(kv.increment("n", 1).await, Kind::Invalid);
     let listed = kv.list(ListOptions::default()).try_collect::<Vec<_>>();
-    refused(listed.await, Kind::Denied);
-    ok(unit.commit().await);
+    refused(listed.await, Kind::Invalid);
+    ok(unit.commit(&Marks::default()).await);
     assert_eq!(world.value("a").await.as_deref(), Some("1"));
     assert_eq!(world.value("b").await, None);
 }
@@ -467,7 +478,7 @@ async fn projects_are_apart(backends: &Shared) {
     let other = ok(ProjectName::new("other"));
     let (unit, kv) = world.unit(world.taken(1, LONG).await);
     put(&*kv, "a", "1").await;
-    ok(unit.commit().await);
+    ok(unit.commit(&Marks::default()).await);
     let theirs = ok(backends.kv(&other, &world.name));
     assert_eq!(text(&*theirs, "a").await, None);
     // A receipt of one project is worth nothing in another.
@@ -502,8 +513,251 @@ async fn a_commit_wakes_who_waits(backends: &Shared) {
     };
     let (taken, committed) = tokio::join!(queue.take(options), async {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        unit.commit().await
+        unit.commit(&Marks::default()).await
     });
     ok(committed);
     assert_eq!(ok(taken).len(), 1);
+}
+
+/// Runs a statement and answers its first number.
+async fn run_sql(c: &dyn Connection, statement: &str) -> Result<Option<i64>> {
+    let answer = c.execute(statement, Vec::new()).await?;
+    let rows: Vec<_> = answer.rows.try_collect().await?;
+    Ok(match rows.first().and_then(|row| row.first()) {
+        Some(Value::Integer(n)) => Some(*n),
+        _ => None,
+    })
+}
+
+impl World {
+    fn database(&self) -> Arc<dyn Sql> {
+        ok(self.backends.sql(&project(), &self.name))
+    }
+
+    async fn sql(&self, statement: &str) -> Option<i64> {
+        let c = ok(self.database().connect().await);
+        ok(run_sql(&*c, statement).await)
+    }
+
+    async fn with_table(backends: &Shared, name: &str) -> Self {
+        let world = Self::new(backends, name).await;
+        world.sql("CREATE TABLE t (n INTEGER)").await;
+        world
+    }
+}
+
+const INSERT: &str = "INSERT INTO t VALUES (1)";
+const COUNT: &str = "SELECT count(*) FROM t";
+
+async fn a_database_is_part_of_it(backends: &Shared) {
+    let world = World::with_table(backends, "sql").await;
+    let receipts = world.taken(1, LONG).await;
+    let (unit, kv) = world.unit(receipts.clone());
+    let database = unit.sql(&world.name, world.database());
+    // Connections of the call are one.
+    let one = ok(database.connect().await);
+    let two = ok(database.connect().await);
+    put(&*kv, "键", "值").await;
+    ok(run_sql(&*one, INSERT).await);
+    ok(run_sql(&*two, INSERT).await);
+    assert_eq!(ok(run_sql(&*one, COUNT).await), Some(2));
+    assert_eq!(ok(two.effect().await).changes, 1);
+    for own in ["BEGIN", "COMMIT", "END", "ROLLBACK", "BEGIN IMMEDIATE"] {
+        let error = run_sql(&*one, own).await.err();
+        let error = error.map(|e| (e.kind, e.message.contains("leave out BEGIN")));
+        assert_eq!(error, Some((Kind::Invalid, true)), "{own}");
+    }
+    for own in ["SAVEPOINT a", INSERT, "ROLLBACK TO a", "RELEASE a"] {
+        ok(run_sql(&*one, own).await);
+    }
+    assert_eq!(world.sql(COUNT).await, Some(0), "nothing before the commit");
+    ok(unit.commit(&Marks::default()).await);
+    assert_eq!(world.sql(COUNT).await, Some(2));
+    assert_eq!(world.value("键").await.as_deref(), Some("值"));
+    assert_eq!(world.left().await, 0);
+    refused(run_sql(&*one, INSERT).await, Kind::Invalid);
+    assert_eq!(world.sql(COUNT).await, Some(2));
+    // A connection that was a unit's is as any other afterwards.
+    let c = ok(world.database().connect().await);
+    for own in ["BEGIN", INSERT, "ROLLBACK"] {
+        ok(run_sql(&*c, own).await);
+    }
+    assert_eq!(world.sql(COUNT).await, Some(2));
+}
+
+async fn a_database_of_a_call_that_came_to_nothing_is_as_it_was(backends: &Shared) {
+    let world = World::with_table(backends, "sql-nothing").await;
+    let receipts = world.taken(1, LONG).await;
+    let (unit, _) = world.unit(receipts.clone());
+    let c = ok(unit.sql(&world.name, world.database()).connect().await);
+    ok(run_sql(&*c, INSERT).await);
+    // Whoever still holds on to the connection holds up nobody.
+    unit.abandon();
+    assert_eq!(world.sql(COUNT).await, Some(0));
+    world.sql(INSERT).await;
+    refused(run_sql(&*c, INSERT).await, Kind::Invalid);
+    // A statement may end the transaction; nothing runs outside of it then, and nothing is committed.
+    world.sql("CREATE UNIQUE INDEX one ON t (n)").await;
+    let (unit, kv) = world.unit(receipts.clone());
+    let c = ok(unit.sql(&world.name, world.database()).connect().await);
+    put(&*kv, "a", "1").await;
+    ok(run_sql(&*c, "INSERT INTO t VALUES (2)").await);
+    refused(run_sql(&*c, "INSERT OR ROLLBACK INTO t VALUES (1)").await, Kind::Conflict);
+    refused(run_sql(&*c, "INSERT INTO t VALUES (3)").await, Kind::Conflict);
+    refused(unit.commit(&Marks::default()).await, Kind::Conflict);
+    assert!(!unit.is_sealed());
+    assert_eq!(world.sql(COUNT).await, Some(1));
+    assert_eq!((world.value("a").await, world.left().await), (None, 1));
+    let database = [world.database()];
+    let left = ok(Unit::unfinished(&database, &world.name, &receipts).await);
+    assert!(left.is_none());
+}
+
+/// Backends that go down where the database has committed and nothing else has.
+struct Down(Shared);
+
+#[async_trait::async_trait]
+impl Backends for Down {
+    fn kv(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Kv>> {
+        self.0.kv(project, name)
+    }
+
+    fn sql(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Sql>> {
+        self.0.sql(project, name)
+    }
+
+    fn queue(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+        settings: &QueueSettings,
+    ) -> Result<Arc<dyn Queue>> {
+        self.0.queue(project, name, settings)
+    }
+
+    fn queues(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        self.0.queues(project)
+    }
+
+    fn topic(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+        settings: &TopicSettings,
+    ) -> Result<Arc<dyn Topic>> {
+        self.0.topic(project, name, settings)
+    }
+
+    fn topics(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        self.0.topics(project)
+    }
+
+    async fn commit(&self, _: &ProjectName, _: Commit) -> Result<()> {
+        Err(gust_types::Error::unavailable("the node goes down here"))
+    }
+}
+
+async fn what_is_left_after_the_databases_commit_is_done_once(backends: &Shared) {
+    let world = World::with_table(backends, "sql-left").await;
+    let old = world.taken(1, LONG).await;
+    let down: Shared = Arc::new(Down(backends.clone()));
+    let unit = Unit::new(down, project(), world.name.clone(), old.clone());
+    let kv = unit.kv(&world.name, world.store.clone());
+    let next = label("sql-left-next");
+    let queue = ok(backends.queue(&project(), &next, &QueueSettings::default()));
+    let outlet = unit.outlet(&next, QueueSettings::default(), Arc::new(Anywhere));
+    let c = ok(unit.sql(&world.name, world.database()).connect().await);
+    ok(run_sql(&*c, INSERT).await);
+    put(&*kv, "键", "值").await;
+    ok(kv.delete("x").await);
+    ok(outlet.publish(vec![Message::new("消息")]).await);
+    refused(unit.commit(&Marks::default()).await, Kind::Unavailable);
+    assert!(unit.is_sealed());
+    assert_eq!(world.sql(COUNT).await, Some(1));
+    assert_eq!((world.value("键").await, world.left().await), (None, 1));
+    ok(world.queue.release().await);
+    let new = world.take(1, LONG).await;
+    let databases = [ok(backends.sql(&project(), &label("never-used"))), world.database()];
+    let left = ok(Unit::unfinished(&databases, &world.name, &new).await);
+    ok(backends.commit(&project(), left.unwrap_or_default()).await);
+    assert_eq!(world.value("键").await.as_deref(), Some("值"));
+    assert_eq!(ok(queue.stats().await).messages, 1);
+    assert_eq!((world.sql(COUNT).await, world.left().await), (Some(1), 0));
+    // Of another message there is nothing.
+    let other = world.taken(1, LONG).await;
+    let left = ok(Unit::unfinished(&databases, &world.name, &other).await);
+    assert!(left.is_none());
+}
+
+async fn a_call_has_one_database_and_its_writes_elsewhere_rest_on_nothing(backends: &Shared) {
+    let world = World::with_table(backends, "sql-one").await;
+    let (second, receipts) = (label("sql-second"), world.taken(2, LONG).await);
+    let (unit, kv) = world.unit(vec![receipts[0]]);
+    let c = ok(unit.sql(&world.name, world.database()).connect().await);
+    let other = ok(backends.sql(&project(), &second));
+    let other = ok(unit.sql(&second, other).connect().await);
+    ok(run_sql(&*c, INSERT).await);
+    refused(run_sql(&*other, "SELECT 1").await, Kind::Invalid);
+    refused(kv.increment("n", 1).await, Kind::Invalid);
+    put(&*kv, "n", "7").await;
+    // What the call wrote itself it may rest on.
+    assert_eq!(ok(kv.increment("n", 1).await), 8);
+    ok(unit.commit(&Marks::default()).await);
+    assert_eq!(world.value("n").await.as_deref(), Some("8"));
+    let (unit, kv) = world.unit(vec![receipts[1]]);
+    ok(kv.increment("n", 1).await);
+    let c = ok(unit.sql(&world.name, world.database()).connect().await);
+    refused(run_sql(&*c, INSERT).await, Kind::Invalid);
+    unit.abandon();
+    let (unit, _) = world.unit(receipts);
+    let c = ok(unit.sql(&world.name, world.database()).connect().await);
+    refused(run_sql(&*c, INSERT).await, Kind::Invalid);
+}
+
+async fn a_delivery_that_was_committed_is_not_committed_again(backends: &Shared) {
+    let world = World::with_table(backends, "sql-again").await;
+    let receipts = world.taken(1, LONG).await;
+    for is_first in [true, false] {
+        // The other one did not look before it called, or looked too early.
+        let (unit, _) = world.unit(receipts.clone());
+        let c = ok(unit.sql(&world.name, world.database()).connect().await);
+        ok(run_sql(&*c, INSERT).await);
+        let committed = unit.commit(&Marks::default()).await;
+        match is_first {
+            true => ok(committed),
+            false => refused(committed, Kind::Conflict),
+        }
+        drop(c);
+    }
+    assert_eq!(world.sql(COUNT).await, Some(1));
+    // One whose time is up does not even try.
+    let late = world.taken(1, Duration::from_millis(1)).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let (unit, _) = world.unit(late);
+    let c = ok(unit.sql(&world.name, world.database()).connect().await);
+    ok(run_sql(&*c, INSERT).await);
+    refused(unit.commit(&Marks::default()).await, Kind::NotFound);
+    drop(c);
+    assert_eq!(world.sql(COUNT).await, Some(1));
+}
+
+async fn marks_are_forgotten_with_the_next_commit(backends: &Shared) {
+    let world = World::with_table(backends, "sql-marks").await;
+    let marks = Marks::default();
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        let receipts = world.taken(1, LONG).await;
+        let (unit, _) = world.unit(receipts.clone());
+        let c = ok(unit.sql(&world.name, world.database()).connect().await);
+        ok(run_sql(&*c, INSERT).await);
+        ok(unit.commit(&marks).await);
+        all.push(receipts);
+    }
+    let mut there = Vec::new();
+    for receipts in &all {
+        let database = [world.database()];
+        let left = Unit::unfinished(&database, &world.name, receipts).await;
+        there.push(ok(left).is_some());
+    }
+    assert_eq!(there, [false, false, true]);
 }

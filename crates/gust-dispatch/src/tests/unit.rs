@@ -9,7 +9,7 @@ use gust_backend::{
     Backends,
     kv::KvExt as _,
     queue::{Message, Queue, QueueSettings, TakeOptions},
-    unit::Unit,
+    unit::{Marks, Unit},
 };
 use gust_runtime::{Bindings, memory::MemoryRuntime};
 use gust_types::{Body, Label, ProjectName, Result};
@@ -92,7 +92,7 @@ async fn what_it_writes_is_the_units() {
     call(&world, Some(&kept)).await.unwrap();
     assert_eq!(count(&world).await, None, "not before the commit");
     assert_eq!(queue(&world, "told").stats().await.unwrap().messages, 0);
-    kept.commit().await.unwrap();
+    kept.commit(&Marks::default()).await.unwrap();
     assert_eq!(count(&world).await.as_deref(), Some("1"));
     assert_eq!(queue(&world, "told").stats().await.unwrap().messages, 1);
     // Without a unit nothing has changed.
@@ -165,7 +165,7 @@ async fn a_node_without_room_makes_some_or_lets_it_wait() {
     call(&world, None).await.unwrap();
     let unit = unit(&world).await;
     call(&world, Some(&unit)).await.unwrap();
-    unit.commit().await.unwrap();
+    unit.commit(&Marks::default()).await.unwrap();
     assert_eq!(count(&world).await.as_deref(), Some("2"));
     assert_eq!(world.runtime.counts.starts.load(SeqCst), 2);
 }

@@ -198,7 +198,7 @@ impl EventWork {
     async fn together(&self, delivery: &Delivery, held: &[Held]) -> Option<Vec<Meaning>> {
         let dispatcher = &self.dispatcher;
         if let Some(once) = &delivery.once {
-            return once.deliver(dispatcher, &self.queue, delivery, held).await;
+            return once.deliver(&self.queue, delivery, held).await;
         }
         let events: Vec<_> = held.iter().map(|held| held.event.clone()).collect();
         let ended = delivery.target.call(dispatcher, &events, None).await;

@@ -4,25 +4,42 @@
 //! receipts of the messages; whatever else happens, the unit is dropped, and the events are tried again as usual. A call
 //! whose commit met a conflict is made once more, alone: otherwise, of many deliveries that change one key, all but one
 //! would fail again and again. A second conflict is somebody else's doing, and counts as a failed attempt.
+//!
+//! A database commits before the rest. Should the node go down between the two, the message comes again and the mark in
+//! the database says that the function has done its part: only the rest is done then.
 
 use std::{sync::Arc, time::Duration};
 
-use gust_backend::{Backends, unit::Unit};
-use gust_dispatch::Dispatcher;
-use gust_types::{Blame, Error, Kind, Label, ProjectName, event::Event};
+use gust_backend::{
+    queue::Receipt,
+    unit::{Marks, Place, Unit},
+};
+use gust_types::{Blame, Error, Kind, Label, ProjectName, Result, event::Event};
 
 use super::{
     events::{Delivery, Held, reply},
     outcome::{Ended, Meaning},
     reply::Fate,
 };
+use crate::{Parts, topics::Topics};
 
 /// How the events of a trigger with `exactly_once` are delivered.
 pub(crate) struct Once {
-    backends: Arc<dyn Backends>,
+    parts: Arc<Parts>,
     project: ProjectName,
     /// Calls share it; one that is made once more has it alone.
     turn: tokio::sync::RwLock<()>,
+    /// What databases need not remember any more.
+    marks: Marks,
+}
+
+/// A call that is over without a commit, however it came to that, leaves no transaction open.
+struct Abandoned<'a>(&'a Unit);
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }
 
 /// What a delivery may take in all, in times of what its call may: two calls, and waiting for others before each.
@@ -43,11 +60,12 @@ enum Try {
 // === impl Once ===
 
 impl Once {
-    pub(crate) fn new(backends: Arc<dyn Backends>, project: ProjectName) -> Self {
+    pub(crate) fn new(parts: Arc<Parts>, project: ProjectName) -> Self {
         Self {
-            backends,
+            parts,
             project,
             turn: tokio::sync::RwLock::default(),
+            marks: Marks::default(),
         }
     }
 
@@ -59,18 +77,18 @@ impl Once {
     /// Delivers these events together. `None` when they are too large together, and nothing came of it.
     pub(super) async fn deliver(
         &self,
-        dispatcher: &Dispatcher,
         queue: &Label,
         delivery: &Delivery,
         held: &[Held],
     ) -> Option<Vec<Meaning>> {
-        let call = delivery.target.patience(dispatcher).unwrap_or(SOON);
+        let patience = delivery.target.patience(&self.parts.dispatcher);
+        let call = patience.unwrap_or(SOON);
         let same = |meaning| Some(vec![meaning; held.len()]);
         let beside = tokio::time::timeout(call, self.turn.read()).await;
         let Ok(turn) = beside else {
             return same(Meaning::NotTried(SOON));
         };
-        let first = self.attempt(dispatcher, queue, delivery, held).await;
+        let first = self.attempt(queue, delivery, held).await;
         drop(turn);
         match first {
             Try::Over(meanings) => return Some(meanings),
@@ -80,7 +98,7 @@ impl Once {
         let Ok(_alone) = tokio::time::timeout(call, self.turn.write()).await else {
             return same(Meaning::NotTried(SOON));
         };
-        match self.attempt(dispatcher, queue, delivery, held).await {
+        match self.attempt(queue, delivery, held).await {
             Try::Over(meanings) => Some(meanings),
             Try::TooLarge => None,
             Try::Conflict(error) => same(Meaning::failed(format!(
@@ -90,16 +108,18 @@ impl Once {
         }
     }
 
-    async fn attempt(
-        &self,
-        dispatcher: &Dispatcher,
-        queue: &Label,
-        delivery: &Delivery,
-        held: &[Held],
-    ) -> Try {
-        let receipts = held.iter().map(|held| held.taken.receipt).collect();
-        let (backends, project) = (self.backends.clone(), self.project.clone());
+    async fn attempt(&self, queue: &Label, delivery: &Delivery, held: &[Held]) -> Try {
+        let same = |meaning| Try::Over(vec![meaning; held.len()]);
+        let receipts: Vec<_> = held.iter().map(|held| held.taken.receipt).collect();
+        match self.finish(queue, delivery, &receipts).await {
+            Ok(false) => {}
+            Ok(true) => return same(Meaning::Committed),
+            Err(error) => return same(unfinished(&error)),
+        }
+        let dispatcher = &self.parts.dispatcher;
+        let (backends, project) = (self.parts.backends.clone(), self.project.clone());
         let unit = Unit::new(backends, project, queue.clone(), receipts);
+        let _abandoned = Abandoned(&unit);
         let events: Vec<Event> = held.iter().map(|held| held.event.clone()).collect();
         let ended = delivery
             .target
@@ -113,7 +133,6 @@ impl Once {
         if !meanings.iter().all(Meaning::is_done) {
             return Try::Over(meanings.into_iter().map(not_alone).collect());
         }
-        let same = |meaning| Try::Over(vec![meaning; held.len()]);
         match reply(delivery, held, &ended) {
             Ok(None) => {}
             Ok(Some(publication)) => {
@@ -124,12 +143,58 @@ impl Once {
             Err(Fate::Failed(why)) => return same(Meaning::failed(why)),
             Err(Fate::Dead(why)) => return same(Meaning::Hopeless(why)),
         }
-        match unit.commit().await {
+        match unit.commit(&self.marks).await {
             Ok(()) => same(Meaning::Committed),
+            Err(error) if unit.is_sealed() => same(unfinished(&error)),
             Err(error) if error.kind == Kind::Conflict => Try::Conflict(error),
             Err(error) => same(uncommitted(&error)),
         }
     }
+
+    /// Does what is left to be done, if a database of the function's committed for these messages before. Then the
+    /// function is not called again.
+    async fn finish(
+        &self,
+        queue: &Label,
+        delivery: &Delivery,
+        receipts: &[Receipt],
+    ) -> Result<bool> {
+        let Some(entry) = self.parts.dispatcher.function(&delivery.target.function) else {
+            return Ok(false);
+        };
+        let names = entry.revision().spec.sql.iter();
+        let databases: Result<Vec<_>> = names
+            .map(|name| self.parts.backends.sql(&self.project, name))
+            .collect();
+        let left = Unit::unfinished(&databases?, queue, receipts).await?;
+        let Some(mut commit) = left else {
+            return Ok(false);
+        };
+        tracing::info!(%queue, "finishing a delivery that its database has committed");
+        let topics = Topics(self.parts.clone());
+        for publication in &mut commit.published {
+            match &mut publication.to {
+                Place::Queue(name, settings) => {
+                    *settings = self.parts.dispatcher.queue_settings(&self.project, name);
+                }
+                Place::Topic(name, settings, _) => {
+                    *settings = topics.settings(&self.project, name);
+                }
+            }
+        }
+        self.parts.backends.commit(&self.project, commit).await?;
+        Ok(true)
+    }
+}
+
+/// What it means that the rest of a unit could not be done yet: its database has committed, so it is no attempt, and will
+/// be done when the message comes again.
+fn unfinished(error: &Error) -> Meaning {
+    if error.kind == Kind::NotFound {
+        return Meaning::Lost;
+    }
+    tracing::warn!(error = error.chain(), "cannot finish a delivery yet");
+    Meaning::NotTried(SOON)
 }
 
 /// Of a batch that was not taken whole, nothing was done.

@@ -7,7 +7,7 @@ use gust_backend::{
     Backends,
     kv::KvExt as _,
     queue::{Message, QueueSettings, TakeOptions},
-    unit::{Unit, suite},
+    unit::{Marks, Unit, suite},
 };
 use gust_types::{Label, ProjectName};
 
@@ -21,6 +21,12 @@ fn open(folder: &tempfile::TempDir) -> Arc<dyn Backends> {
 async fn passes_the_suite() {
     let folder = tempfile::tempdir().unwrap();
     suite::run(open(&folder)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passes_the_suite_of_those_with_databases() {
+    let folder = tempfile::tempdir().unwrap();
+    suite::with_sql(open(&folder)).await;
 }
 
 #[tokio::test]
@@ -59,7 +65,7 @@ async fn many_units_at_once_share_syncs_and_survive_a_restart() {
         let kv = unit.kv(&name, store.clone());
         async move {
             kv.put(&taken.receipt.id.0.to_string(), "x".into()).await?;
-            unit.commit().await
+            unit.commit(&Marks::default()).await
         }
     });
     for result in join_all(units).await {
