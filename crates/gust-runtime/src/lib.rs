@@ -81,7 +81,7 @@ pub struct Loaded {
 pub trait Prepared: Send + Sync {
     /// Makes an instance, by `deadline` at the latest. Called with a place under [`Runtime::capacity`] already held.
     /// Guest code may run here, within the function's limits; an error of it has an [`Ended`] among its causes.
-    /// With `bindings` the instance gets these and not those that the revision was loaded with.
+    /// With `bindings` the instance gets its stores, databases and outlets from there; all else is as it was loaded.
     fn start(
         &self,
         deadline: Instant,

@@ -348,6 +348,14 @@ fn concurrency() -> u32 {
 }
 
 impl TriggerSource {
+    /// Events in one call, at most.
+    pub fn batch(&self) -> u32 {
+        match self {
+            Self::Queue { batch, .. } | Self::Topic { batch, .. } => *batch,
+            Self::Schedule(_) | Self::External(_) | Self::Webhook(_) => 1,
+        }
+    }
+
     /// The topic that it takes from.
     pub fn topic(&self) -> Option<&Label> {
         match self {
