@@ -20,9 +20,7 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use gust_backend::sql::{
-    Connection, Effect, Mark, Rows, Sql, SqlLimits, Transaction, Value,
-};
+use gust_backend::sql::{Connection, Effect, Mark, Rows, Sql, SqlLimits, Transaction, Value};
 use gust_types::{Blame, ByteSize, Error, Kind, Label, ProjectName, Result, Span};
 use serde::{Deserialize, Serialize};
 

@@ -225,7 +225,11 @@ impl Unit {
         };
         let now_us = clock::unix_micros();
         // A database does not know of receipts. One whose time is up may be somebody else's by now.
-        if commit.receipts.iter().any(|receipt| receipt.until_us <= now_us) {
+        if commit
+            .receipts
+            .iter()
+            .any(|receipt| receipt.until_us <= now_us)
+        {
             return Err(check::stale());
         }
         let id = mark_of(&self.queue, &commit.receipts);
@@ -326,7 +330,9 @@ impl State {
             Some((name, _)) => Err(sql::refused(&format!(
                 "two databases in one call: {name} and {database}"
             ))
-            .hint("let another function handle the other one, or take exactly_once off the trigger")),
+            .hint(
+                "let another function handle the other one, or take exactly_once off the trigger",
+            )),
             None if self.conditional => Err(conditions_and_database()),
             None => Ok(None),
         }

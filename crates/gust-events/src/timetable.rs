@@ -620,9 +620,7 @@ impl Way for Runs {
 
     fn patience(&self, dispatcher: &Dispatcher) -> Duration {
         let deliveries = self.deliveries.read();
-        let targets = deliveries
-            .values()
-            .filter_map(|d| d.patience(dispatcher));
+        let targets = deliveries.values().filter_map(|d| d.patience(dispatcher));
         targets.max().unwrap_or(REST)
     }
 

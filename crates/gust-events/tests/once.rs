@@ -1,10 +1,7 @@
 //! Deliveries with `exactly_once` over backends in memory and functions that are closures: what is written together with
 //! the end of an event, what becomes of conflicts, and what when a commit cannot be made.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     collections::BTreeMap,
@@ -408,7 +405,11 @@ async fn a_reply_goes_out_with_the_rest() {
     let read = out.read(options).await.unwrap();
     let mut numbers: Vec<u64> = read
         .iter()
-        .map(|event| String::from_utf8_lossy(&event.message.body).parse().unwrap())
+        .map(|event| {
+            String::from_utf8_lossy(&event.message.body)
+                .parse()
+                .unwrap()
+        })
         .collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=10).collect::<Vec<_>>());

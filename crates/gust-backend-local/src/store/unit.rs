@@ -96,7 +96,9 @@ impl Unit {
             let verdicts = receipts.into_iter().map(done).collect();
             let settled = queues.evaluate(&target, queue::Op::Settle(verdicts))?;
             if let queue::Done::Settled(answers) = settled {
-                answers.into_iter().try_for_each(|answer| answer.map(drop))?;
+                answers
+                    .into_iter()
+                    .try_for_each(|answer| answer.map(drop))?;
             }
         }
         Ok(())

@@ -68,12 +68,7 @@ impl Group<'_> {
     }
 
     /// Whether these could be published now: refuses what publishing them would. `fresh` topics are made before.
-    pub(crate) fn may_append(
-        &mut self,
-        target: &Target,
-        op: &Op,
-        fresh: &mut usize,
-    ) -> Result<()> {
+    pub(crate) fn may_append(&mut self, target: &Target, op: &Op, fresh: &mut usize) -> Result<()> {
         let Op::Publish { events, .. } = op else {
             return Ok(());
         };

@@ -157,9 +157,8 @@ impl Model {
     /// Whether a message is still whose receipt this is.
     pub(crate) fn holds(&self, receipt: &Receipt) -> Result<()> {
         let kept = self.messages.get(&receipt.id);
-        let held = kept.is_some_and(|kept| {
-            kept.attempts == receipt.attempt && kept.at_us == receipt.until_us
-        });
+        let held = kept
+            .is_some_and(|kept| kept.attempts == receipt.attempt && kept.at_us == receipt.until_us);
         held.then_some(()).ok_or_else(check::stale)
     }
 

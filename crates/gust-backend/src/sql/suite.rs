@@ -478,7 +478,11 @@ async fn a_mark_is_left_with_the_commit(sql: Database) {
     assert_eq!(ok(sql.mark("a").await), Some(Bytes::from("意图 a")));
     assert_eq!(ok(sql.mark("b").await), None);
     all(&*second, "INSERT INTO t VALUES (2)").await;
-    refused("a mark twice", second.commit(mark("a", 2)).await, Kind::Conflict);
+    refused(
+        "a mark twice",
+        second.commit(mark("a", 2)).await,
+        Kind::Conflict,
+    );
     drop(second);
     assert_eq!(number(&*other, "SELECT count(*) FROM t").await, 1);
     // One that is dropped has done nothing, and is in nobody's way.
@@ -490,7 +494,14 @@ async fn a_mark_is_left_with_the_commit(sql: Database) {
 }
 
 async fn a_transaction_of_the_platforms_is_nobody_elses_to_end(sql: Database) {
-    let ends = ["COMMIT", "ROLLBACK", "END", "BEGIN", "BEGIN IMMEDIATE", "commit"];
+    let ends = [
+        "COMMIT",
+        "ROLLBACK",
+        "END",
+        "BEGIN",
+        "BEGIN IMMEDIATE",
+        "commit",
+    ];
     {
         // Compiled where they are allowed, on the connection that is used next.
         let c = connect(&sql).await;
@@ -505,7 +516,12 @@ async fn a_transaction_of_the_platforms_is_nobody_elses_to_end(sql: Database) {
         for end in ends {
             refused(end, try_all(&*unit, end, vec![]).await, Kind::Invalid);
         }
-        for inside in ["SAVEPOINT s", "INSERT INTO t VALUES (2)", "ROLLBACK TO s", "RELEASE s"] {
+        for inside in [
+            "SAVEPOINT s",
+            "INSERT INTO t VALUES (2)",
+            "ROLLBACK TO s",
+            "RELEASE s",
+        ] {
             all(&*unit, inside).await;
         }
         assert_eq!(number(&*unit, "SELECT count(*) FROM t").await, 1);
@@ -520,9 +536,17 @@ async fn a_transaction_of_the_platforms_is_nobody_elses_to_end(sql: Database) {
     let unit = ok(sql.begin().await);
     all(&*unit, "INSERT INTO t VALUES (1)").await;
     let rollback = "INSERT OR ROLLBACK INTO t VALUES (9)";
-    refused(rollback, try_all(&*unit, rollback, vec![]).await, Kind::Conflict);
+    refused(
+        rollback,
+        try_all(&*unit, rollback, vec![]).await,
+        Kind::Conflict,
+    );
     for statement in ["INSERT INTO t VALUES (2)", "SELECT 1"] {
-        refused(statement, try_all(&*unit, statement, vec![]).await, Kind::Conflict);
+        refused(
+            statement,
+            try_all(&*unit, statement, vec![]).await,
+            Kind::Conflict,
+        );
     }
     refused("commit", unit.commit(mark("a", 1)).await, Kind::Conflict);
     drop(unit);
@@ -547,7 +571,10 @@ async fn marks_are_forgotten(sql: Database) {
         ..mark("d", 40)
     };
     ok(ok(sql.begin().await).commit(forgetting).await);
-    assert_eq!(left(&["a", "b", "c", "d"]).await, [false, true, false, true]);
+    assert_eq!(
+        left(&["a", "b", "c", "d"]).await,
+        [false, true, false, true]
+    );
 }
 
 async fn what_is_the_platforms_cannot_be_touched(sql: Database) {
@@ -579,7 +606,11 @@ async fn what_is_the_platforms_cannot_be_touched(sql: Database) {
     }
     drop(unit);
     // What looks harmless until it runs.
-    all(&*c, "CREATE TRIGGER sly AFTER INSERT ON t BEGIN DELETE FROM _gust_units; END").await;
+    all(
+        &*c,
+        "CREATE TRIGGER sly AFTER INSERT ON t BEGIN DELETE FROM _gust_units; END",
+    )
+    .await;
     let sly = "INSERT INTO t VALUES (1)";
     refused(sly, try_all(&*c, sly, vec![]).await, Kind::Denied);
     assert!(ok(sql.mark("a").await).is_some());

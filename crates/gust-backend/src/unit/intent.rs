@@ -36,7 +36,11 @@ pub(super) fn encode(commit: &Commit) -> Bytes {
         }
     }
     to.number(commit.published.len() as u64);
-    for Publication { to: place, messages } in &commit.published {
+    for Publication {
+        to: place,
+        messages,
+    } in &commit.published
+    {
         match place {
             Place::Queue(name, _) => {
                 to.0.push(0);

@@ -207,11 +207,7 @@ async fn reads_see_the_unit_over_the_store(backends: &Shared) {
         .collect();
     assert_eq!(
         many,
-        [
-            Some(Bytes::from("new")),
-            None,
-            Some(Bytes::from("c"))
-        ]
+        [Some(Bytes::from("new")), None, Some(Bytes::from("c"))]
     );
     let list = async |prefix: &str, after: Option<&str>| {
         let options = ListOptions {
@@ -291,9 +287,15 @@ async fn conditions_within_the_unit_hold_among_themselves(backends: &Shared) {
     let second = Condition::Version(ok(swap("n", first, "2").await));
     refused(swap("n", first, "x").await, Kind::Conflict);
     let third = ok(swap("n", second, "3").await);
-    assert_eq!(ok(kv.get("n").await).map(|found| found.version), Some(third));
+    assert_eq!(
+        ok(kv.get("n").await).map(|found| found.version),
+        Some(third)
+    );
     ok(kv.delete("n").await);
-    refused(swap("n", Condition::Version(third), "x").await, Kind::Conflict);
+    refused(
+        swap("n", Condition::Version(third), "x").await,
+        Kind::Conflict,
+    );
     ok(swap("n", Condition::Absent, "4").await);
     // A batch is all or nothing here too.
     let put = |key: &str, condition| Write::Put {
@@ -416,7 +418,10 @@ async fn a_full_queue_commits_nothing(backends: &Shared) {
         max_bytes: ByteSize(1500),
         ..QueueSettings::default()
     };
-    for (name, body) in [("full-first", "fits"), ("full-small", &"x".repeat(2000)[..])] {
+    for (name, body) in [
+        ("full-first", "fits"),
+        ("full-small", &"x".repeat(2000)[..]),
+    ] {
         let outlet = unit.outlet(&label(name), small.clone(), Arc::new(Anywhere));
         ok(outlet.publish(vec![Message::new(body.to_owned())]).await);
     }
@@ -467,7 +472,10 @@ async fn a_unit_is_bounded(backends: &Shared) {
     for n in 0..31 {
         ok(kv.put(&n.to_string(), large.clone()).await);
     }
-    refused(kv.put("over", Bytes::from(vec![0; 1 << 20])).await, Kind::Exhausted);
+    refused(
+        kv.put("over", Bytes::from(vec![0; 1 << 20])).await,
+        Kind::Exhausted,
+    );
     for _ in 0..100 {
         ok(kv.put("0", large.clone()).await);
     }
@@ -602,8 +610,14 @@ async fn a_database_of_a_call_that_came_to_nothing_is_as_it_was(backends: &Share
     let c = ok(unit.sql(&world.name, world.database()).connect().await);
     put(&*kv, "a", "1").await;
     ok(run_sql(&*c, "INSERT INTO t VALUES (2)").await);
-    refused(run_sql(&*c, "INSERT OR ROLLBACK INTO t VALUES (1)").await, Kind::Conflict);
-    refused(run_sql(&*c, "INSERT INTO t VALUES (3)").await, Kind::Conflict);
+    refused(
+        run_sql(&*c, "INSERT OR ROLLBACK INTO t VALUES (1)").await,
+        Kind::Conflict,
+    );
+    refused(
+        run_sql(&*c, "INSERT INTO t VALUES (3)").await,
+        Kind::Conflict,
+    );
     refused(unit.commit(&Marks::default()).await, Kind::Conflict);
     assert!(!unit.is_sealed());
     assert_eq!(world.sql(COUNT).await, Some(1));
@@ -677,7 +691,10 @@ async fn what_is_left_after_the_databases_commit_is_done_once(backends: &Shared)
     assert_eq!((world.value("键").await, world.left().await), (None, 1));
     ok(world.queue.release().await);
     let new = world.take(1, LONG).await;
-    let databases = [ok(backends.sql(&project(), &label("never-used"))), world.database()];
+    let databases = [
+        ok(backends.sql(&project(), &label("never-used"))),
+        world.database(),
+    ];
     let left = ok(Unit::unfinished(&databases, &world.name, &new).await);
     ok(backends.commit(&project(), left.unwrap_or_default()).await);
     assert_eq!(world.value("键").await.as_deref(), Some("值"));

@@ -189,7 +189,11 @@ fn a_database_and_exactly_once_take_one_event_at_a_time() {
         with(once, batch, sql).unwrap();
     }
     let error = with(true, 10, json!(["default"])).unwrap_err();
-    assert!(error.message.contains("not a batch of 10"), "{}", error.message);
+    assert!(
+        error.message.contains("not a batch of 10"),
+        "{}",
+        error.message
+    );
 }
 
 #[test]

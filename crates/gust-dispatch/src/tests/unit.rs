@@ -151,9 +151,15 @@ async fn no_other_call_comes_into_its_instance_while_it_runs() {
     };
     tokio::join!(with, beside);
     assert_eq!(world.runtime.counts.starts.load(SeqCst), 2);
-    assert_eq!(count(&world).await.as_deref(), Some("2"), "the unit's is not there");
+    assert_eq!(
+        count(&world).await.as_deref(),
+        Some("2"),
+        "the unit's is not there"
+    );
     drop(unit);
-    let store = world.backends.kv(&ProjectName::default_project(), &label("s"));
+    let store = world
+        .backends
+        .kv(&ProjectName::default_project(), &label("s"));
     assert!(store.unwrap().exists("n").await.unwrap());
 }
 

@@ -89,12 +89,7 @@ impl Target {
         self.finish(dispatcher, call, unit).await
     }
 
-    async fn finish(
-        &self,
-        dispatcher: &Dispatcher,
-        call: Call,
-        unit: Option<&Arc<Unit>>,
-    ) -> Ended {
+    async fn finish(&self, dispatcher: &Dispatcher, call: Call, unit: Option<&Arc<Unit>>) -> Ended {
         let reply = match dispatcher.invoke_in(call, unit).await {
             Ok(reply) => reply,
             Err(error) => {

@@ -121,10 +121,7 @@ impl Once {
         let unit = Unit::new(backends, project, queue.clone(), receipts);
         let _abandoned = Abandoned(&unit);
         let events: Vec<Event> = held.iter().map(|held| held.event.clone()).collect();
-        let ended = delivery
-            .target
-            .call(dispatcher, &events, Some(&unit))
-            .await;
+        let ended = delivery.target.call(dispatcher, &events, Some(&unit)).await;
         unit.close();
         if events.len() > 1 && matches!(ended, Ended::TooLarge) {
             return Try::TooLarge;
@@ -201,7 +198,8 @@ fn unfinished(error: &Error) -> Meaning {
 fn not_alone(meaning: Meaning) -> Meaning {
     match meaning.is_done() {
         true => Meaning::failed(
-            "another event of its batch was not taken, and with exactly_once a batch is one".to_owned(),
+            "another event of its batch was not taken, and with exactly_once a batch is one"
+                .to_owned(),
         ),
         false => meaning,
     }

@@ -45,7 +45,14 @@ impl Guest for Once {
         let is_batch = of("content-type").starts_with("application/cloudevents-batch");
         let done = match kit_p2::path(&request).parts()[..] {
             ["sql"] => count_in_database(&id, &body),
-            _ => count_in_store(&id, if is_batch { body.matches("specversion").count() } else { 1 }),
+            _ => count_in_store(
+                &id,
+                if is_batch {
+                    body.matches("specversion").count()
+                } else {
+                    1
+                },
+            ),
         };
         if let Err(why) = done {
             println!("{id} attempt {attempt} refused: {why}");
@@ -58,7 +65,8 @@ impl Guest for Once {
             "first" if attempt == "1" => kit_p2::text(out, 503, ""),
             _ if is_batch && body.contains("part") => {
                 let failed = first_id(&body);
-                let answer = format!(r#"{{"batchItemFailures":[{{"itemIdentifier":"{failed}"}}]}}"#);
+                let answer =
+                    format!(r#"{{"batchItemFailures":[{{"itemIdentifier":"{failed}"}}]}}"#);
                 kit_p2::answer(out, 200, "application/json", answer.as_bytes());
             }
             _ => kit_p2::text(out, 204, ""),
@@ -78,16 +86,25 @@ fn count_in_database(id: &str, body: &str) -> Result<(), String> {
     let words = |e| format!("{e:?}");
     let database = Connection::open("default").map_err(words)?;
     let run = |statement: &str, parameters: &[Value]| {
-        database.execute(statement, parameters).map(drop).map_err(words)
+        database
+            .execute(statement, parameters)
+            .map(drop)
+            .map_err(words)
     };
     if body == "begin" {
         run("BEGIN", &[])?;
     }
     run("CREATE TABLE IF NOT EXISTS counter (n INTEGER)", &[])?;
     run("CREATE TABLE IF NOT EXISTS seen (id TEXT)", &[])?;
-    run("INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter)", &[])?;
+    run(
+        "INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter)",
+        &[],
+    )?;
     run("UPDATE counter SET n = n + 1", &[])?;
-    run("INSERT INTO seen VALUES (?1)", &[Value::Text(id.to_owned())])?;
+    run(
+        "INSERT INTO seen VALUES (?1)",
+        &[Value::Text(id.to_owned())],
+    )?;
     let bucket = store::open("default").map_err(|e| format!("{e:?}"))?;
     bucket
         .set(&format!("seen/{id}"), b"1")

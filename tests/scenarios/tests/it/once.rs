@@ -1,10 +1,6 @@
 //! `exactly_once`: however often an event is delivered, what its function writes is there once.
 
-use std::{
-    io::Write as _,
-    process::Stdio,
-    time::Duration,
-};
+use std::{io::Write as _, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use gust_scenarios::{App, Client, Node};
@@ -140,7 +136,10 @@ fn a_counter_in_a_database_counts_every_event_once_through_kill_9() -> Result<()
     let all = ROUNDS * EVENTS;
     assert_eq!(sql(&node, "SELECT n FROM counter")?, json!(all));
     assert_eq!(sql(&node, "SELECT count(*) FROM seen")?, json!(all));
-    assert_eq!(sql(&node, "SELECT count(DISTINCT id) FROM seen")?, json!(all));
+    assert_eq!(
+        sql(&node, "SELECT count(DISTINCT id) FROM seen")?,
+        json!(all)
+    );
     assert_eq!(seen(&node)?, all);
     // What was published on the way is as many.
     assert_eq!(queue(&node, "told")?["messages"], json!(all));
