@@ -20,6 +20,7 @@ pub use ledger::LocalLedger;
 
 use std::{path::Path, sync::Arc};
 
+use async_trait::async_trait;
 use gust_backend::{
     Backends,
     changes::Watched,
@@ -27,10 +28,11 @@ use gust_backend::{
     queue::{Queue, QueueSettings},
     sql::Sql,
     topic::{Topic, TopicSettings},
+    unit::{Commit, Place, Publication},
 };
 use gust_types::{ByteSize, Label, ProjectName, Result};
 use serde::{Deserialize, Serialize};
-use store::{Committer, Engine};
+use store::{Committer, Engine, unit};
 
 /// How the local backends behave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,8 +96,43 @@ impl LocalBackends {
     pub fn kv_stats(&self) -> kv::Stats {
         self.committer.stats()
     }
+
+    /// A unit of work in the words of the tree.
+    fn unit(&self, project: &ProjectName, commit: Commit) -> unit::Unit {
+        let bytes = commit.size() + 64 * (commit.receipts.len() + 1);
+        let target = |name: &Label, settings: &QueueSettings| {
+            self.queues.queue(project, name, settings).target()
+        };
+        let (mut queues, mut topics) = (Vec::new(), Vec::new());
+        for Publication { to, messages } in commit.published {
+            match to {
+                Place::Queue(name, settings) => queues.push((target(&name, &settings), messages)),
+                Place::Topic(name, settings, remember) => {
+                    let target = self.topics.topic(project, &name, &settings).target();
+                    let events = messages;
+                    topics.push((target, topic::ask::Op::Publish { events, remember }));
+                }
+            }
+        }
+        let receipts = commit.receipts;
+        let stores = commit.stores.into_iter().map(|changes| unit::Changes {
+            store: kv::keys::StoreKey::new(project, &changes.store),
+            checks: changes.checks,
+            writes: changes.writes,
+        });
+        unit::Unit {
+            taken: commit
+                .queue
+                .map(|name| (target(&name, &QueueSettings::default()), receipts)),
+            stores: stores.collect(),
+            queues,
+            topics,
+            bytes,
+        }
+    }
 }
 
+#[async_trait]
 impl Backends for LocalBackends {
     fn kv(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Kv>> {
         Ok(Arc::new(self.kv.store(project, name)))
@@ -133,6 +170,10 @@ impl Backends for LocalBackends {
 
     fn streams(&self) -> Result<Vec<(ProjectName, Watched)>> {
         self.topics.streams()
+    }
+
+    async fn commit(&self, project: &ProjectName, commit: Commit) -> Result<()> {
+        self.committer.unit(self.unit(project, commit)).await
     }
 }
 

@@ -3,11 +3,13 @@
 //! - `pool.rs`: lends connections, keeps idle ones open up to a bound.
 //! - `worker.rs`: the thread that owns a connection and runs one statement after the other.
 //! - `guard.rs`: what a connection may do and take.
+//! - `mark.rs`: transactions of the platform's own, and what they leave.
 //! - `rows.rs`: rows on their way from that thread to whoever reads them.
 //! - `fault.rs`: SQLite's errors in our words.
 
 pub(crate) mod fault;
 mod guard;
+mod mark;
 mod pool;
 mod rows;
 #[cfg(test)]
@@ -17,11 +19,15 @@ mod worker;
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use gust_backend::sql::{Connection, Effect, Rows, Sql, SqlLimits, Value};
+use bytes::Bytes;
+use gust_backend::sql::{Connection, Effect, Mark, Rows, Sql, SqlLimits, Transaction, Value};
 use gust_types::{Blame, ByteSize, Error, Kind, Label, ProjectName, Result, Span};
 use serde::{Deserialize, Serialize};
 
-use self::pool::{Lent, Pool};
+use self::{
+    pool::{Lent, Pool},
+    worker::OwnTask,
+};
 use crate::disk::Disk;
 
 /// How SQL databases behave.
@@ -112,6 +118,23 @@ impl Sql for LocalSql {
         }))
     }
 
+    async fn begin(&self) -> Result<Box<dyn Transaction>> {
+        let lent = self.pool.lend(&self.project, &self.name).await?;
+        lent.own(OwnTask::Begin).await?;
+        Ok(Box::new(LocalConnection {
+            lent,
+            limits: self.pool.limits(),
+        }))
+    }
+
+    async fn mark(&self, id: &str) -> Result<Option<Bytes>> {
+        if !self.pool.exists(&self.project, &self.name) {
+            return Ok(None);
+        }
+        let lent = self.pool.lend(&self.project, &self.name).await?;
+        lent.own(OwnTask::Find(id.to_owned())).await
+    }
+
     fn limits(&self) -> SqlLimits {
         self.pool.limits()
     }
@@ -135,5 +158,12 @@ impl Connection for LocalConnection {
 
     async fn effect(&self) -> Result<Effect> {
         self.lent.effect().await
+    }
+}
+
+#[async_trait]
+impl Transaction for LocalConnection {
+    async fn commit(&self, mark: Mark) -> Result<()> {
+        self.lent.own(OwnTask::Commit(mark)).await.map(drop)
     }
 }

@@ -3,10 +3,12 @@
 //! - `engine.rs`: fjall opened, read, and opened again after a fault of the disk.
 //! - `journals.rs`: what a failed sync leaves in doubt.
 //! - `commit.rs`: the thread that collects, commits, syncs and answers.
+//! - `unit.rs`: what changes stores and queues in one piece.
 
 pub(crate) mod commit;
 pub(crate) mod engine;
 mod journals;
+pub(crate) mod unit;
 
 use std::time::Duration;
 

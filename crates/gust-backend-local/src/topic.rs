@@ -169,6 +169,11 @@ impl Handles {
 // === impl LocalTopic ===
 
 impl LocalTopic {
+    /// How the committing thread knows it.
+    pub(crate) fn target(&self) -> Target {
+        self.target.clone()
+    }
+
     async fn ask(&self, op: Op) -> Result<Done> {
         self.committer.topic(self.target.clone(), op).await
     }

@@ -36,7 +36,7 @@ pub enum Condition {
 }
 
 /// How to write.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct PutOptions {
     /// When to. A condition that does not hold is a [`gust_types::Kind::Conflict`].
     pub condition: Condition,
@@ -45,7 +45,7 @@ pub struct PutOptions {
 }
 
 /// One write of an atomic batch.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Write {
     /// Sets a value.
     Put {

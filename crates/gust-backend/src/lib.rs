@@ -1,7 +1,7 @@
 //! Where things are kept: the seams for key-value stores, SQL databases and queues.
 //!
 //! A backend never knows what a guest is; a runtime never knows which engine is behind. Each seam comes with a public
-//! suite (`kv::suite`, `sql::suite`, `queue::suite`) that every implementation passes. The key-value store and the queue in
+//! suite (`kv::suite`, `sql::suite`, `queue::suite`, `unit::suite`) that every implementation passes. The key-value store and the queue in
 //! memory are here ([`kv::memory`], [`queue::memory`]); SQL in memory is SQLite's own and lives with it in `gust-backend-local`.
 //! Start with [`kv::Kv`].
 #![warn(missing_docs)]
@@ -13,14 +13,17 @@ pub mod outlet;
 pub mod queue;
 pub mod sql;
 pub mod topic;
+pub mod unit;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use gust_types::{Label, ProjectName, Result};
 
 /// Opens the resources of a project. One per node; plug-ins implement it.
 ///
 /// Opening is cheap and does no I/O: an engine opens its files at the first operation.
+#[async_trait]
 pub trait Backends: Send + Sync {
     /// The store behind this name.
     fn kv(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn kv::Kv>>;
@@ -48,4 +51,8 @@ pub trait Backends: Send + Sync {
     /// The resources of all projects whose changes anybody ever listened to: each has the topic
     /// [`changes::Watched::topic`].
     fn streams(&self) -> Result<Vec<(ProjectName, changes::Watched)>>;
+    /// Commits a unit of work of the project: writes, messages and the end of the messages that led to them, durable when
+    /// it answers, or nothing of it. `Conflict` when a check does not hold, `NotFound` when a receipt is worth nothing,
+    /// `Exhausted` when there is no room.
+    async fn commit(&self, project: &ProjectName, commit: unit::Commit) -> Result<()>;
 }

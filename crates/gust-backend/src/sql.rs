@@ -4,6 +4,7 @@
 pub mod suite;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::stream::BoxStream;
 use gust_types::Result;
 
@@ -53,11 +54,30 @@ pub struct SqlLimits {
     pub time: std::time::Duration,
 }
 
+/// What a unit of work leaves in a database when it commits there: proof that it did, and what is to be done elsewhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Its name: one unit leaves one mark, ever.
+    pub id: String,
+    /// When, Unix microseconds.
+    pub at_us: u64,
+    /// What is to be done elsewhere, in the words of whoever wrote it.
+    pub intent: Bytes,
+    /// Marks that nobody will ask for any more.
+    pub forget: Vec<String>,
+    /// Those that were left before this, Unix microseconds, are forgotten too, some at a time.
+    pub forget_before_us: u64,
+}
+
 /// A database.
 #[async_trait]
 pub trait Sql: Send + Sync {
     /// Opens a connection. Transactions belong to it; dropping it rolls an open one back.
     async fn connect(&self) -> Result<Box<dyn Connection>>;
+    /// Opens a connection inside a transaction that writes, which waits for others that do.
+    async fn begin(&self) -> Result<Box<dyn Transaction>>;
+    /// The intent of a mark, if it was left. Makes no database.
+    async fn mark(&self, id: &str) -> Result<Option<Bytes>>;
     /// What it accepts.
     fn limits(&self) -> SqlLimits;
 }
@@ -75,4 +95,15 @@ pub trait Connection: Send + Sync {
     async fn execute(&self, statement: &str, parameters: Vec<Value>) -> Result<Rows>;
     /// What the writes so far did.
     async fn effect(&self) -> Result<Effect>;
+}
+
+/// A connection inside one transaction, from its first statement to its last. Statements that begin or end transactions
+/// are `Invalid`; savepoints are not. Dropping it rolls back.
+///
+/// A statement may end the transaction all the same (a full disk, `ON CONFLICT ROLLBACK`): from then on every statement is
+/// a `Conflict`, and so is the commit.
+#[async_trait]
+pub trait Transaction: Connection {
+    /// Leaves the mark and commits, in one; durable when it answers. `Conflict` when there is such a mark already.
+    async fn commit(&self, mark: Mark) -> Result<()>;
 }

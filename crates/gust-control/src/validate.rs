@@ -61,6 +61,26 @@ pub(crate) fn app(
         check_function(function, &known, ceilings).map_err(|e| within(name, e))?;
         later(function, spec).map_err(|e| within(name, e))?;
     }
+    once(spec)
+}
+
+/// A database remembers deliveries one by one, and events come in another composition when they come again.
+fn once(spec: &AppSpec) -> Result<()> {
+    for trigger in &spec.events.triggers {
+        let function = spec.functions.get(&trigger.function);
+        let has_database = function.is_some_and(|function| !function.sql.is_empty());
+        if trigger.exactly_once && trigger.source.batch() > 1 && has_database {
+            let text = format!(
+                "trigger {}: exactly_once with a database takes one event at a time, not a batch of {}",
+                trigger.name,
+                trigger.source.batch()
+            );
+            return Err(Error::invalid(text).hint(format!(
+                "set batch = 1, or take the database off the function: {}",
+                trigger.function
+            )));
+        }
+    }
     Ok(())
 }
 

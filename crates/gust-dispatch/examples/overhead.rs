@@ -10,7 +10,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use gust_backend::{Backends, kv::Kv, sql::Sql};
+use gust_backend::unit::memory::MemoryBackends;
 use gust_dispatch::{Dispatcher, Parts, Settings};
 use gust_meter::Meter;
 use gust_runtime::{
@@ -57,7 +57,11 @@ impl Runtime for Nothing {
 }
 
 impl Prepared for NothingLoaded {
-    fn start(&self, _: std::time::Instant) -> BoxFuture<'_, Result<Box<dyn Instance>>> {
+    fn start(
+        &self,
+        _: std::time::Instant,
+        _: Option<gust_runtime::Bindings>,
+    ) -> BoxFuture<'_, Result<Box<dyn Instance>>> {
         Box::pin(async { Ok(Box::new(Guest) as Box<dyn Instance>) })
     }
     fn reuse(&self) -> ReusePlan {
@@ -94,43 +98,6 @@ impl Meter for Forget {
 }
 impl Settle for Forget {
     fn settle(self: Box<Self>, _: Finished) {}
-}
-impl Backends for Forget {
-    fn kv(&self, _: &ProjectName, _: &Label) -> Result<Arc<dyn Kv>> {
-        Err(Error::not_found("no stores"))
-    }
-    fn sql(&self, _: &ProjectName, _: &Label) -> Result<Arc<dyn Sql>> {
-        Err(Error::not_found("no databases"))
-    }
-
-    fn queue(
-        &self,
-        _: &ProjectName,
-        name: &Label,
-        _: &gust_backend::queue::QueueSettings,
-    ) -> Result<Arc<dyn gust_backend::queue::Queue>> {
-        Err(Error::not_found(format!("no queues here: {name}")))
-    }
-
-    fn queues(&self, _: &ProjectName) -> Result<Vec<Label>> {
-        Ok(Vec::new())
-    }
-
-    fn topic(
-        &self,
-        _: &ProjectName,
-        name: &Label,
-        _: &gust_backend::topic::TopicSettings,
-    ) -> Result<Arc<dyn gust_backend::topic::Topic>> {
-        Err(Error::not_found(format!("no topics here: {name}")))
-    }
-
-    fn topics(&self, _: &ProjectName) -> Result<Vec<Label>> {
-        Ok(Vec::new())
-    }
-    fn streams(&self) -> Result<Vec<(ProjectName, gust_backend::changes::Watched)>> {
-        Ok(Vec::new())
-    }
 }
 impl Artifacts for Forget {
     fn path(&self, _: &Digest) -> Result<std::path::PathBuf> {
@@ -212,7 +179,7 @@ async fn path(calls: u32) -> Duration {
         Settings::default(),
         Parts {
             runtime: Arc::new(Nothing { calls }),
-            backends: Arc::new(Forget),
+            backends: Arc::new(MemoryBackends::default()),
             meter: Arc::new(Forget),
             logs: Arc::new(Discard),
             artifacts: Arc::new(Forget),

@@ -4,6 +4,10 @@
 //! the code (mapped by the first call that finds it is not, once for all that wait) and a place on the node. When no
 //! place is free the instance that has been idle longest, of whatever function, makes room; when none is idle the call
 //! waits in order. The code is made ready before the place is taken, so that no place stands empty during a load.
+//!
+//! A call with a unit of work always gets a new one, which serves nobody else and sees stores, databases and queues through
+//! the unit (`unit.rs`): what the guest does can only be this call's, and nothing that it remembers is of an attempt that
+//! was never committed.
 
 mod files;
 mod load;
@@ -11,12 +15,14 @@ mod outlet;
 mod places;
 mod pool;
 mod shelf;
+mod unit;
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use gust_backend::unit::Unit;
 use gust_runtime::Instance;
 use gust_task::clock;
 use gust_types::{Error, Result, usage::Start};
@@ -48,31 +54,43 @@ pub(crate) struct Took {
 }
 
 /// Finds or makes an instance. Waiting for a place ends at `until`, everything else at `deadline`. `depth` is how many
-/// calls wait for this one.
+/// calls wait for this one. With `unit` the instance is the call's alone.
 pub(crate) async fn acquire(
     entry: &Arc<FunctionEntry>,
     depth: u8,
     now: Instant,
     until: Instant,
     deadline: Instant,
+    unit: Option<&Arc<Unit>>,
 ) -> Result<Acquired> {
     entry.pool.touch(entry.engine.millis(now));
     let mut took = Took::default();
-    if let Some(ready) = entry.pool.reuse() {
+    if unit.is_none()
+        && let Some(ready) = entry.pool.reuse()
+    {
         return Ok(Acquired::reused(ready, took));
     }
     let (mapped, start) = match entry.pool.mapped() {
         Some(mapped) => (mapped, Start::Warm),
         None => (map(entry, now, deadline, &mut took).await?, Start::Cold),
     };
-    let place = match place(entry, depth, until, &mut took).await? {
+    let pool = match unit {
+        None => entry.pool.id(),
+        // Of no pool: what is used already is not for it.
+        Some(_) => 0,
+    };
+    let place = match place(entry, pool, depth, until, &mut took).await? {
         Grant::Place(place) => place,
         Grant::Instance(ready) => return Ok(Acquired::reused(ready, took)),
     };
     let begun = clock::now();
-    let instance = mapped.prepared.start(deadline).await?;
+    let (bindings, plan) = match unit {
+        None => (None, mapped.plan),
+        Some(unit) => (Some(unit::bind(entry, unit, &mapped.bindings)), unit::ALONE),
+    };
+    let instance = mapped.prepared.start(deadline, bindings).await?;
     took.instantiate = clock::now().saturating_duration_since(begun);
-    let ready = entry.pool.adopt(instance, mapped.plan, place);
+    let ready = entry.pool.adopt(instance, plan, place);
     Ok(Acquired { ready, start, took })
 }
 
@@ -98,6 +116,7 @@ async fn map(
 /// A place, or an instance of this function that was given up for it.
 async fn place(
     entry: &Arc<FunctionEntry>,
+    pool: usize,
     depth: u8,
     until: Instant,
     took: &mut Took,
@@ -114,7 +133,7 @@ async fn place(
     }
     let begun = clock::now();
     // Whatever became idle since is given up too: who made it idle may not have seen this call wait.
-    let granted = places.wait(entry.pool.id(), depth, until, evict).await;
+    let granted = places.wait(pool, depth, until, evict).await;
     took.wait = clock::now().saturating_duration_since(begun);
     granted.map_err(|why: Refusal| why.of_function(entry.key()))
 }

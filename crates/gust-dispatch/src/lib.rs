@@ -25,7 +25,7 @@ mod tests;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use gust_backend::Backends;
+use gust_backend::{Backends, unit::Unit};
 use gust_meter::Meter;
 use gust_runtime::{Artifacts, Runtime, logs::LogSink};
 use gust_task::clock;
@@ -123,7 +123,16 @@ impl Dispatcher {
 
     /// admit, acquire, call and settle, for a request that was routed to a function. Sets the guest-facing headers of
     /// the route and applies the function's limits. A refusal is found by [`Refused::of`] in the error.
-    pub async fn dispatch(&self, mut call: Call, routed: &Routed) -> Result<Reply> {
+    pub async fn dispatch(&self, call: Call, routed: &Routed) -> Result<Reply> {
+        self.dispatch_in(call, routed, None).await
+    }
+
+    async fn dispatch_in(
+        &self,
+        mut call: Call,
+        routed: &Routed,
+        unit: Option<&Arc<Unit>>,
+    ) -> Result<Reply> {
         let Target::Function(entry) = &routed.target else {
             return Err(Error::internal("only a function can be called"));
         };
@@ -132,16 +141,22 @@ impl Dispatcher {
         let headers = call.request.headers_mut();
         route::headers::strip_host(headers);
         route::headers::set(routed, &uri, headers, call.origin.peer);
-        path::walk(call, entry).await
+        path::walk(call, entry, unit).await
     }
 
     /// The same for the function that the call names, private or not: `gust invoke`, and events.
     pub async fn invoke(&self, call: Call) -> Result<Reply> {
+        self.invoke_in(call, None).await
+    }
+
+    /// The same, in a new instance that no other call gets. What it writes belongs to `unit`, and is nowhere before that is
+    /// committed.
+    pub async fn invoke_in(&self, call: Call, unit: Option<&Arc<Unit>>) -> Result<Reply> {
         let entry = self
             .function(&call.function)
             .ok_or_else(|| Error::not_found(format!("no such function: {}", call.function)))?;
         let routed = Routed::whole(Target::Function(entry));
-        self.dispatch(call, &routed).await
+        self.dispatch_in(call, &routed, unit).await
     }
 
     /// Whether a call from outside may be taken over to be made later: budget, declared length and the caller's rate are

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use gust_backend::unit::Unit;
 use gust_task::clock;
 use gust_telemetry::Stage;
 use gust_types::{Call, Reply, Result};
@@ -16,8 +17,12 @@ use crate::{
     settle::Scope,
 };
 
-/// Walks a routed call through the remaining stages.
-pub(crate) async fn walk(mut call_in: Call, routed: &Arc<FunctionEntry>) -> Result<Reply> {
+/// Walks a routed call through the remaining stages. With `unit` what it writes belongs to that.
+pub(crate) async fn walk(
+    mut call_in: Call,
+    routed: &Arc<FunctionEntry>,
+    unit: Option<&Arc<Unit>>,
+) -> Result<Reply> {
     let path = &routed.engine.parts.metrics;
     let (arrived, trace, depth) = (clock::now(), call_in.trace, call_in.origin.hops);
     // Waiting has one end for both queues, the function's and the node's.
@@ -36,7 +41,7 @@ pub(crate) async fn walk(mut call_in: Call, routed: &Arc<FunctionEntry>) -> Resu
     call_in.deadline = deadline;
 
     // acquire after admit, and as late as possible: an instance is the dearest thing a call can hold.
-    let acquired = match acquire(&scope.entry, depth, entered, until, deadline).await {
+    let acquired = match acquire(&scope.entry, depth, entered, until, deadline, unit).await {
         Ok(acquired) => acquired,
         Err(error) if Refused::of(&error).is_some() => {
             scope.void();

@@ -46,7 +46,7 @@ impl Peers for Door {
                     headers::set(&routed, &head.uri, &mut head.headers, None);
                     headers::trace(&context.trace, &mut head.headers);
                     let request = Request::from_parts(head, body);
-                    walk(inner(entry, hops, context, request), entry).await
+                    walk(inner(entry, hops, context, request), entry, None).await
                 }
                 Target::Response(fixed) => Ok(fixed.reply()),
                 Target::Files(site) => file(&core, site, &routed, &head).await,

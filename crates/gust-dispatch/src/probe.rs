@@ -67,7 +67,7 @@ async fn ask(entry: &Arc<FunctionEntry>, host: &str, path: &str, timeout: Durati
         ))
     };
     let whole = async {
-        let reply = walk(call, entry).await?;
+        let reply = walk(call, entry, None).await?;
         let (head, mut body) = reply.into_parts();
         while let Some(frame) = body.frame().await {
             frame?;

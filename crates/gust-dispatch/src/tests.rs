@@ -8,3 +8,4 @@ pub(crate) mod kit;
 mod peers;
 mod publish;
 mod settle;
+mod unit;

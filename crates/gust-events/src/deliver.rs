@@ -5,6 +5,7 @@
 //!
 //! - `consumer.rs`: takes, hands out to whatever the work is, and settles.
 //! - `events.rs`: the work of delivering events.
+//! - `once.rs`: the same as one commit with what the function writes.
 //! - `call.rs`: makes the call and reads its answer.
 //! - `outcome.rs`: what the answer means for each message.
 //! - `reply.rs`: who hears an answer before the messages are settled.
@@ -12,11 +13,13 @@
 mod call;
 mod consumer;
 mod events;
+mod once;
 mod outcome;
 mod reply;
 
 pub(crate) use call::{REPLY_MOST, Target};
 pub(crate) use consumer::{Consumer, Handled, Work};
 pub(crate) use events::{ATTEMPT, Delivery, EventWork, Tally, Way};
+pub(crate) use once::Once;
 pub(crate) use outcome::Answered;
 pub(crate) use reply::{Delivered, Fate, Replies};

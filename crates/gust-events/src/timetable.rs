@@ -33,7 +33,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
     Parts,
-    deliver::{Consumer, Delivery, EventWork, Target, Way},
+    deliver::{Consumer, Delivery, EventWork, Once, Target, Way},
     message::{self, rfc3339},
     retry::RetryPolicy,
     schedule::{self, Overlap, Schedule, State, Timeline},
@@ -274,6 +274,9 @@ impl Timetable {
             retry: RetryPolicy::from(&spec.retry),
             tally: tally.unwrap_or_default(),
             replies: None,
+            once: spec
+                .exactly_once
+                .then(|| Once::new(self.parts.clone(), key.project.clone())),
         });
         let trigger = (key.app.clone(), key.name.clone());
         way.deliveries.write().insert(trigger, delivery.clone());
@@ -617,9 +620,7 @@ impl Way for Runs {
 
     fn patience(&self, dispatcher: &Dispatcher) -> Duration {
         let deliveries = self.deliveries.read();
-        let targets = deliveries
-            .values()
-            .filter_map(|d| d.target.patience(dispatcher));
+        let targets = deliveries.values().filter_map(|d| d.patience(dispatcher));
         targets.max().unwrap_or(REST)
     }
 

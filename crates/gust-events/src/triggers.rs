@@ -24,7 +24,7 @@ use tokio::{sync::OnceCell, task::JoinHandle};
 
 use crate::{
     Parts, Queues, changes,
-    deliver::{Consumer, Delivery, EventWork, Tally, Target, Way},
+    deliver::{Consumer, Delivery, EventWork, Once, Tally, Target, Way},
     feeds::Feed,
     filter::Filter,
     retry::RetryPolicy,
@@ -103,7 +103,7 @@ impl Way for OneWay {
     }
 
     fn patience(&self, dispatcher: &Dispatcher) -> Duration {
-        self.0.target.patience(dispatcher).unwrap_or(ABSENT)
+        self.0.patience(dispatcher).unwrap_or(ABSENT)
     }
 
     fn ended(&self, _: &Event) {}
@@ -231,6 +231,9 @@ impl Triggers {
             retry: RetryPolicy::from(&spec.retry),
             tally: Arc::<Tally>::default(),
             replies: TopicReplies::of(Topics(self.parts.clone()), key, spec),
+            once: spec
+                .exactly_once
+                .then(|| Once::new(self.parts.clone(), key.project.clone())),
         }
     }
 

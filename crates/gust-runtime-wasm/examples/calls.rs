@@ -81,7 +81,7 @@ async fn warm(prepared: &dyn Prepared, what: &str) -> Vec<Row> {
         let instance = match idle {
             Some(instance) => instance,
             None => {
-                let instance = prepared.start(soon()).await.unwrap();
+                let instance = prepared.start(soon(), None).await.unwrap();
                 starts.push(begun.elapsed());
                 instance
             }
@@ -112,7 +112,7 @@ async fn cold(bench: &Bench, name: &str) -> Vec<Row> {
         } = bench.load(&revision).await;
         let check = begun.elapsed() - map - link;
         let begun = clock::now();
-        let instance = prepared.start(soon()).await.unwrap();
+        let instance = prepared.start(soon(), None).await.unwrap();
         let started = begun.elapsed();
         call(instance, &back).await;
         let called = begun.elapsed() - started;

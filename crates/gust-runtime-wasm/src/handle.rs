@@ -52,11 +52,13 @@ impl Instance for Idle {
 /// call goes to a new one, of code that was mapped anew.
 fn elsewhere(idle: Idle, call: Call, done: Done) -> BoxFuture<'static, Result<Reply>> {
     let Idle { live, resident } = idle;
+    // What this one may touch, which need not be what the revision was loaded with.
+    let bindings = live.store.data().scope.bindings.clone();
     std::mem::forget(live);
     Box::pin(async move {
         let gone = || Error::unavailable("the function is being unloaded");
         let home = resident.home().ok_or_else(gone)?;
-        let (live, resident) = home.make(call.deadline).await?;
+        let (live, resident) = home.make(call.deadline, Some(bindings)).await?;
         call::start(live, resident, call, done).await
     })
 }

@@ -116,7 +116,7 @@ impl Resident {
     }
 
     /// Makes a store and an instance in it, within the function's limits: instantiation runs guest code.
-    async fn make(&self, deadline: Instant) -> Result<Live> {
+    async fn make(&self, deadline: Instant, bindings: Option<Arc<Bindings>>) -> Result<Live> {
         let Some(entry) = &self.entry else {
             return Err(Error::internal(
                 "a revision that is gone was asked to start",
@@ -125,7 +125,7 @@ impl Resident {
         let last_words = Arc::new(LastWords::default());
         let guest = Guest::new(
             self.revision.clone(),
-            self.bindings.clone(),
+            bindings.unwrap_or_else(|| self.bindings.clone()),
             last_words.clone(),
             !self.contract.reusable(),
         );
@@ -205,22 +205,39 @@ impl Home {
     }
 
     /// Makes an instance of code that is what was compiled.
-    pub(crate) async fn make(self: &Arc<Self>, deadline: Instant) -> Result<(Live, Arc<Resident>)> {
+    pub(crate) async fn make(
+        self: &Arc<Self>,
+        deadline: Instant,
+        bindings: Option<Arc<Bindings>>,
+    ) -> Result<(Live, Arc<Resident>)> {
         let mut resident = self.resident();
         if resident.is_stale() {
             resident = (self.renew)(resident).await?;
             resident.belongs_to(self);
             *self.resident.lock() = resident.clone();
         }
-        let live = resident.make(deadline).await?;
+        let live = resident.make(deadline, bindings).await?;
         Ok((live, resident))
     }
 }
 
 impl Prepared for Ready {
-    fn start(&self, deadline: Instant) -> BoxFuture<'_, Result<Box<dyn Instance>>> {
+    fn start(
+        &self,
+        deadline: Instant,
+        bindings: Option<Bindings>,
+    ) -> BoxFuture<'_, Result<Box<dyn Instance>>> {
         Box::pin(async move {
-            let (live, resident) = self.0.make(deadline).await?;
+            // What the runtime made of the rest when it was loaded, holds: where it may connect to, for one.
+            let bindings = bindings.map(|given| {
+                Arc::new(Bindings {
+                    kv: given.kv,
+                    sql: given.sql,
+                    outlets: given.outlets,
+                    ..Bindings::clone(&self.0.resident().bindings)
+                })
+            });
+            let (live, resident) = self.0.make(deadline, bindings).await?;
             Ok(Handle::idle(live, resident))
         })
     }

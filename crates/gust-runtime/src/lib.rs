@@ -81,7 +81,12 @@ pub struct Loaded {
 pub trait Prepared: Send + Sync {
     /// Makes an instance, by `deadline` at the latest. Called with a place under [`Runtime::capacity`] already held.
     /// Guest code may run here, within the function's limits; an error of it has an [`Ended`] among its causes.
-    fn start(&self, deadline: Instant) -> BoxFuture<'_, Result<Box<dyn Instance>>>;
+    /// With `bindings` the instance gets its stores, databases and outlets from there; all else is as it was loaded.
+    fn start(
+        &self,
+        deadline: Instant,
+        bindings: Option<Bindings>,
+    ) -> BoxFuture<'_, Result<Box<dyn Instance>>>;
     /// How its instances are reused, defaults filled in.
     fn reuse(&self) -> ReusePlan;
     /// Bytes that residency costs, an estimate for eviction.

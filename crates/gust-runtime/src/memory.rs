@@ -29,7 +29,7 @@ use crate::{
     Runtime, Sharer, Used,
 };
 
-/// What answers a call.
+/// What answers a call. What the instance may touch is among the request's extensions, as `Arc<Bindings>`.
 pub type Handler =
     Arc<dyn Fn(http::Request<Body>) -> BoxFuture<'static, Result<Reply>> + Send + Sync>;
 
@@ -78,6 +78,7 @@ pub struct MemoryRuntime {
 
 struct Resident {
     handler: Handler,
+    bindings: Arc<Bindings>,
     plan: ReusePlan,
     pace: Pace,
     counts: Arc<Counts>,
@@ -86,6 +87,7 @@ struct Resident {
 /// One running copy.
 struct Copy {
     resident: Arc<Resident>,
+    bindings: Arc<Bindings>,
     state: Mutex<CopyState>,
 }
 
@@ -193,13 +195,14 @@ impl Runtime for MemoryRuntime {
         })
     }
 
-    async fn load(&self, revision: Arc<Revision>, _: Bindings) -> Result<Loaded> {
+    async fn load(&self, revision: Arc<Revision>, bindings: Bindings) -> Result<Loaded> {
         self.counts.loads.fetch_add(1, Relaxed);
         let handler = self.find(&revision)?;
         pause(self.pace.load).await;
         self.counts.resident.fetch_add(1, Relaxed);
         let resident = Resident {
             handler,
+            bindings: Arc::new(bindings),
             plan: plan(&revision.spec.reuse, self.pace.reuse),
             pace: self.pace,
             counts: self.counts.clone(),
@@ -235,7 +238,11 @@ async fn pause(time: Duration) {
 struct Shelf(Arc<Resident>);
 
 impl Prepared for Shelf {
-    fn start(&self, deadline: Instant) -> BoxFuture<'_, Result<Box<dyn Instance>>> {
+    fn start(
+        &self,
+        deadline: Instant,
+        bindings: Option<Bindings>,
+    ) -> BoxFuture<'_, Result<Box<dyn Instance>>> {
         Box::pin(async move {
             tokio::time::timeout_at(deadline.into(), pause(self.0.pace.start))
                 .await
@@ -244,6 +251,7 @@ impl Prepared for Shelf {
             self.0.counts.alive.fetch_add(1, Relaxed);
             let copy = Copy {
                 resident: self.0.clone(),
+                bindings: bindings.map_or_else(|| self.0.bindings.clone(), Arc::new),
                 state: Mutex::default(),
             };
             let instance = Handle {
@@ -295,7 +303,7 @@ impl Copy {
 }
 
 impl Instance for Handle {
-    fn call(mut self: Box<Self>, call: Call, done: Done) -> BoxFuture<'static, Result<Reply>> {
+    fn call(mut self: Box<Self>, mut call: Call, done: Done) -> BoxFuture<'static, Result<Reply>> {
         let copy = self.copy.clone();
         let placed = if std::mem::take(&mut self.placed) {
             Some(Handle {
@@ -315,6 +323,7 @@ impl Instance for Handle {
                 done: Some(done),
             };
             let deadline = tokio::time::Instant::from_std(call.deadline);
+            call.request.extensions_mut().insert(copy.bindings.clone());
             let answer = (copy.resident.handler)(call.request);
             match tokio::time::timeout_at(deadline, answer).await {
                 Ok(Ok(reply)) => Ok(reply.map(|body| Tail::wrap(body, end, deadline))),

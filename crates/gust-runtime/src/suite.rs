@@ -77,7 +77,10 @@ async fn prepares_once(runtime: &dyn Runtime, specimens: &Specimens) {
 
 async fn start(prepared: &dyn Prepared) -> Box<dyn Instance> {
     let deadline = clock::now() + Duration::from_secs(60);
-    prepared.start(deadline).await.expect("an instance starts")
+    prepared
+        .start(deadline, None)
+        .await
+        .expect("an instance starts")
 }
 
 async fn answers_and_settles_once(runtime: &dyn Runtime, specimens: &Specimens) {

@@ -34,6 +34,9 @@ pub struct TriggerSpec {
     /// What becomes of an event that the function does not take.
     #[serde(default)]
     pub retry: RetrySpec,
+    /// What the function writes while it handles an event, and the end of the event, are one commit. Default false.
+    #[serde(default)]
+    pub exactly_once: bool,
 }
 
 /// What starts a trigger's calls.

@@ -38,6 +38,9 @@ pub struct TriggerSpec {
     /// What becomes of an event that the function does not take.
     #[schema(required = false)]
     retry: RetrySpec,
+    /// Whether what the function writes and the end of the event are one commit.
+    #[schema(required = false)]
+    exactly_once: bool,
 }
 
 /// What starts a trigger's calls.

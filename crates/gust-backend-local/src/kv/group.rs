@@ -85,6 +85,14 @@ impl<'a> Group<'a> {
         Ok((versions, told))
     }
 
+    /// Whether all of this holds.
+    pub(crate) fn check(&self, store: &StoreKey, checks: &[(String, Condition)]) -> Result<()> {
+        checks.iter().try_for_each(|(key, wanted)| {
+            let there = self.live(&store.data(key))?;
+            check::condition(key, *wanted, there.map(|s| Version(s.version)))
+        })
+    }
+
     /// Adds to a number.
     pub(crate) fn increment(
         &mut self,

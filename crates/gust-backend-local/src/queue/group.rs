@@ -139,6 +139,36 @@ impl<'a> Group<'a> {
         Ok(done)
     }
 
+    /// Whether messages are still whose receipts these are.
+    pub(crate) fn holds(&mut self, target: &Target, receipts: &[Receipt]) -> Result<()> {
+        let keys = self.keys(target, false)?.ok_or_else(check::stale)?;
+        receipts
+            .iter()
+            .try_for_each(|receipt| self.held(keys, receipt).map(drop))
+    }
+
+    /// Whether these could be published now: refuses what publishing them would. `fresh` queues are made before.
+    pub(crate) fn may_publish(
+        &mut self,
+        target: &Target,
+        messages: &[Message],
+        fresh: &mut usize,
+    ) -> Result<()> {
+        let settings = &target.settings;
+        let state = match self.keys(target, false)? {
+            Some(keys) => self.state(keys)?,
+            None => {
+                self.may_make(&target.name, *fresh)?;
+                *fresh += 1;
+                State::default()
+            }
+        };
+        match fits(settings, &state, messages) {
+            true => Ok(()),
+            false => Err(check::full(settings)),
+        }
+    }
+
     /// What a queue holds, as the group has left it so far.
     #[cfg(test)]
     pub(crate) fn stats(&mut self, target: &Target) -> Result<gust_backend::queue::QueueStats> {
@@ -154,13 +184,16 @@ impl<'a> Group<'a> {
         if known.is_some() || !make {
             return Ok(known);
         }
-        if self.siblings(&target.name, QUEUES)? >= QUEUES {
-            let text = format!("the project has {QUEUES} queues already");
-            return Err(
-                Error::exhausted(text).hint("use groups or attributes instead of more queues")
-            );
-        }
+        self.may_make(&target.name, 0)?;
         self.give_number(&target.name).map(Some)
+    }
+
+    fn may_make(&self, name: &[u8], fresh: usize) -> Result<()> {
+        if self.siblings(name, QUEUES)? + fresh < QUEUES {
+            return Ok(());
+        }
+        let text = format!("the project has {QUEUES} queues already");
+        Err(Error::exhausted(text).hint("use groups or attributes instead of more queues"))
     }
 
     /// The number of a queue or topic, if it has one.
@@ -463,6 +496,21 @@ impl<'a> Group<'a> {
         Ok(next)
     }
 
+    /// The entry of a message that is still whose receipt this is.
+    fn held(&self, keys: Keys, receipt: &Receipt) -> Result<Indexed> {
+        let place = Place {
+            priority: receipt.priority,
+            at_us: receipt.until_us,
+            id: receipt.id,
+        };
+        let value = self.get(&keys.ready(place))?.ok_or_else(check::stale)?;
+        let entry = Entry::decode(&value)?;
+        match entry.attempts == receipt.attempt {
+            true => Ok(Indexed { place, entry }),
+            false => Err(check::stale()),
+        }
+    }
+
     fn settle(
         &mut self,
         keys: Keys,
@@ -470,16 +518,7 @@ impl<'a> Group<'a> {
         mut receipt: Receipt,
         verdict: Verdict,
     ) -> Result<Receipt> {
-        let place = Place {
-            priority: receipt.priority,
-            at_us: receipt.until_us,
-            id: receipt.id,
-        };
-        let value = self.get(&keys.ready(place))?.ok_or_else(check::stale)?;
-        let mut entry = Entry::decode(&value)?;
-        if entry.attempts != receipt.attempt {
-            return Err(check::stale());
-        }
+        let Indexed { place, mut entry } = self.held(keys, &receipt)?;
         match verdict {
             Verdict::Done => {
                 state.stats.done += 1;

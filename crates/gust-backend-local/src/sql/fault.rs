@@ -70,6 +70,20 @@ pub(super) fn of_opening(error: rusqlite::Error) -> Error {
     }
 }
 
+/// A statement that would begin or end a transaction which is not the guest's.
+pub(super) fn not_yours() -> Error {
+    let text = "sql: with exactly_once the call is one transaction, committed after its answer; leave out BEGIN, COMMIT and ROLLBACK";
+    Error::new(Kind::Invalid, Blame::Function, text)
+        .hint("to undo a part, use SAVEPOINT and ROLLBACK TO")
+}
+
+/// The transaction that a statement belongs to is gone.
+pub(super) fn rolled_back() -> Error {
+    let text = "sql: the transaction of the call was rolled back";
+    Error::new(Kind::Conflict, Blame::Function, text)
+        .hint("an earlier statement did that; let the function fail, and it is called again")
+}
+
 /// No more than this many bytes.
 pub(super) fn too_many_bytes(limit: usize) -> Error {
     let text = format!("sql: rows have more bytes than {limit}");

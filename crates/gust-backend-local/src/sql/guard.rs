@@ -129,6 +129,74 @@ pub(super) fn is_full(connection: &Connection, limits: &SqlLimits) -> bool {
     count + margin >= limits.database / PAGE
 }
 
+/// Tables of the platform's own.
+const OURS: &str = "_gust_";
+
+/// Whether a statement begins or ends a transaction.
+pub(super) fn is_transaction(context: &AuthContext<'_>) -> bool {
+    matches!(context.action, AuthAction::Transaction { .. })
+}
+
+/// Whether a statement reads or changes what is the platform's own.
+fn touches_ours(action: &AuthAction<'_>) -> bool {
+    use AuthAction as A;
+    let ours = |name: &str| {
+        let start = name.get(..OURS.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(OURS))
+    };
+    match action {
+        A::CreateTable { table_name }
+        | A::CreateTempTable { table_name }
+        | A::CreateVtable { table_name, .. }
+        | A::DropTable { table_name }
+        | A::DropTempTable { table_name }
+        | A::DropVtable { table_name, .. }
+        | A::AlterTable { table_name, .. }
+        | A::Analyze { table_name }
+        | A::Read { table_name, .. }
+        | A::Insert { table_name }
+        | A::Update { table_name, .. }
+        | A::Delete { table_name } => ours(table_name),
+        A::CreateIndex {
+            index_name: name,
+            table_name,
+        }
+        | A::CreateTempIndex {
+            index_name: name,
+            table_name,
+        }
+        | A::DropIndex {
+            index_name: name,
+            table_name,
+        }
+        | A::DropTempIndex {
+            index_name: name,
+            table_name,
+        }
+        | A::CreateTrigger {
+            trigger_name: name,
+            table_name,
+        }
+        | A::CreateTempTrigger {
+            trigger_name: name,
+            table_name,
+        }
+        | A::DropTrigger {
+            trigger_name: name,
+            table_name,
+        }
+        | A::DropTempTrigger {
+            trigger_name: name,
+            table_name,
+        } => ours(name) || ours(table_name),
+        A::CreateView { view_name }
+        | A::CreateTempView { view_name }
+        | A::DropView { view_name }
+        | A::DropTempView { view_name } => ours(view_name),
+        _ => false,
+    }
+}
+
 /// What an authorizer says, and whether the connection is marked by it.
 pub(super) fn authorize(context: &AuthContext<'_>) -> (Authorization, bool) {
     use AuthAction as A;
@@ -136,6 +204,7 @@ pub(super) fn authorize(context: &AuthContext<'_>) -> (Authorization, bool) {
     let marked = (Authorization::Allow, true);
     let deny = (Authorization::Deny, false);
     match &context.action {
+        action if touches_ours(action) => deny,
         A::Attach { .. } | A::Detach { .. } | A::Unknown { .. } => deny,
         A::Function { function_name } if contains(FUNCTIONS, function_name) => deny,
         A::Pragma {

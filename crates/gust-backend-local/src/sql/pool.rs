@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use gust_backend::sql::{Effect, Rows, SqlLimits, Value};
 use gust_types::{Error, Label, ProjectName, Result};
 use parking_lot::Mutex;
@@ -15,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::{
     Settings,
     rows::Run,
-    worker::{JOBS, Job, Worker},
+    worker::{JOBS, Job, OwnTask, Worker},
 };
 use crate::disk::Disk;
 
@@ -70,6 +71,17 @@ impl Pool {
 
     pub(super) fn disk(&self) -> &Disk {
         &self.disk
+    }
+
+    /// Whether anybody has used this database yet.
+    pub(super) fn exists(&self, project: &ProjectName, name: &Label) -> bool {
+        self.path(project, name).exists()
+    }
+
+    fn path(&self, project: &ProjectName, name: &Label) -> PathBuf {
+        // Names have no dots, slashes or zero bytes, so they are safe in a path.
+        let file = format!("{name}.db");
+        self.folder.join(project.as_str()).join(file)
     }
 
     /// A connection to this database; waits for a place if all are taken.
@@ -133,11 +145,7 @@ impl Pool {
 
     fn start(self: &Arc<Self>, key: DatabaseKey) -> Result<mpsc::Sender<Job>> {
         let (sender, receiver) = mpsc::channel(JOBS);
-        // Names have no dots, slashes or zero bytes, so they are safe in a path.
-        let path = self
-            .folder
-            .join(key.0.as_str())
-            .join(format!("{}.db", key.1));
+        let path = self.path(&key.0, &key.1);
         let worker = Worker::new(self.clone(), key, path, self.limits);
         std::thread::Builder::new()
             .name("sql".to_owned())
@@ -172,6 +180,25 @@ impl Lent {
         let answer = answer.await.map_err(|_| closed())?;
         guard.disarm();
         answer
+    }
+
+    /// Has the platform's own work done.
+    pub(super) async fn own(&self, task: OwnTask) -> Result<Option<Bytes>> {
+        let run = Run::new();
+        if let Some(before) = self.last.lock().replace(run.clone()) {
+            before.hurry();
+        }
+        let (answer, reply) = oneshot::channel();
+        let job = Job::Own {
+            run: run.clone(),
+            task: Box::new(task),
+            answer,
+        };
+        let guard = CancelOnDrop(Some(run));
+        self.jobs.send(job).await.map_err(|_| closed())?;
+        let reply = reply.await.map_err(|_| closed())?;
+        guard.disarm();
+        reply
     }
 
     pub(super) async fn effect(&self) -> Result<Effect> {

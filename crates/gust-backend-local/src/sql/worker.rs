@@ -12,7 +12,8 @@ use std::{
     time::Duration,
 };
 
-use gust_backend::sql::{Effect, Rows, SqlLimits, Value};
+use bytes::Bytes;
+use gust_backend::sql::{Effect, Mark, Rows, SqlLimits, Value};
 use gust_types::{Blame, Error, Kind, Result};
 use parking_lot::Mutex;
 use rusqlite::{
@@ -23,7 +24,7 @@ use rusqlite::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    fault, guard,
+    fault, guard, mark,
     pool::{DatabaseKey, Pool},
     rows::{Reader, Run, size},
 };
@@ -44,6 +45,22 @@ pub(super) enum Job {
     Effect {
         answer: oneshot::Sender<Effect>,
     },
+    /// What is the platform's own to do, see `mark.rs`.
+    Own {
+        run: Arc<Run>,
+        task: Box<OwnTask>,
+        answer: oneshot::Sender<Result<Option<Bytes>>>,
+    },
+}
+
+/// Something that the platform does on a connection for itself.
+pub(super) enum OwnTask {
+    /// Begins a transaction which the borrower cannot end.
+    Begin,
+    /// Leaves a mark in it and commits.
+    Commit(Mark),
+    /// Looks for a mark.
+    Find(String),
 }
 
 /// Jobs that may wait for one connection.
@@ -81,6 +98,12 @@ struct Shared {
     inserted: AtomicBool,
     /// The statement wanted something that is denied.
     denied: AtomicBool,
+    /// It wanted to begin or end a transaction that is not its own.
+    ending: AtomicBool,
+    /// What runs is the platform's own.
+    ours: AtomicBool,
+    /// The borrower is inside a transaction of the platform's.
+    within: AtomicBool,
 }
 
 // === impl Worker ===
@@ -130,6 +153,10 @@ impl Worker {
                 run,
                 head,
             } => self.execute(&statement, parameters, &run, head),
+            Job::Own { run, task, answer } => {
+                let done = self.own(&run, *task);
+                let _ = answer.send(done);
+            }
             Job::Effect { answer } => {
                 let effect = self.open.as_ref().map(|open| open.effect);
                 let _ = answer.send(effect.unwrap_or_default());
@@ -164,9 +191,14 @@ impl Worker {
             let _ = head.send(Err(Error::internal("sql: connection is not open")));
             return;
         };
+        if let Err(over) = open.still_within() {
+            let _ = head.send(Err(over));
+            return;
+        }
         run.start(self.limits.time);
         *open.shared.run.lock() = Some(run.clone());
         open.shared.denied.store(false, Relaxed);
+        open.shared.ending.store(false, Relaxed);
         let mut task = Task {
             run,
             limits: &self.limits,
@@ -183,6 +215,28 @@ impl Worker {
         task.finish(result);
     }
 
+    fn own(&mut self, run: &Arc<Run>, task: OwnTask) -> Result<Option<Bytes>> {
+        let Some(open) = self.open.as_mut() else {
+            return Err(Error::internal("sql: connection is not open"));
+        };
+        run.start(self.limits.time);
+        *open.shared.run.lock() = Some(run.clone());
+        open.shared.ours.store(true, Relaxed);
+        let done = match task {
+            OwnTask::Begin => open.begin().map(|()| None),
+            OwnTask::Commit(mark) => self
+                .pool
+                .disk()
+                .check(mark.intent.len() as u64)
+                .and_then(|()| open.commit(&mark))
+                .map(|()| None),
+            OwnTask::Find(id) => mark::find(&open.connection, &id),
+        };
+        open.shared.ours.store(false, Relaxed);
+        *open.shared.run.lock() = None;
+        done.map_err(|error| open.explain(error, &self.limits))
+    }
+
     /// Makes the connection as good as new; false when it has to be closed.
     fn clean(&mut self) -> bool {
         let Some(open) = self.open.as_mut() else {
@@ -194,6 +248,7 @@ impl Worker {
         {
             return false;
         }
+        open.leave();
         open.effect = Effect::default();
         open.shared.inserted.store(false, Relaxed);
         !open.shared.marked.load(Relaxed)
@@ -230,9 +285,16 @@ impl Open {
         connection.authorizer(Some({
             let shared = shared.clone();
             move |context: rusqlite::hooks::AuthContext<'_>| {
+                if shared.ours.load(Relaxed) {
+                    return Authorization::Allow;
+                }
                 let (said, marked) = guard::authorize(&context);
                 if said == Authorization::Deny {
                     shared.denied.store(true, Relaxed);
+                }
+                if shared.within.load(Relaxed) && guard::is_transaction(&context) {
+                    shared.ending.store(true, Relaxed);
+                    return Authorization::Deny;
                 }
                 if marked {
                     shared.marked.store(true, Relaxed);
@@ -247,6 +309,35 @@ impl Open {
         })
     }
 
+    /// Statements that were compiled outside may be such as are denied inside, so none of them is kept.
+    fn begin(&mut self) -> Result<()> {
+        self.connection.flush_prepared_statement_cache();
+        mark::begin(&self.connection)?;
+        self.shared.within.store(true, Relaxed);
+        Ok(())
+    }
+
+    fn commit(&mut self, mark: &Mark) -> Result<()> {
+        self.still_within()?;
+        mark::commit(&self.connection, mark)?;
+        self.leave();
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        if self.shared.within.swap(false, Relaxed) {
+            self.connection.flush_prepared_statement_cache();
+        }
+    }
+
+    /// A statement inside a transaction of the platform's must never run outside of it.
+    fn still_within(&self) -> Result<()> {
+        if self.shared.within.load(Relaxed) && self.connection.is_autocommit() {
+            return Err(fault::rolled_back());
+        }
+        Ok(())
+    }
+
     fn count(&mut self, total_before: u64) {
         if self.connection.total_changes() != total_before {
             self.effect.changes = self.connection.changes();
@@ -259,6 +350,9 @@ impl Open {
     /// SQLite has one code for a disk that is full and a database as large as it may be, and not always one of its own
     /// for what is denied.
     fn explain(&self, mut error: Error, limits: &SqlLimits) -> Error {
+        if self.shared.ending.load(Relaxed) && matches!(error.kind, Kind::Invalid | Kind::Denied) {
+            return fault::not_yours();
+        }
         if error.kind == Kind::Invalid && self.shared.denied.load(Relaxed) {
             error.kind = Kind::Denied;
         }

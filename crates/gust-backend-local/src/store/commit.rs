@@ -31,6 +31,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use super::{
     PATIENCE,
     engine::{Batch, Engine, Open, Refused, fault},
+    unit::Unit,
 };
 use crate::{
     disk::Ballast,
@@ -125,6 +126,10 @@ enum Request {
         op: topic::Op,
         answer: Answer<topic::Done>,
     },
+    Unit {
+        unit: Box<Unit>,
+        answer: Answer<()>,
+    },
 }
 
 type Answer<T> = oneshot::Sender<Result<T>>;
@@ -137,6 +142,7 @@ enum Ready {
     /// With the bell that is rung afterwards, when something may have become ready.
     Queue(Answer<Done>, Done, Option<Arc<Notify>>),
     Topic(Answer<topic::Done>, topic::Done, Option<Arc<Notify>>),
+    Unit(Answer<()>, Vec<Arc<Notify>>),
 }
 
 // === impl Committer ===
@@ -213,6 +219,14 @@ impl Committer {
         let bytes = op.bytes();
         let make = |answer| Request::Topic { target, op, answer };
         self.ask(bytes, make).await
+    }
+
+    /// Commits a unit of work; answers when it is durable, and has done nothing when it answers with an error.
+    pub(crate) async fn unit(&self, unit: Unit) -> Result<()> {
+        let bytes = unit.bytes;
+        let unit = Box::new(unit);
+        self.ask(bytes, |answer| Request::Unit { unit, answer })
+            .await
     }
 
     /// Removes what is due, from the sweeper's thread; answers how many values went.
@@ -579,6 +593,18 @@ impl Thread {
                     }
                 }
             }
+            Request::Unit { unit, answer } => {
+                let bells = unit.bells();
+                match unit.evaluate(kv, queues) {
+                    Ok(()) => Some(Ready::Unit(answer, bells)),
+                    Err(error) => {
+                        refused(&error);
+                        let broken = (error.kind == Kind::Internal).then(|| again(&error));
+                        let _ = answer.send(Err(error));
+                        return broken.map_or(Ok(None), Err);
+                    }
+                }
+            }
             Request::Topic { target, op, answer } => {
                 let bell = op.bell(&target);
                 match queues.evaluate_topic(&target, op) {
@@ -668,12 +694,13 @@ fn listens(queues: &mut queue::Group<'_>, request: &Request) -> Result<bool> {
             }
             Ok(false)
         }
+        Request::Unit { unit, .. } => unit.is_heard(queues),
         Request::Queue { .. } | Request::Topic { .. } => Ok(false),
     }
 }
 
 /// Appends what happened to keys to the stream of their store.
-fn tell(queues: &mut queue::Group<'_>, store: &StoreKey, told: Vec<Told>) -> Result<()> {
+pub(super) fn tell(queues: &mut queue::Group<'_>, store: &StoreKey, told: Vec<Told>) -> Result<()> {
     let events = kv::events::events(store, told, queues.now_us);
     queues.tell(store.stream(), events)
 }
@@ -708,6 +735,7 @@ impl Request {
             Request::Sweep { answer, .. } => answer.send(Err(error)).is_ok(),
             Request::Queue { answer, .. } => answer.send(Err(error)).is_ok(),
             Request::Topic { answer, .. } => answer.send(Err(error)).is_ok(),
+            Request::Unit { answer, .. } => answer.send(Err(error)).is_ok(),
         };
     }
 
@@ -719,6 +747,7 @@ impl Request {
             Request::Sweep { .. } => false,
             Request::Queue { op, .. } => op.grows(),
             Request::Topic { op, .. } => op.grows(),
+            Request::Unit { unit, .. } => unit.grows(),
         }
     }
 
@@ -746,15 +775,21 @@ impl Ready {
             Ready::Sweep(answer, swept) => answer.send(result.map(|()| swept)).is_ok(),
             Ready::Queue(answer, done, bell) => and_ring(answer, result.map(|()| done), bell),
             Ready::Topic(answer, done, bell) => and_ring(answer, result.map(|()| done), bell),
+            Ready::Unit(answer, bells) => and_ring(answer, result, bells),
         };
     }
 }
 
 /// Answers, and then rings for those who wait for what has changed.
-fn and_ring<T>(answer: Answer<T>, result: Result<T>, bell: Option<Arc<Notify>>) -> bool {
-    let bell = bell.filter(|_| result.is_ok());
+fn and_ring<T>(
+    answer: Answer<T>,
+    result: Result<T>,
+    bells: impl IntoIterator<Item = Arc<Notify>>,
+) -> bool {
+    let is_ok = result.is_ok();
     let sent = answer.send(result).is_ok();
-    bell.iter().for_each(|bell| bell.notify_waiters());
+    let bells = bells.into_iter().filter(|_| is_ok);
+    bells.for_each(|bell| bell.notify_waiters());
     sent
 }
 

@@ -68,6 +68,30 @@ impl Group<'_> {
         Ok(done)
     }
 
+    /// Whether these could be published now: refuses what publishing them would. `fresh` topics are made before.
+    pub(crate) fn may_append(&mut self, target: &Target, op: &Op, fresh: &mut usize) -> Result<()> {
+        let Op::Publish { events, .. } = op else {
+            return Ok(());
+        };
+        let bytes = match self.number(&target.name)? {
+            Some(keys) => self.topic_state(keys)?.bytes,
+            None => {
+                self.may_make_topic(&target.name, *fresh)?;
+                *fresh += 1;
+                0
+            }
+        };
+        check::room(&target.settings, bytes, events)
+    }
+
+    fn may_make_topic(&self, name: &[u8], fresh: usize) -> Result<()> {
+        if self.siblings(name, check::TOPICS)? + fresh < check::TOPICS {
+            return Ok(());
+        }
+        let text = format!("the project has {} topics already", check::TOPICS);
+        Err(Error::exhausted(text).hint("use types and filters instead of more topics"))
+    }
+
     /// The topic's keys. It is made by the first event and the first subscription.
     fn topic(&mut self, target: &Target, op: &Op) -> Result<Option<Keys>> {
         let known = self.number(&target.name)?;
@@ -85,10 +109,7 @@ impl Group<'_> {
         if !makes {
             return Ok(None);
         }
-        if self.siblings(&target.name, check::TOPICS)? >= check::TOPICS {
-            let text = format!("the project has {} topics already", check::TOPICS);
-            return Err(Error::exhausted(text).hint("use types and filters instead of more topics"));
-        }
+        self.may_make_topic(&target.name, 0)?;
         self.give_number(&target.name).map(Some)
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream, stream::BoxStream};
 use gust_task::clock;
 use gust_types::Result;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Condition, Kv, KvLimits, ListOptions, PutOptions, Version, Versioned, Write, check};
 
@@ -19,7 +19,7 @@ pub struct MemoryKv {
 }
 
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     values: BTreeMap<String, Value>,
     version: u64,
 }
@@ -51,6 +51,11 @@ impl MemoryKv {
             state: Arc::default(),
             limits,
         }
+    }
+
+    /// Nobody else reads or writes meanwhile.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
     }
 }
 
@@ -134,6 +139,21 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Whether all of this holds.
+    pub(crate) fn check_all(&self, checks: &[(String, Condition)]) -> Result<()> {
+        checks.iter().try_for_each(|(key, wanted)| {
+            let there = self.live(key).map(|value| value.versioned.version);
+            check::condition(key, *wanted, there)
+        })
+    }
+
+    /// Writes that have no conditions.
+    pub(crate) fn apply_all(&mut self, writes: Vec<Write>) {
+        for write in writes {
+            self.apply(write);
+        }
     }
 
     fn apply(&mut self, write: Write) -> Option<Version> {

@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use gust_task::clock;
 use gust_types::Result;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::{
@@ -52,11 +52,7 @@ impl Model {
 
     /// Keeps all or none.
     pub fn publish(&mut self, messages: Vec<Message>, now_us: u64) -> Result<Vec<Published>> {
-        let (messages_bytes, dead_bytes) = (self.bytes(), self.dead_bytes());
-        let fresh: u64 = messages.iter().map(Message::weight).sum();
-        if messages_bytes + dead_bytes + fresh > self.settings.max_bytes.0 {
-            return Err(check::full(&self.settings));
-        }
+        self.fits(&messages)?;
         Ok(messages.into_iter().map(|m| self.keep(m, now_us)).collect())
     }
 
@@ -156,6 +152,23 @@ impl Model {
         }
         (self.settings.attempts > 0 && kept.attempts >= self.settings.attempts)
             .then_some(check::TOO_OFTEN)
+    }
+
+    /// Whether a message is still whose receipt this is.
+    pub(crate) fn holds(&self, receipt: &Receipt) -> Result<()> {
+        let kept = self.messages.get(&receipt.id);
+        let held = kept
+            .is_some_and(|kept| kept.attempts == receipt.attempt && kept.at_us == receipt.until_us);
+        held.then_some(()).ok_or_else(check::stale)
+    }
+
+    /// Whether there is room for these.
+    pub(crate) fn fits(&self, messages: &[Message]) -> Result<()> {
+        let fresh: u64 = messages.iter().map(Message::weight).sum();
+        match self.bytes() + self.dead_bytes() + fresh > self.settings.max_bytes.0 {
+            true => Err(check::full(&self.settings)),
+            false => Ok(()),
+        }
     }
 
     /// Settles one taking.
@@ -339,6 +352,16 @@ impl MemoryQueue {
             settings,
             changed: Arc::default(),
         }
+    }
+
+    /// Nobody else does anything meanwhile.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Model> {
+        self.model.lock()
+    }
+
+    /// Something may have become ready.
+    pub(crate) fn ring(&self) {
+        self.changed.notify_waiters();
     }
 
     fn take_now(&self, options: &TakeOptions) -> Vec<Taken> {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::{StreamExt as _, future};
 use gust_types::{Blame, Kind, Result};
 
-use super::{Connection, Effect, Sql, Value};
+use super::{Connection, Effect, Mark, Sql, Value};
 
 type Row = Vec<Value>;
 
@@ -26,6 +27,10 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Sql>) {
     dangerous_statements_are_denied(make().await).await;
     concurrent_writers_wait(make().await).await;
     connections_start_clean(make().await).await;
+    a_mark_is_left_with_the_commit(make().await).await;
+    a_transaction_of_the_platforms_is_nobody_elses_to_end(make().await).await;
+    marks_are_forgotten(make().await).await;
+    what_is_the_platforms_cannot_be_touched(make().await).await;
 }
 
 #[expect(clippy::panic, reason = "a suite fails its test by panicking")]
@@ -443,4 +448,170 @@ async fn connections_start_clean(sql: Database) {
     }
     let c = connect(&sql).await;
     assert_eq!(number(&*c, "SELECT count(*) FROM t").await, 3);
+}
+
+fn mark(id: &str, at_us: u64) -> Mark {
+    Mark {
+        id: id.to_owned(),
+        at_us,
+        intent: Bytes::from(format!("意图 {id}")),
+        ..Mark::default()
+    }
+}
+
+async fn a_mark_is_left_with_the_commit(sql: Database) {
+    assert_eq!(ok(sql.mark("a").await), None, "nobody was here");
+    all(&*connect(&sql).await, "CREATE TABLE t (n)").await;
+    assert_eq!(ok(sql.mark("a").await), None);
+    let unit = ok(sql.begin().await);
+    all(&*unit, "INSERT INTO t VALUES (1)").await;
+    assert_eq!(ok(unit.effect().await).changes, 1);
+    assert_eq!(number(&*unit, "SELECT count(*) FROM t").await, 1);
+    let other = connect(&sql).await;
+    assert_eq!(number(&*other, "SELECT count(*) FROM t").await, 0);
+    // A second one waits for the first; a statement that waits too long is over.
+    let (second, ()) = future::join(sql.begin(), async {
+        ok(unit.commit(mark("a", 1)).await);
+    })
+    .await;
+    let second = ok(second);
+    assert_eq!(ok(sql.mark("a").await), Some(Bytes::from("意图 a")));
+    assert_eq!(ok(sql.mark("b").await), None);
+    all(&*second, "INSERT INTO t VALUES (2)").await;
+    refused(
+        "a mark twice",
+        second.commit(mark("a", 2)).await,
+        Kind::Conflict,
+    );
+    drop(second);
+    assert_eq!(number(&*other, "SELECT count(*) FROM t").await, 1);
+    // One that is dropped has done nothing, and is in nobody's way.
+    let dropped = ok(sql.begin().await);
+    all(&*dropped, "INSERT INTO t VALUES (3)").await;
+    drop(dropped);
+    all(&*other, "INSERT INTO t VALUES (4)").await;
+    assert_eq!(number(&*other, "SELECT sum(n) FROM t").await, 5);
+}
+
+async fn a_transaction_of_the_platforms_is_nobody_elses_to_end(sql: Database) {
+    let ends = [
+        "COMMIT",
+        "ROLLBACK",
+        "END",
+        "BEGIN",
+        "BEGIN IMMEDIATE",
+        "commit",
+    ];
+    {
+        // Compiled where they are allowed, on the connection that is used next.
+        let c = connect(&sql).await;
+        all(&*c, "CREATE TABLE t (n UNIQUE)").await;
+        for statement in ["BEGIN", "COMMIT", "BEGIN", "ROLLBACK"] {
+            all(&*c, statement).await;
+        }
+    }
+    for _ in 0..3 {
+        let unit = ok(sql.begin().await);
+        all(&*unit, "INSERT INTO t VALUES (1)").await;
+        for end in ends {
+            refused(end, try_all(&*unit, end, vec![]).await, Kind::Invalid);
+        }
+        for inside in [
+            "SAVEPOINT s",
+            "INSERT INTO t VALUES (2)",
+            "ROLLBACK TO s",
+            "RELEASE s",
+        ] {
+            all(&*unit, inside).await;
+        }
+        assert_eq!(number(&*unit, "SELECT count(*) FROM t").await, 1);
+        drop(unit);
+    }
+    let c = connect(&sql).await;
+    assert_eq!(number(&*c, "SELECT count(*) FROM t").await, 0);
+    for statement in ["BEGIN", "INSERT INTO t VALUES (9)", "COMMIT"] {
+        all(&*c, statement).await;
+    }
+    // A conflict may roll back by itself: after that nothing runs outside.
+    let unit = ok(sql.begin().await);
+    all(&*unit, "INSERT INTO t VALUES (1)").await;
+    let rollback = "INSERT OR ROLLBACK INTO t VALUES (9)";
+    refused(
+        rollback,
+        try_all(&*unit, rollback, vec![]).await,
+        Kind::Conflict,
+    );
+    for statement in ["INSERT INTO t VALUES (2)", "SELECT 1"] {
+        refused(
+            statement,
+            try_all(&*unit, statement, vec![]).await,
+            Kind::Conflict,
+        );
+    }
+    refused("commit", unit.commit(mark("a", 1)).await, Kind::Conflict);
+    drop(unit);
+    assert_eq!(number(&*c, "SELECT count(*) FROM t").await, 1);
+    assert_eq!(ok(sql.mark("a").await), None);
+}
+
+async fn marks_are_forgotten(sql: Database) {
+    let left = async |ids: &[&str]| {
+        let mut left = Vec::new();
+        for id in ids {
+            left.push(ok(sql.mark(id).await).is_some());
+        }
+        left
+    };
+    for (id, at_us) in [("a", 10), ("b", 20), ("c", 30)] {
+        ok(ok(sql.begin().await).commit(mark(id, at_us)).await);
+    }
+    let forgetting = Mark {
+        forget: vec!["c".to_owned(), "never there".to_owned()],
+        forget_before_us: 20,
+        ..mark("d", 40)
+    };
+    ok(ok(sql.begin().await).commit(forgetting).await);
+    assert_eq!(
+        left(&["a", "b", "c", "d"]).await,
+        [false, true, false, true]
+    );
+}
+
+async fn what_is_the_platforms_cannot_be_touched(sql: Database) {
+    ok(ok(sql.begin().await).commit(mark("a", 1)).await);
+    let c = connect(&sql).await;
+    all(&*c, "CREATE TABLE t (n)").await;
+    let unit = ok(sql.begin().await);
+    let touches = [
+        "SELECT * FROM _gust_units",
+        "SELECT count(*) FROM _gust_units",
+        "SELECT n FROM t WHERE n IN (SELECT id FROM main._GUST_UNITS)",
+        "INSERT INTO _gust_units VALUES ('x', 1, x'')",
+        "UPDATE _gust_units SET intent = x''",
+        "DELETE FROM _gust_units",
+        "DROP TABLE _gust_units",
+        "ALTER TABLE _gust_units RENAME TO mine",
+        "ALTER TABLE _gust_units ADD COLUMN c",
+        "CREATE INDEX mine ON _gust_units (at)",
+        "DROP INDEX _gust_units_at",
+        "CREATE TRIGGER mine AFTER INSERT ON _gust_units BEGIN SELECT 1; END",
+        "CREATE TABLE _gust_more (n)",
+        "CREATE VIEW _gust_view AS SELECT 1",
+        "CREATE TEMP TABLE _gust_units (n)",
+    ];
+    for c in [&*c, &*unit as &dyn Connection] {
+        for statement in touches {
+            refused(statement, try_all(c, statement, vec![]).await, Kind::Denied);
+        }
+    }
+    drop(unit);
+    // What looks harmless until it runs.
+    all(
+        &*c,
+        "CREATE TRIGGER sly AFTER INSERT ON t BEGIN DELETE FROM _gust_units; END",
+    )
+    .await;
+    let sly = "INSERT INTO t VALUES (1)";
+    refused(sly, try_all(&*c, sly, vec![]).await, Kind::Denied);
+    assert!(ok(sql.mark("a").await).is_some());
 }

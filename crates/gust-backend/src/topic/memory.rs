@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use gust_task::clock;
 use gust_types::{Label, Result};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::{
@@ -90,6 +90,11 @@ impl Model {
             position,
             duplicate: false,
         }
+    }
+
+    /// Whether the topic can take these at all.
+    pub(crate) fn fits(&self, events: &[Message]) -> Result<()> {
+        check::room(&self.settings, self.bytes(), events)
     }
 
     /// Forgets what is over its time: events and keys.
@@ -243,6 +248,16 @@ impl MemoryTopic {
             changed: Notify::new(),
             moving: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Nobody else does anything meanwhile.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Model> {
+        self.model.lock()
+    }
+
+    /// There is something new.
+    pub(crate) fn ring(&self) {
+        self.changed.notify_waiters();
     }
 
     async fn moved<T>(&self, change: impl FnOnce(&mut Model) -> T) -> T {

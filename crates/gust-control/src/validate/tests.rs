@@ -206,6 +206,32 @@ fn bad_apps_are_refused_by_name() {
 }
 
 #[test]
+fn a_database_and_exactly_once_take_one_event_at_a_time() {
+    let with = |once: bool, batch: u32, sql: Value| {
+        let mut app = good();
+        app["functions"]["front"]["sql"] = sql;
+        app["events"] = json!({"triggers": [{
+            "name": "t", "function": "front", "exactly_once": once,
+            "source": {"queue": {"queue": "q", "batch": batch}},
+        }]});
+        check(app)
+    };
+    for (once, batch, sql) in [
+        (true, 1, json!(["default"])),
+        (true, 10, json!([])),
+        (false, 10, json!(["default"])),
+    ] {
+        with(once, batch, sql).unwrap();
+    }
+    let error = with(true, 10, json!(["default"])).unwrap_err();
+    assert!(
+        error.message.contains("not a batch of 10"),
+        "{}",
+        error.message
+    );
+}
+
+#[test]
 fn errors_name_the_function() {
     let error = check(with("/functions/front/kv", json!(["a", "a"]))).unwrap_err();
     assert!(error.message.starts_with("front: "), "{}", error.message);

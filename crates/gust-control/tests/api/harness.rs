@@ -12,13 +12,7 @@ use gust_api::{
     Client,
     deploy::{DeployRequest, Deployed, Event},
 };
-use gust_backend::{
-    Backends,
-    kv::{Kv, memory::MemoryKv},
-    queue::{Queue, QueueSettings, memory::MemoryQueue},
-    sql::Sql,
-    topic::{Topic, TopicSettings, memory::MemoryTopic},
-};
+use gust_backend::{Backends, unit::memory::MemoryBackends};
 use gust_control::{Control, Parts, Settings};
 use gust_dispatch::Dispatcher;
 use gust_events::Events;
@@ -31,7 +25,7 @@ use gust_runtime::{
 use gust_task::Stop;
 use gust_telemetry::{GuestLogs, PathMetrics, Registry};
 use gust_types::{
-    AppName, AppSpec, Digest, Error, FunctionName, Label, ProjectName, Result,
+    AppName, AppSpec, Digest, FunctionName, ProjectName, Result,
     app::{FunctionSpec, RouteSpec, RouteTarget, Source},
     call::full,
 };
@@ -52,82 +46,6 @@ pub struct Node {
     pub forgotten: Arc<parking_lot::Mutex<Vec<Digest>>>,
     stop: Stop,
     _own: Option<tempfile::TempDir>,
-}
-
-/// By project and name.
-type Named<T> = Arc<parking_lot::Mutex<BTreeMap<(ProjectName, Label), Arc<T>>>>;
-
-#[derive(Default)]
-struct NoSql {
-    queues: Named<MemoryQueue>,
-    topics: Named<MemoryTopic>,
-    stores: Named<MemoryKv>,
-}
-
-fn opened(
-    queues: &Named<MemoryQueue>,
-    project: &ProjectName,
-    name: &Label,
-    settings: &QueueSettings,
-) -> Arc<dyn Queue> {
-    let key = (project.clone(), name.clone());
-    let make = || Arc::new(MemoryQueue::new(settings.clone()));
-    queues.lock().entry(key).or_insert_with(make).clone()
-}
-
-impl Backends for NoSql {
-    fn kv(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Kv>> {
-        let key = (project.clone(), name.clone());
-        Ok(self.stores.lock().entry(key).or_default().clone())
-    }
-    fn sql(&self, _: &ProjectName, _: &Label) -> Result<Arc<dyn Sql>> {
-        Err(Error::unavailable("no sql in these tests"))
-    }
-
-    fn queue(
-        &self,
-        project: &ProjectName,
-        name: &Label,
-        settings: &QueueSettings,
-    ) -> Result<Arc<dyn Queue>> {
-        Ok(opened(&self.queues, project, name, settings))
-    }
-
-    fn queues(&self, project: &ProjectName) -> Result<Vec<Label>> {
-        let queues = self.queues.lock();
-        let of = queues.keys().filter(|(of, _)| of == project);
-        let of = of.filter(|(_, name)| Label::new(name.as_str()).is_ok());
-        Ok(of.map(|(_, name)| name.clone()).collect())
-    }
-
-    fn topic(
-        &self,
-        project: &ProjectName,
-        name: &Label,
-        settings: &TopicSettings,
-    ) -> Result<Arc<dyn Topic>> {
-        let key = (project.clone(), name.clone());
-        let (queues, of) = (self.queues.clone(), project.clone());
-        let open =
-            move |name: &Label, settings: &QueueSettings| Ok(opened(&queues, &of, name, settings));
-        let make = || Arc::new(MemoryTopic::new(settings.clone(), Box::new(open)));
-        Ok(self.topics.lock().entry(key).or_insert_with(make).clone())
-    }
-
-    fn topics(&self, project: &ProjectName) -> Result<Vec<Label>> {
-        let topics = self.topics.lock();
-        let of = topics.keys().filter(|(of, _)| of == project);
-        let own = of.filter(|(_, name)| !name.as_str().starts_with('.'));
-        Ok(own.map(|(_, name)| name.clone()).collect())
-    }
-    fn streams(&self) -> Result<Vec<(ProjectName, gust_backend::changes::Watched)>> {
-        let topics = self.topics.lock();
-        let stream = |(project, name): &(ProjectName, Label)| {
-            let of = gust_backend::changes::Watched::of_topic(name)?;
-            Some((project.clone(), of))
-        };
-        Ok(topics.keys().filter_map(stream).collect())
-    }
 }
 
 pub async fn node() -> Node {
@@ -157,7 +75,7 @@ pub async fn assemble(data: &Path, mut settings: Settings) -> Node {
     let artifacts = ArtifactFolder::open(data.join("artifacts")).unwrap();
     let ledger = Arc::new(MemoryLedger::default());
     let metrics = PathMetrics::default();
-    let backends: Arc<dyn Backends> = Arc::new(NoSql::default());
+    let backends: Arc<dyn Backends> = Arc::new(MemoryBackends::default());
     let dispatcher = Dispatcher::new(
         gust_dispatch::Settings {
             files: data.join("files"),

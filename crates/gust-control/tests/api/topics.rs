@@ -274,6 +274,7 @@ fn with_trigger(filters: Vec<FilterSpec>) -> AppSpec {
             },
             concurrency: 1,
             retry: RetrySpec::default(),
+            exactly_once: false,
         }],
         ..EventsSpec::default()
     };

@@ -94,13 +94,14 @@ async fn load(entry: &Arc<FunctionEntry>) -> Result<Loading> {
         .engine
         .parts
         .runtime
-        .load(entry.revision().clone(), bindings)
+        .load(entry.revision().clone(), bindings.clone())
         .await
         .map_err(blame_function)?;
     let mapped = Mapped {
         plan: loaded.prepared.reuse(),
         bytes: loaded.prepared.resident_bytes(),
         prepared: loaded.prepared,
+        bindings,
     };
     Ok(Loading {
         mapped: Arc::new(mapped),

@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use gust_runtime::{Instance, Prepared, ReusePlan, Sharer};
+use gust_runtime::{Bindings, Instance, Prepared, ReusePlan, Sharer};
 use parking_lot::Mutex;
 
 use super::{load::Load, places::Place};
@@ -68,6 +68,8 @@ pub(crate) struct Mapped {
     pub(crate) prepared: Arc<dyn Prepared>,
     pub(crate) plan: ReusePlan,
     pub(crate) bytes: u64,
+    /// What it was loaded with.
+    pub(crate) bindings: Bindings,
 }
 
 /// A running copy and its place on the node.

@@ -28,6 +28,7 @@ fn events(path: &str, values: Variables) -> Arc<EventsSpec> {
             source: TriggerSource::Webhook(webhook),
             concurrency: 1,
             retry: Default::default(),
+            exactly_once: false,
         }],
         values,
         ..EventsSpec::default()

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use gust_backend::{Backends, kv, sql};
+use gust_backend::{Backends, unit::memory::MemoryBackends};
 use gust_meter::Meter;
 use gust_runtime::{
     Artifacts,
@@ -35,50 +35,6 @@ impl Meter for Records {
     }
 }
 
-/// Stores in memory, databases nowhere.
-struct Stores;
-
-impl Backends for Stores {
-    fn kv(&self, _: &ProjectName, _: &Label) -> Result<Arc<dyn kv::Kv>> {
-        Ok(Arc::new(kv::memory::MemoryKv::default()))
-    }
-
-    fn sql(&self, _: &ProjectName, name: &Label) -> Result<Arc<dyn sql::Sql>> {
-        Err(Error::not_found(format!(
-            "no database in this test: {name}"
-        )))
-    }
-
-    fn queue(
-        &self,
-        _: &ProjectName,
-        name: &Label,
-        _: &gust_backend::queue::QueueSettings,
-    ) -> Result<Arc<dyn gust_backend::queue::Queue>> {
-        Err(Error::not_found(format!("no queues here: {name}")))
-    }
-
-    fn queues(&self, _: &ProjectName) -> Result<Vec<Label>> {
-        Ok(Vec::new())
-    }
-
-    fn topic(
-        &self,
-        _: &ProjectName,
-        name: &Label,
-        _: &gust_backend::topic::TopicSettings,
-    ) -> Result<Arc<dyn gust_backend::topic::Topic>> {
-        Err(Error::not_found(format!("no topics here: {name}")))
-    }
-
-    fn topics(&self, _: &ProjectName) -> Result<Vec<Label>> {
-        Ok(Vec::new())
-    }
-    fn streams(&self) -> Result<Vec<(ProjectName, gust_backend::changes::Watched)>> {
-        Ok(Vec::new())
-    }
-}
-
 struct NoArtifacts;
 
 impl Artifacts for NoArtifacts {
@@ -94,6 +50,7 @@ impl Artifacts for NoArtifacts {
 pub(crate) struct World {
     pub(crate) dispatcher: Dispatcher,
     pub(crate) runtime: MemoryRuntime,
+    pub(crate) backends: Arc<dyn Backends>,
     records: Arc<Records>,
 }
 
@@ -133,9 +90,10 @@ impl World {
         };
         change(&mut settings);
         let records = Arc::new(Records::default());
+        let backends: Arc<dyn Backends> = Arc::new(MemoryBackends::default());
         let parts = Parts {
             runtime: Arc::new(runtime.clone()),
-            backends: Arc::new(Stores),
+            backends: backends.clone(),
             meter: records.clone(),
             logs: Arc::new(Discard),
             artifacts: Arc::new(NoArtifacts),
@@ -144,6 +102,7 @@ impl World {
         Self {
             dispatcher: Dispatcher::new(settings, parts),
             runtime,
+            backends,
             records,
         }
     }

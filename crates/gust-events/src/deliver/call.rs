@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use gust_backend::unit::Unit;
 use gust_dispatch::{Dispatcher, Refusal, Refused};
 use gust_task::{clock, ids};
 use gust_types::{
@@ -38,7 +39,13 @@ impl Target {
     }
 
     /// Calls the function with these events: one in the binary mode, several as a batch.
-    pub(crate) async fn call(&self, dispatcher: &Dispatcher, events: &[Event]) -> Ended {
+    /// With `unit` what the function writes belongs to that.
+    pub(crate) async fn call(
+        &self,
+        dispatcher: &Dispatcher,
+        events: &[Event],
+        unit: Option<&Arc<Unit>>,
+    ) -> Ended {
         let (headers, body) = match events {
             [event] => message::request(event),
             events => match binding::encode_batch(events) {
@@ -79,11 +86,11 @@ impl Target {
             trace,
             request,
         };
-        self.finish(dispatcher, call).await
+        self.finish(dispatcher, call, unit).await
     }
 
-    async fn finish(&self, dispatcher: &Dispatcher, call: Call) -> Ended {
-        let reply = match dispatcher.invoke(call).await {
+    async fn finish(&self, dispatcher: &Dispatcher, call: Call, unit: Option<&Arc<Unit>>) -> Ended {
+        let reply = match dispatcher.invoke_in(call, unit).await {
             Ok(reply) => reply,
             Err(error) => {
                 return match Refused::of(&error) {

@@ -10,7 +10,10 @@ use std::{
 
 use async_trait::async_trait;
 use gust_backend::desk::Counts;
-use gust_backend::queue::{Taken, Verdict};
+use gust_backend::{
+    queue::{Taken, Verdict},
+    unit::Publication,
+};
 use gust_dispatch::Dispatcher;
 use gust_task::{clock, ids};
 use gust_types::{Error, Label, event::Event};
@@ -18,6 +21,7 @@ use gust_types::{Error, Label, event::Event};
 use super::{
     call::Target,
     consumer::{Handled, MARGIN, Work},
+    once::Once,
     outcome::{Ended, Meaning},
     reply::{Delivered, Fate, Replies},
 };
@@ -61,6 +65,8 @@ pub(crate) struct Delivery {
     pub(crate) tally: Arc<Tally>,
     /// Who takes what the function answers; nobody, unless it is a topic's trigger.
     pub(crate) replies: Option<Arc<dyn Replies>>,
+    /// With `exactly_once`.
+    pub(crate) once: Option<Once>,
 }
 
 /// What became of a trigger's events since the node started.
@@ -74,10 +80,23 @@ pub(crate) struct Tally {
 }
 
 /// An event that was taken.
-struct Held {
-    taken: Taken,
-    event: Event,
+pub(super) struct Held {
+    pub(super) taken: Taken,
+    pub(super) event: Event,
     delivery: Arc<Delivery>,
+}
+
+// === impl Delivery ===
+
+impl Delivery {
+    /// How long a delivery may take; `None` when the function is not deployed.
+    pub(crate) fn patience(&self, dispatcher: &Dispatcher) -> Option<Duration> {
+        let call = self.target.patience(dispatcher)?;
+        Some(match self.once {
+            Some(_) => Once::patience(call),
+            None => call,
+        })
+    }
 }
 
 // === impl Tally ===
@@ -144,12 +163,15 @@ impl Work for EventWork {
             if let Meaning::NotTried(after) = &meaning {
                 handled.pause = Some(QUIET.min(*after));
             }
+            let settled = matches!(meaning, Meaning::Committed | Meaning::Lost);
             let verdict = verdict(&delivery.retry, &held.taken, meaning);
             delivery.tally.count(&verdict);
             if matches!(verdict, Verdict::Done | Verdict::Dead(_)) {
                 over.push(held.event);
             }
-            handled.verdicts.push((held.taken.receipt, verdict));
+            if !settled {
+                handled.verdicts.push((held.taken.receipt, verdict));
+            }
         }
         delivery.tally.in_flight.fetch_sub(count, Relaxed);
         let way = self.way.clone();
@@ -163,23 +185,34 @@ impl Work for EventWork {
 impl EventWork {
     /// Calls the function with these events together; one by one when they are too large together.
     async fn call(&self, delivery: &Delivery, held: &[Held]) -> Vec<Meaning> {
-        let events: Vec<_> = held.iter().map(|held| held.event.clone()).collect();
-        let ended = delivery.target.call(&self.dispatcher, &events).await;
-        if events.len() < 2 || !matches!(ended, Ended::TooLarge) {
-            return after(delivery, held, &events, ended).await;
+        if let Some(meanings) = self.together(delivery, held).await {
+            return meanings;
         }
-        let (begun, mut meanings) = (clock::now(), Vec::with_capacity(events.len()));
-        for (held, event) in held.iter().zip(&events) {
+        let (begun, mut meanings) = (clock::now(), Vec::with_capacity(held.len()));
+        for held in held {
             // The messages are held as long as one call may take, and a little longer.
             if begun.elapsed() > ONE_BY_ONE {
                 meanings.push(Meaning::NotTried(Duration::ZERO));
                 continue;
             }
-            let (held, event) = (std::slice::from_ref(held), std::slice::from_ref(event));
-            let ended = delivery.target.call(&self.dispatcher, event).await;
-            meanings.extend(after(delivery, held, event, ended).await);
+            let alone = self.together(delivery, std::slice::from_ref(held)).await;
+            meanings.extend(alone.unwrap_or_default());
         }
         meanings
+    }
+
+    /// One call. `None` when the events are too large together; one alone never is.
+    async fn together(&self, delivery: &Delivery, held: &[Held]) -> Option<Vec<Meaning>> {
+        let dispatcher = &self.dispatcher;
+        if let Some(once) = &delivery.once {
+            return once.deliver(&self.queue, delivery, held).await;
+        }
+        let events: Vec<_> = held.iter().map(|held| held.event.clone()).collect();
+        let ended = delivery.target.call(dispatcher, &events, None).await;
+        if events.len() > 1 && matches!(ended, Ended::TooLarge) {
+            return None;
+        }
+        Some(after(delivery, held, &events, ended).await)
     }
 
     fn hold(&self, taken: Taken) -> Result<Held, Verdict> {
@@ -206,20 +239,12 @@ impl EventWork {
 /// What came of a call, once what the function answered is kept where it belongs.
 async fn after(delivery: &Delivery, held: &[Held], events: &[Event], ended: Ended) -> Vec<Meaning> {
     let meanings = ended.meanings(events);
-    let (Some(replies), Ended::Answered(answered)) = (&delivery.replies, &ended) else {
-        return meanings;
+    let fate = match (reply(delivery, held, &ended), &delivery.replies) {
+        (Ok(Some(publication)), Some(replies)) => replies.publish(publication).await,
+        (Ok(_), _) => return meanings,
+        (Err(fate), _) => Err(fate),
     };
-    if !answered.status.is_success() {
-        return meanings;
-    }
-    let delivered: Vec<_> = held
-        .iter()
-        .map(|held| Delivered {
-            message: held.taken.receipt.id,
-            event: &held.event,
-        })
-        .collect();
-    let Err(fate) = replies.take(&delivered, answered).await else {
+    let Err(fate) = fate else {
         return meanings;
     };
     let meaning = match fate {
@@ -230,10 +255,34 @@ async fn after(delivery: &Delivery, held: &[Held], events: &[Event], ended: Ende
     meanings.into_iter().map(failed).collect()
 }
 
+/// What is to be published of what the function answered.
+pub(super) fn reply(
+    delivery: &Delivery,
+    held: &[Held],
+    ended: &Ended,
+) -> Result<Option<Publication>, Fate> {
+    let (Some(replies), Ended::Answered(answered)) = (&delivery.replies, ended) else {
+        return Ok(None);
+    };
+    if !answered.status.is_success() {
+        return Ok(None);
+    }
+    let delivered: Vec<_> = held
+        .iter()
+        .map(|held| Delivered {
+            message: held.taken.receipt.id,
+            event: &held.event,
+        })
+        .collect();
+    replies.read(&delivered, answered)
+}
+
 fn verdict(policy: &RetryPolicy, taken: &Taken, meaning: Meaning) -> Verdict {
     let (ended, retry_after, cause) = match meaning {
         Meaning::NotTried(after) => return Verdict::Back(after.min(QUIET)),
         Meaning::Hopeless(cause) => return Verdict::Dead(cause),
+        Meaning::Committed => return Verdict::Done,
+        Meaning::Lost => return Verdict::Again(Duration::ZERO),
         Meaning::Tried {
             ended,
             retry_after,

@@ -44,6 +44,10 @@ pub(crate) enum Meaning {
     },
     /// To be given up without asking anybody; why.
     Hopeless(String),
+    /// Done, and its message is settled with what was written.
+    Committed,
+    /// Its message is somebody else's now.
+    Lost,
 }
 
 /// A batch's answer that says which of it was not taken, as AWS Lambda has it.
@@ -182,7 +186,7 @@ mod tests {
     fn outcomes(ended: &Ended, n: usize) -> Vec<retry::Ended> {
         let outcome = |meaning| match meaning {
             Meaning::Tried { ended, .. } => ended,
-            Meaning::NotTried(_) | Meaning::Hopeless(_) => panic!("it was tried"),
+            _ => panic!("it was tried"),
         };
         ended
             .meanings(&events(n))

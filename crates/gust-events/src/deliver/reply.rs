@@ -1,7 +1,7 @@
 //! Who hears what a function answers, before the events that it was given are settled.
 
 use async_trait::async_trait;
-use gust_backend::queue::MessageId;
+use gust_backend::{queue::MessageId, unit::Publication};
 use gust_types::Event;
 
 use super::outcome::Answered;
@@ -21,9 +21,15 @@ pub(crate) enum Fate {
     Dead(String),
 }
 
-/// Takes what a function answered with success. What it keeps is durable when it returns.
+/// Publishes what functions answer with success. With an error the events are not done.
 #[async_trait]
 pub(crate) trait Replies: Send + Sync {
-    /// Takes it; with an error the events are not done.
-    async fn take(&self, delivered: &[Delivered<'_>], answered: &Answered) -> Result<(), Fate>;
+    /// What is to be published of an answer, if anything is.
+    fn read(
+        &self,
+        delivered: &[Delivered<'_>],
+        answered: &Answered,
+    ) -> Result<Option<Publication>, Fate>;
+    /// Publishes it. It is durable when this returns.
+    async fn publish(&self, publication: Publication) -> Result<(), Fate>;
 }

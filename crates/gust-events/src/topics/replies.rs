@@ -8,7 +8,11 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use gust_backend::queue::Message;
+use gust_backend::{
+    queue::QueueLimits,
+    topic::check,
+    unit::{Place, Publication},
+};
 use gust_types::{
     Error, Event, Label, Result,
     trigger::{ReplySpec, TriggerSource, TriggerSpec},
@@ -35,14 +39,18 @@ pub(crate) struct TopicReplies {
 
 #[async_trait]
 impl Replies for TopicReplies {
-    async fn take(&self, delivered: &[Delivered<'_>], answered: &Answered) -> Result<(), Fate> {
+    fn read(
+        &self,
+        delivered: &[Delivered<'_>],
+        answered: &Answered,
+    ) -> Result<Option<Publication>, Fate> {
         let events = read(answered)?;
         if events.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         // Of several events, the one that has come the furthest.
         let Some(of) = delivered.iter().max_by_key(|d| d.event.hops()) else {
-            return Ok(());
+            return Ok(None);
         };
         let (name, cause) = (self.key.subscription(), of.event);
         if cause.hops() >= Event::MAX_HOPS {
@@ -58,9 +66,21 @@ impl Replies for TopicReplies {
             let key = format!("reply/{name}/{first}/{n}");
             messages.push(message::of_event(&event).with_key(key));
         }
-        self.publish(messages).await.map_err(|error| {
-            Fate::Failed(format!("its reply cannot be published: {}", error.chain()))
-        })
+        check::events(&messages, &QueueLimits::default()).map_err(|e| unpublished(&e))?;
+        let settings = self.topics.settings(&self.key.project, &self.topic);
+        let remember = Some(self.tried + BEYOND);
+        Ok(Some(Publication {
+            to: Place::Topic(self.topic.clone(), settings, remember),
+            messages,
+        }))
+    }
+
+    async fn publish(&self, publication: Publication) -> Result<(), Fate> {
+        let topic = self.topics.open(&self.key.project, &self.topic);
+        let topic = topic.map_err(|e| unpublished(&e))?;
+        let remember = Some(self.tried + BEYOND);
+        let published = topic.publish(publication.messages, remember).await;
+        published.map(drop).map_err(|e| unpublished(&e))
     }
 }
 
@@ -82,12 +102,10 @@ impl TopicReplies {
             tried: spec.retry.max_age.0,
         }))
     }
+}
 
-    async fn publish(&self, messages: Vec<Message>) -> Result<()> {
-        let topic = self.topics.open(&self.key.project, &self.topic)?;
-        let remember = self.tried + BEYOND;
-        topic.publish(messages, Some(remember)).await.map(drop)
-    }
+fn unpublished(error: &Error) -> Fate {
+    Fate::Failed(format!("its reply cannot be published: {}", error.chain()))
 }
 
 /// The events of an answer; none when it is a plain answer.

@@ -3,9 +3,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use gust_backend::{
-    Backends,
     desk::{Doorbell, Hook, Ring, Rung},
-    kv, sql,
+    unit::memory::MemoryBackends,
 };
 use gust_dispatch::{Dispatcher, Parts};
 use gust_gateway::{Gateway, Settings, Summary};
@@ -19,8 +18,8 @@ use gust_runtime::{
 use gust_task::Stop;
 use gust_telemetry::{PathMetrics, Registry, Traces};
 use gust_types::{
-    AppName, Body, Deployment, Digest, Error, FunctionKey, FunctionName, Label, Outcome,
-    ProjectName, Reply, Result, Revision, Usage,
+    AppName, Body, Deployment, Digest, FunctionKey, FunctionName, Label, Outcome, ProjectName,
+    Reply, Result, Revision, Usage,
     app::{FileSpec, FunctionSpec, RouteSpec, RouteTarget, Source},
     call::full,
     trigger::{EventsSpec, TriggerSource, TriggerSpec, WebhookScheme, WebhookSpec},
@@ -43,49 +42,6 @@ struct Records(Mutex<Vec<Usage>>);
 impl Meter for Records {
     fn record(&self, usage: Usage) {
         self.0.lock().push(usage);
-    }
-}
-
-struct NoStores;
-
-impl Backends for NoStores {
-    fn kv(&self, _: &ProjectName, name: &Label) -> Result<Arc<dyn kv::Kv>> {
-        Err(Error::not_found(format!("no store in this test: {name}")))
-    }
-
-    fn sql(&self, _: &ProjectName, name: &Label) -> Result<Arc<dyn sql::Sql>> {
-        Err(Error::not_found(format!(
-            "no database in this test: {name}"
-        )))
-    }
-
-    fn queue(
-        &self,
-        _: &ProjectName,
-        name: &Label,
-        _: &gust_backend::queue::QueueSettings,
-    ) -> Result<Arc<dyn gust_backend::queue::Queue>> {
-        Err(Error::not_found(format!("no queues here: {name}")))
-    }
-
-    fn queues(&self, _: &ProjectName) -> Result<Vec<Label>> {
-        Ok(Vec::new())
-    }
-
-    fn topic(
-        &self,
-        _: &ProjectName,
-        name: &Label,
-        _: &gust_backend::topic::TopicSettings,
-    ) -> Result<Arc<dyn gust_backend::topic::Topic>> {
-        Err(Error::not_found(format!("no topics here: {name}")))
-    }
-
-    fn topics(&self, _: &ProjectName) -> Result<Vec<Label>> {
-        Ok(Vec::new())
-    }
-    fn streams(&self) -> Result<Vec<(ProjectName, gust_backend::changes::Watched)>> {
-        Ok(Vec::new())
     }
 }
 
@@ -260,6 +216,7 @@ impl Behind {
             }),
             concurrency: 1,
             retry: Default::default(),
+            exactly_once: false,
         });
         let bell = self.bell.clone();
         (self, bell)
@@ -303,7 +260,7 @@ impl Behind {
             gust_dispatch::Settings::default(),
             Parts {
                 runtime: Arc::new(self.runtime.clone()),
-                backends: Arc::new(NoStores),
+                backends: Arc::new(MemoryBackends::default()),
                 meter: records,
                 logs: Arc::new(Discard),
                 artifacts: Arc::new(artifacts.clone()),

@@ -79,6 +79,7 @@ fn trigger(draft: &mut Draft<'_>, table: &Table<'_>) -> Option<TriggerSpec> {
         table.cx.take(&path.at, check::path(&path.value));
     }
     let concurrency = table.integer("concurrency", 1, 10_000);
+    let exactly_once = table.boolean("exactly_once");
     let retry = table.table("retry", &RETRY, "[trigger.retry]");
     let d = RetrySpec::default();
     let retry = retry.map(|t| read_retry(&t, &d)).unwrap_or_default();
@@ -94,6 +95,7 @@ fn trigger(draft: &mut Draft<'_>, table: &Table<'_>) -> Option<TriggerSpec> {
         source: source?,
         concurrency: concurrency.map_or(16, |n| n as u32),
         retry,
+        exactly_once: exactly_once.unwrap_or(false),
     })
 }
 

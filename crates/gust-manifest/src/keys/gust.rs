@@ -704,6 +704,12 @@ pub(crate) static TRIGGER: Section = section(
             "Calls of this trigger at once. Schedules have none: their `overlap` says whether a run waits for the one before.",
         ),
         key(
+            "exactly_once",
+            "boolean",
+            "`false`",
+            "What the function writes to key-value stores, to a database and to queues while it handles an event, and the end of the event, are one commit: all of it or nothing, however often the event is delivered.",
+        ),
+        key(
             "retry",
             "table",
             "see below",

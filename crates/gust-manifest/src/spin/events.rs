@@ -99,6 +99,7 @@ fn add(
         source,
         concurrency: 16,
         retry: RetrySpec::default(),
+        exactly_once: false,
     });
 }
 

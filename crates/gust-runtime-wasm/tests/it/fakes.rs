@@ -5,7 +5,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
-use gust_backend::sql::{Connection, Effect, Rows, Sql, SqlLimits, Value};
+use gust_backend::sql::{Connection, Effect, Rows, Sql, SqlLimits, Transaction, Value};
 use gust_types::{Blame, Error, Kind, Result};
 use http::{Request, Response};
 use http_body_util::Full;
@@ -24,6 +24,14 @@ pub(crate) struct Fake;
 impl Sql for Fake {
     async fn connect(&self) -> Result<Box<dyn Connection>> {
         Ok(Box::new(Fake))
+    }
+
+    async fn begin(&self) -> Result<Box<dyn Transaction>> {
+        Err(Error::unavailable("no transactions here"))
+    }
+
+    async fn mark(&self, _: &str) -> Result<Option<bytes::Bytes>> {
+        Ok(None)
     }
 
     fn limits(&self) -> SqlLimits {

@@ -173,7 +173,7 @@ impl Answered {
 impl Function {
     pub(crate) async fn start(&self) -> Box<dyn Instance> {
         let deadline = gust_task::clock::now() + Duration::from_secs(60);
-        self.prepared.start(deadline).await.unwrap()
+        self.prepared.start(deadline, None).await.unwrap()
     }
 
     /// A call in a fresh instance, to its end.

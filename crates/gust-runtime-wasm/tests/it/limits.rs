@@ -354,7 +354,7 @@ async fn a_guest_that_fails_while_it_is_made_is_stopped_and_what_it_took_is_know
         };
         let function = shared().load_with(revision, environment).await;
         let deadline = clock::now() + Duration::from_millis(1500);
-        let error = function.prepared.start(deadline).await.err();
+        let error = function.prepared.start(deadline, None).await.err();
         let error = error.unwrap_or_else(|| panic!("{start}: it started"));
         assert_eq!(error.kind, kind, "{start}: {}", error.chain());
         assert_eq!(error.blame, gust_types::Blame::Function, "{start}");

@@ -1,8 +1,15 @@
 //! Prepared files: found again, and never run when they are not what was written.
 
-use std::{fs, io::Write as _, os::unix::fs::FileExt as _, time::Duration};
+use std::{fs, io::Write as _, os::unix::fs::FileExt as _, sync::Arc, time::Duration};
 
-use crate::kit::{Bench, small};
+use gust_backend::kv::{KvExt as _, memory::MemoryKv};
+use gust_runtime::suite;
+use serde_json::Value as Json;
+
+use crate::{
+    fakes::give,
+    kit::{Bench, small},
+};
 
 async fn prepared(name: &str) -> (Bench, gust_types::Revision) {
     let bench = Bench::new(small());
@@ -138,6 +145,43 @@ async fn code_that_changes_under_a_resident_function_is_replaced() {
             );
             idle = answered.finished.instance;
         }
+    }
+}
+
+#[tokio::test]
+async fn an_instance_keeps_the_stores_that_it_was_given_when_its_code_is_replaced() {
+    let (bench, revision) = prepared("host-wasi").await;
+    let whole = fs::read(bench.only("cwasm")).unwrap();
+    let function = bench.load_with(revision, give).await;
+    for damaged in [false, true] {
+        let own = MemoryKv::default();
+        let mut bindings = suite::nothing();
+        let label = gust_types::Label::new("default").unwrap();
+        bindings.kv.insert(label, Arc::new(own.clone()));
+        let start = || {
+            let deadline = gust_task::clock::now() + Duration::from_secs(60);
+            let bindings = bindings.clone();
+            async {
+                function
+                    .prepared
+                    .start(deadline, Some(bindings))
+                    .await
+                    .unwrap()
+            }
+        };
+        let (counts, tells) = (start().await, start().await);
+        if damaged {
+            Damage::Overwrite.to(&bench.only("cwasm"), whole.len());
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let call = crate::kit::post("/kv/default/n/increment?by=7", "");
+        let answered = crate::kit::finish(counts, call).await;
+        assert_eq!(answered.text(), r#"{"value":7}"#);
+        assert!(own.exists("n").await.unwrap());
+        assert_eq!(function.ask("/kv/default/n").await["value"], Json::Null);
+        // All else is what it was loaded with.
+        let answered = crate::kit::finish(tells, crate::kit::get("/env")).await;
+        assert!(answered.text().contains("MODE"), "{}", answered.text());
     }
 }
 

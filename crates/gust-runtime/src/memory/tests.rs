@@ -75,7 +75,7 @@ async fn a_copy_is_shared_up_to_its_places() {
     let loaded = runtime.load(revision, suite::nothing()).await.unwrap();
     let first = loaded
         .prepared
-        .start(within(Duration::from_secs(5)))
+        .start(within(Duration::from_secs(5)), None)
         .await
         .unwrap();
     let way = first.sharer().expect("two places");

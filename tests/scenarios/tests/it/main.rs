@@ -13,6 +13,7 @@ mod first_day;
 mod later;
 mod limits;
 mod neighbours;
+mod once;
 mod overload;
 mod publish;
 mod restart;

@@ -1,0 +1,31 @@
+//! What a function may touch in a call with a unit of work: the same, through the unit.
+
+use std::{sync::Arc, time::Duration};
+
+use gust_backend::unit::Unit;
+use gust_runtime::{Bindings, ReusePlan};
+
+use crate::FunctionEntry;
+
+/// An instance that serves one call and is gone.
+pub(super) const ALONE: ReusePlan = ReusePlan {
+    calls: 1,
+    concurrent: 1,
+    idle: Duration::ZERO,
+};
+
+/// Bindings for an instance that works for this unit alone.
+pub(super) fn bind(entry: &FunctionEntry, unit: &Arc<Unit>, plain: &Bindings) -> Bindings {
+    let mut bindings = plain.clone();
+    for (label, store) in &mut bindings.kv {
+        *store = unit.kv(label, store.clone());
+    }
+    for (label, database) in &mut bindings.sql {
+        *database = unit.sql(label, database.clone());
+    }
+    for (label, outlet) in &mut bindings.outlets {
+        let settings = entry.engine.queue_settings(&entry.key().project, label);
+        *outlet = unit.outlet(label, settings, outlet.clone());
+    }
+    bindings
+}
