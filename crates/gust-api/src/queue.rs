@@ -192,6 +192,13 @@ pub struct Trigger {
     pub refused: u64,
     /// Given up.
     pub dead: u64,
+    /// Events that are not done with: those of its topic that it has not looked at, and those that wait in its queue or are
+    /// with it. Nothing for a schedule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<u64>,
+    /// When the oldest event in its queue was published, Unix microseconds; nothing when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_us: Option<u64>,
     /// When it fires next, Unix microseconds, for a schedule that still does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_us: Option<u64>,

@@ -26,7 +26,7 @@ use std::{
 use async_trait::async_trait;
 use gust_backend::queue::{
     Dead, Message, MessageId, Published, Queue, QueueLimits, QueueSettings, QueueStats, Receipt,
-    Seen, TakeOptions, Taken, Verdict, check,
+    Seen, TakeOptions, Taken, Timed, Verdict, check,
 };
 use gust_task::clock;
 use gust_types::{Error, Label, ProjectName, Result};
@@ -392,6 +392,32 @@ impl Queue for LocalQueue {
             stats.oldest_us = Stored::decode(&value)?.published_us;
         }
         Ok(stats)
+    }
+
+    async fn timed(&self, most: usize) -> Result<Timed> {
+        let open = self.engine.get().await?;
+        let Some(keys) = self.keys(&open)? else {
+            return Ok(Timed::default());
+        };
+        let state = open.queued(&keys.state())?;
+        let state = state.map(|bytes| State::decode(&bytes)).transpose()?;
+        let (now_us, mut looked, mut timed) = (clock::unix_micros(), 0, Timed::default());
+        for priority in group::priorities(&state.unwrap_or_default()) {
+            // The index is in the order of time: what is ready is stepped over.
+            let (from, to) = keys.ready_after(priority, now_us);
+            for found in open.queue_range(&from, &to) {
+                if looked == most {
+                    timed.more = true;
+                    return Ok(timed);
+                }
+                looked += 1;
+                match Entry::decode(&found?.1)?.taken {
+                    true => timed.taken += 1,
+                    false => timed.delayed += 1,
+                }
+            }
+        }
+        Ok(timed)
     }
 
     fn limits(&self) -> QueueLimits {

@@ -37,6 +37,9 @@ pub struct TriggerState {
     pub counts: Counts,
     /// When it fires next, Unix microseconds, for a schedule that still does.
     pub next_us: Option<u64>,
+    /// The queue that its events wait in: its source, or one that the platform keeps for it. The runs of schedules are in
+    /// none of their own.
+    pub queue: Option<Label>,
     /// How it keeps up with its topic, for one that takes from a topic.
     pub progress: Option<Progress>,
     /// How its source is doing, when that is outside the node.

@@ -1,6 +1,6 @@
 //! The queue seam. A message is taken by one consumer at a time, and gone when that consumer says so.
 //!
-//! Required: seven methods. A version in memory is in [`memory`]; the checks that every implementation passes are in
+//! Required: eleven methods, one for each thing that is done to messages. A version in memory is in [`memory`]; the checks that every implementation passes are in
 //! [`suite`].
 //!
 //! Easily confused: a message is *ready* (somebody may take it now), *delayed* (later), *taken* (a consumer has it until
@@ -160,6 +160,17 @@ pub struct QueueStats {
     pub done: u64,
 }
 
+/// Of the messages that are not ready, those that wait for their time: see [`Queue::timed`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Timed {
+    /// A consumer has them.
+    pub taken: u64,
+    /// Nobody has them, and nobody may take them yet.
+    pub delayed: u64,
+    /// There are more than were looked at.
+    pub more: bool,
+}
+
 /// What a queue accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueLimits {
@@ -203,6 +214,8 @@ pub trait Queue: Send + Sync {
     async fn purge(&self, dead: bool) -> Result<u64>;
     /// What it holds.
     async fn stats(&self) -> Result<QueueStats>;
+    /// Counts what is taken and what is delayed, but for what waits for its group. It looks at each of them, at `most`.
+    async fn timed(&self, most: usize) -> Result<Timed>;
     /// What it accepts; a caller refuses early.
     fn limits(&self) -> QueueLimits;
 }

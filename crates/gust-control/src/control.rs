@@ -82,6 +82,8 @@ pub(crate) struct Inner {
     /// Held for reading while a deploy relies on artifacts, for writing while some are removed.
     pub(crate) needed: RwLock<()>,
     pub(crate) started_us: u64,
+    /// When queues, topics and triggers were last counted for `/metrics`.
+    pub(crate) counted: tokio::sync::Mutex<Option<std::time::Instant>>,
     ready: AtomicBool,
     pub(crate) loops: Mutex<Vec<reconcile::Handle>>,
     /// Apps that could not be served after a start, and why.
@@ -126,6 +128,7 @@ impl Control {
             requests: Semaphore::new(REQUESTS),
             needed: RwLock::new(()),
             started_us: now_us,
+            counted: tokio::sync::Mutex::default(),
             ready: AtomicBool::new(false),
             loops: Mutex::default(),
             rejected: Mutex::default(),

@@ -12,6 +12,7 @@
 mod api;
 mod apps;
 mod control;
+mod count;
 mod deploy;
 mod garbage;
 mod invoke;

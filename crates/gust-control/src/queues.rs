@@ -7,8 +7,8 @@ use gust_api::queue::{
     Feed, LookQuery, Message as Shown, Messages, NewMessage, Progress, PublishedMessage,
     Queue as QueueShown, Redrive, Trigger,
 };
-use gust_backend::desk::TriggerState;
-use gust_backend::queue::{Message, MessageId, Queue, QueueSettings, check};
+use gust_backend::desk::{Desk, TriggerState};
+use gust_backend::queue::{Message, MessageId, Queue, QueueSettings, QueueStats, check};
 use gust_types::{Error, Label, ProjectName, Result};
 
 use crate::control::Control;
@@ -132,33 +132,28 @@ impl Control {
         self.must_have(project).await?;
         let mut all = Vec::new();
         for state in self.0.parts.events.triggers(project) {
-            let progress = self.progress(project, &state).await?;
-            all.push(shown(state, progress));
+            let backlog = backlog(&*self.0.parts.events, project, &state).await?;
+            all.push(shown(state, backlog));
         }
         Ok(all)
     }
+}
 
-    async fn progress(
-        &self,
-        project: &ProjectName,
-        state: &TriggerState,
-    ) -> Result<Option<Progress>> {
-        let Some(progress) = state.progress else {
-            return Ok(None);
-        };
-        let inbox = self
-            .0
-            .parts
-            .events
-            .inbox(project, &state.app, &state.spec.name)?;
-        let held = inbox.stats().await?;
-        Ok(Some(Progress {
-            lag: progress.lag,
-            waiting: held.messages,
-            missed: progress.missed,
-            dead: held.dead,
-        }))
+/// What the queue of a trigger holds, when it has one.
+pub(crate) async fn backlog(
+    events: &dyn Desk,
+    project: &ProjectName,
+    state: &TriggerState,
+) -> Result<Option<QueueStats>> {
+    match &state.queue {
+        Some(queue) => Ok(Some(events.queue(project, queue)?.stats().await?)),
+        None => Ok(None),
     }
+}
+
+/// Events that a trigger is not done with.
+pub(crate) fn lag(state: &TriggerState, backlog: &QueueStats) -> u64 {
+    state.progress.map_or(0, |progress| progress.lag) + backlog.messages
 }
 
 /// Publishes dead messages of a queue again; answers how many.
@@ -270,9 +265,18 @@ fn write(message: Message) -> NewMessage {
     }
 }
 
-fn shown(state: TriggerState, progress: Option<Progress>) -> Trigger {
+fn shown(state: TriggerState, backlog: Option<QueueStats>) -> Trigger {
     let counts = state.counts;
+    let held = backlog.unwrap_or_default();
+    let progress = state.progress.map(|progress| Progress {
+        lag: progress.lag,
+        waiting: held.messages,
+        missed: progress.missed,
+        dead: held.dead,
+    });
     Trigger {
+        lag: backlog.map(|held| lag(&state, &held)),
+        oldest_us: Some(held.oldest_us).filter(|at| *at > 0),
         app: state.app,
         spec: state.spec,
         running: state.running,

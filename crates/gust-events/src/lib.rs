@@ -263,8 +263,14 @@ impl Desk for Events {
                 (TriggerSource::Schedule(_), _) => self.timetable.of(&key).unzip(),
                 (_, state) => (state.map(|state| state.counts), None),
             };
+            let queue = match &spec.source {
+                TriggerSource::Schedule(_) => None,
+                TriggerSource::Queue { queue, .. } => Some(queue.clone()),
+                _ => Some(triggers::inbox(&key)),
+            };
             TriggerState {
                 app: key.app,
+                queue,
                 spec,
                 running: counts.is_some(),
                 counts: counts.unwrap_or_default(),

@@ -6,6 +6,7 @@
 //! and [`init`] (our own log, and export).
 #![warn(missing_docs)]
 
+pub mod families;
 pub mod histogram;
 pub mod init;
 pub mod logs;

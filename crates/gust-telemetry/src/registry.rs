@@ -7,12 +7,13 @@ use std::{
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text},
+    encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, text},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Unit,
 };
 
 use crate::{
+    families::{Families, FamiliesCollector},
     histogram::{Histogram, Snapshot},
     path::{FunctionMetrics, Gauge, PathMetrics, Stage},
     process::Process,
@@ -25,7 +26,10 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub type Source = Box<dyn Fn() -> f64 + Send + Sync>;
 
 /// What a scrape shows.
-pub struct Registry(prometheus_client::registry::Registry);
+pub struct Registry {
+    inner: prometheus_client::registry::Registry,
+    families: Families,
+}
 
 /// Whether a number only grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +40,17 @@ pub enum Shape {
     Gauge,
 }
 
+// === impl Shape ===
+
+impl Shape {
+    pub(crate) fn kind(self) -> MetricType {
+        match self {
+            Self::Counter => MetricType::Counter,
+            Self::Gauge => MetricType::Gauge,
+        }
+    }
+}
+
 // === impl Registry ===
 
 impl Registry {
@@ -44,12 +59,14 @@ impl Registry {
         let mut inner = prometheus_client::registry::Registry::with_prefix("gust");
         inner.register_collector(Box::new(PathCollector(path)));
         inner.register_collector(Box::new(ProcessCollector));
-        Self(inner)
+        let families = Families::default();
+        inner.register_collector(Box::new(FamiliesCollector(families.clone())));
+        Self { inner, families }
     }
 
     /// Adds a number of another room, asked for at each scrape. The name gets `gust_` in front.
     pub fn add(&mut self, name: &'static str, help: &'static str, shape: Shape, source: Source) {
-        self.0.register_collector(Box::new(Asked {
+        self.inner.register_collector(Box::new(Asked {
             name,
             help,
             shape,
@@ -64,17 +81,22 @@ impl Registry {
         help: &'static str,
         histogram: Arc<Histogram>,
     ) {
-        self.0.register_collector(Box::new(Durations {
+        self.inner.register_collector(Box::new(Durations {
             name,
             help,
             histogram,
         }));
     }
 
+    /// What it shows of queues, topics and triggers: whoever counts them puts it in.
+    pub fn families(&self) -> &Families {
+        &self.families
+    }
+
     /// The text of a scrape.
     pub fn encode(&self) -> String {
         let mut out = String::with_capacity(16 * 1024);
-        if let Err(error) = text::encode(&mut out, &self.0) {
+        if let Err(error) = text::encode(&mut out, &self.inner) {
             // Writing to a string does not fail; an encoder might, and then half a scrape is worse than none.
             tracing::error!(%error, "cannot write the metrics");
             out.clear();
@@ -310,11 +332,15 @@ fn one(
     shape: Shape,
     value: f64,
 ) -> fmt::Result {
-    let kind = match shape {
-        Shape::Counter => MetricType::Counter,
-        Shape::Gauge => MetricType::Gauge,
-    };
-    let to = to.encode_descriptor(name, help, None, kind)?;
+    number(
+        to.encode_descriptor(name, help, None, shape.kind())?,
+        shape,
+        value,
+    )
+}
+
+/// One number of a metric.
+pub(crate) fn number(to: MetricEncoder<'_>, shape: Shape, value: f64) -> fmt::Result {
     // Whole numbers are written without a fraction.
     let whole = value.fract() == 0.0 && value.abs() < 9e15;
     match shape {

@@ -146,6 +146,51 @@ fn a_scrape_shows_calls_stages_refusals_and_the_process() {
 }
 
 #[test]
+fn numbers_with_labels_are_valid_text_whatever_the_labels_say() {
+    use gust_telemetry::families::{Family, Group, Row};
+    let registry = Registry::new(PathMetrics::default());
+    let families = registry.families();
+    assert!(!registry.encode().contains("left_out"));
+    let row = |name: &str| Row {
+        labels: vec!["default".into(), name.into()],
+        values: vec![Some(3.0), Some(1.5)],
+    };
+    let group = |rows| Group {
+        kind: "queue",
+        labels: &["project", "queue"],
+        families: &[
+            Family {
+                name: "queue_ready",
+                help: "Ready",
+                shape: gust_telemetry::registry::Shape::Gauge,
+            },
+            Family {
+                name: "queue_done",
+                help: "Done",
+                shape: gust_telemetry::registry::Shape::Counter,
+            },
+        ],
+        rows,
+        unseen: 0,
+    };
+    families.show(vec![group(vec![row("订单"), row("a\"b\\c\nd"), row("订单")])]);
+    let text = registry.encode();
+    let queue = r#"{project="default",queue="订单"}"#;
+    assert_eq!(value(&text, &format!("gust_queue_ready{queue}")), 3.0);
+    assert_eq!(value(&text, &format!("gust_queue_done_total{queue}")), 1.5);
+    let escaped = r#"gust_queue_ready{project="default",queue="a\"b\\c\nd"}"#;
+    assert_eq!(value(&text, escaped), 3.0);
+    assert_eq!(text.matches("# TYPE gust_queue_ready gauge").count(), 1);
+    assert_eq!(text.matches("gust_queue_ready{").count(), 2, "one each");
+    let many = (0..6000).map(|n| row(&format!("q{n:05}"))).collect();
+    families.show(vec![group(many)]);
+    let text = registry.encode();
+    assert_eq!(text.matches("gust_queue_ready{").count(), 5000);
+    assert_eq!(value(&text, r#"gust_left_out{kind="queue"}"#), 1000.0);
+    assert!(!text.contains("订单") && text.ends_with("# EOF\n"));
+}
+
+#[test]
 fn ten_thousand_silent_functions_do_not_appear() {
     let metrics = PathMetrics::default();
     let handles: Vec<FunctionMetrics> = (0..10_000)

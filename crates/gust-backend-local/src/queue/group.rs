@@ -715,7 +715,7 @@ fn behind(mut key: Vec<u8>) -> Vec<u8> {
 }
 
 /// The priorities that a queue has seen, the highest first.
-fn priorities(state: &State) -> impl Iterator<Item = u8> + use<> {
+pub(super) fn priorities(state: &State) -> impl Iterator<Item = u8> + use<> {
     let seen = state.priorities;
     (0..=Message::MAX_PRIORITY)
         .rev()

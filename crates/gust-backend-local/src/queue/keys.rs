@@ -182,6 +182,19 @@ impl Keys {
         )
     }
 
+    /// The index of one priority behind a time.
+    pub(crate) fn ready_after(self, priority: u8, at_us: u64) -> (Vec<u8>, Vec<u8>) {
+        let at = |at_us| {
+            let id = MessageId(u64::MAX);
+            self.ready(Place {
+                priority,
+                at_us,
+                id,
+            })
+        };
+        (at(at_us), at(u64::MAX))
+    }
+
     /// An event of a topic.
     pub(crate) fn logged(self, position: u64) -> Vec<u8> {
         self.with_id(b'l', MessageId(position))

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::{
     Dead, Message, MessageId, Published, Queue, QueueLimits, QueueSettings, QueueStats, Receipt,
-    Seen, TakeOptions, Taken, Verdict, check,
+    Seen, TakeOptions, Taken, Timed, Verdict, check,
 };
 
 /// A queue as plain data.
@@ -310,6 +310,22 @@ impl Model {
         }
     }
 
+    /// What is taken and what is delayed.
+    pub fn timed(&self, most: usize, now_us: u64) -> Timed {
+        let mut heads = self.messages.iter().filter(|(id, kept)| {
+            kept.at_us > now_us && self.head_of(&kept.message) == Some(**id)
+        });
+        let mut timed = Timed::default();
+        for (_, kept) in heads.by_ref().take(most) {
+            match kept.taken {
+                true => timed.taken += 1,
+                false => timed.delayed += 1,
+            }
+        }
+        timed.more = heads.next().is_some();
+        timed
+    }
+
     /// When the next message can be taken that cannot be now.
     pub fn next_us(&self) -> Option<u64> {
         let heads = self
@@ -437,6 +453,10 @@ impl Queue for MemoryQueue {
 
     async fn stats(&self) -> Result<QueueStats> {
         Ok(self.model.lock().stats())
+    }
+
+    async fn timed(&self, most: usize) -> Result<Timed> {
+        Ok(self.model.lock().timed(most, clock::unix_micros()))
     }
 
     fn limits(&self) -> QueueLimits {

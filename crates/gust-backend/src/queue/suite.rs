@@ -6,7 +6,9 @@ use bytes::Bytes;
 use gust_task::clock;
 use gust_types::{ByteSize, Kind, Result, Span};
 
-use super::{Message, MessageId, Queue, QueueSettings, TakeOptions, Taken, Verdict, check};
+use super::{
+    Message, MessageId, Queue, QueueSettings, TakeOptions, Taken, Timed, Verdict, check,
+};
 
 /// Runs every check, each on a queue of its own. Needs a tokio runtime with time.
 pub async fn run(make: impl AsyncFn(QueueSettings) -> Arc<dyn Queue>) {
@@ -29,6 +31,7 @@ pub async fn run(make: impl AsyncFn(QueueSettings) -> Arc<dyn Queue>) {
     a_waiting_consumer_wakes(plain().await).await;
     what_is_over_a_limit_is_refused_whole(plain().await).await;
     stats_count(plain().await).await;
+    what_waits_for_its_time_is_counted(plain().await).await;
     let few = QueueSettings {
         attempts: 2,
         ..QueueSettings::default()
@@ -518,4 +521,33 @@ async fn stats_count(queue: Arc<dyn Queue>) {
         .collect();
     assert!(at[&Bytes::from("1")].is_some() && at[&Bytes::from("2")].is_none());
     assert_eq!(ok(queue.peek(Some(seen[0].id), 1).await)[0].id, seen[1].id);
+}
+
+async fn what_waits_for_its_time_is_counted(queue: Arc<dyn Queue>) {
+    let hour = Duration::from_secs(3600);
+    assert_eq!(ok(queue.timed(10).await), Timed::default());
+    let messages = vec![
+        message("a").with_priority(9),
+        message("b").with_priority(9),
+        message("ready"),
+        message("later").after(hour),
+        message("later still").after(hour).with_priority(3),
+        message("first").in_group("g").after(hour),
+        message("behind").in_group("g").after(hour),
+    ];
+    publish(&queue, messages).await;
+    let taken = take(&queue, 2).await;
+    assert_eq!(texts(&taken), ["a", "b"]);
+    let timed = |taken, delayed, more| Timed {
+        taken,
+        delayed,
+        more,
+    };
+    assert_eq!(ok(queue.timed(100).await), timed(2, 3, false));
+    assert_eq!(ok(queue.timed(5).await), timed(2, 3, false));
+    let some = ok(queue.timed(4).await);
+    assert_eq!((some.taken + some.delayed, some.more), (4, true));
+    settle(&queue, &taken[0], Verdict::Done).await;
+    settle(&queue, &taken[1], Verdict::Again(hour)).await;
+    assert_eq!(ok(queue.timed(100).await), timed(0, 4, false));
 }

@@ -85,11 +85,16 @@ struct TriggerRow {
     app: AppName,
     trigger: Label,
     running: bool,
+    /// Events that it is not done with; a schedule has none that wait.
+    lag: Option<u64>,
+    oldest_us: Option<u64>,
     in_flight: u64,
     done_per_s: f64,
     retried_per_s: f64,
     refused_per_s: f64,
     dead: u64,
+    #[serde(skip)]
+    age: String,
 }
 
 #[derive(Serialize)]
@@ -188,6 +193,9 @@ fn shown(before: &Look, now: &Look) -> Shown {
             app: trigger.app.clone(),
             trigger: trigger.spec.name.clone(),
             running: trigger.running,
+            lag: trigger.lag,
+            oldest_us: trigger.oldest_us,
+            age: output::age(trigger.oldest_us),
             in_flight: trigger.in_flight,
             done_per_s: rate_of(|t| t.done),
             retried_per_s: rate_of(|t| t.retried),
@@ -197,7 +205,11 @@ fn shown(before: &Look, now: &Look) -> Shown {
     });
     let mut triggers: Vec<_> = triggers.collect();
     triggers.sort_by(|a, b| {
-        let busy = |row: &TriggerRow| row.done_per_s + row.retried_per_s + row.in_flight as f64;
+        // One that is behind and does nothing is what somebody looks for.
+        let busy = |row: &TriggerRow| {
+            let lag = row.lag.unwrap_or(0) as f64;
+            row.done_per_s + row.retried_per_s + row.in_flight as f64 + lag
+        };
         busy(b).total_cmp(&busy(a))
     });
     let queues = now.queues.iter().map(|queue| {
@@ -282,13 +294,15 @@ fn triggers(shown: &Shown, rows: usize) -> Option<Table> {
         "APP",
         "TRIGGER",
         "STATE",
+        "LAG",
+        "OLDEST",
         "IN FLIGHT",
         "DONE/S",
         "RETRIED/S",
         "REFUSED/S",
         "DEAD",
     ];
-    let mut table = Table::new(&heading, &[3, 4, 5, 6, 7]);
+    let mut table = Table::new(&heading, &[3, 4, 5, 6, 7, 8, 9]);
     for row in shown.triggers.iter().take(rows) {
         let state = match row.running {
             true => "running",
@@ -298,6 +312,8 @@ fn triggers(shown: &Shown, rows: usize) -> Option<Table> {
             row.app.to_string(),
             row.trigger.to_string(),
             state.to_owned(),
+            row.lag.map_or_else(|| "-".to_owned(), |lag| lag.to_string()),
+            row.age.clone(),
             row.in_flight.to_string(),
             number(row.done_per_s),
             number(row.retried_per_s),

@@ -41,6 +41,7 @@ pub(crate) async fn readyz(State(control): State<Control>) -> ApiResult<&'static
     responses((status = 200, description = "One scrape.", body = String, content_type = "application/openmetrics-text"))
 )]
 pub(crate) async fn metrics(State(control): State<Control>) -> Response {
+    control.count_events().await;
     let text = control.0.parts.registry.encode();
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
 }

@@ -133,3 +133,51 @@ async fn a_project_with_messages_stays() {
         .unwrap();
     client.remove_project(&team).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scrape_tells_of_each_queue_and_topic_and_counts_now_and_then() {
+    let node = node().await;
+    let scrape = async || {
+        let request = "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        node.raw(request).await
+    };
+    let later = NewMessage {
+        delay: Some(gust_types::Span::secs(3600)),
+        ..text("二")
+    };
+    for (queue, messages) in [
+        ("orders", vec![text("一"), text("一"), later]),
+        ("other", vec![text("x")]),
+    ] {
+        let queue = Label::new(queue).unwrap();
+        let messages = publish(messages);
+        node.client
+            .publish(&project(), &queue, &messages)
+            .await
+            .unwrap();
+    }
+    let head = "content-type: application/cloudevents+json\r\n";
+    let event = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","data":"正文"}"#;
+    let path = "/v1/projects/default/topics/news/events";
+    let answer = node.authorized("POST", path, head, event).await;
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    let text_of = scrape().await;
+    for line in [
+        r#"gust_queue_ready{project="default",queue="orders"} 2"#,
+        r#"gust_queue_delayed{project="default",queue="orders"} 1"#,
+        r#"gust_queue_in_flight{project="default",queue="orders"} 0"#,
+        r#"gust_queue_dead{project="default",queue="orders"} 0"#,
+        r#"gust_queue_ready{project="default",queue="other"} 1"#,
+        r#"gust_topic_last_position{project="default",topic="news"} 1"#,
+        r#"gust_left_out{kind="queue"} 0"#,
+    ] {
+        assert!(text_of.lines().any(|l| l == line), "{line}\n{text_of}");
+    }
+    assert!(text_of.contains(r#"gust_queue_oldest_age_seconds{project="default",queue="orders"} "#));
+    // What was just counted is not counted again.
+    let more = publish(vec![text("三")]);
+    let orders = Label::new("orders").unwrap();
+    node.client.publish(&project(), &orders, &more).await.unwrap();
+    let again = scrape().await;
+    assert!(again.contains(r#"gust_queue_ready{project="default",queue="orders"} 2"#));
+}
