@@ -392,15 +392,15 @@ async fn a_reply_goes_out_with_the_rest() {
     .await;
     world.backends.left.store(1, SeqCst);
     let events = (0..10).map(|n| gust_types::Event::new(n.to_string(), "/s", "t").unwrap());
-    let published = world
-        .events
-        .publish_events(&project(), &label("in"), events.collect(), false);
+    let (project, topic) = (project(), label("in"));
+    let desk = &world.events;
+    let published = desk.publish_events(&project, &topic, events.collect(), false);
     published.await.unwrap();
     let counts = world.over(10).await;
     assert_eq!(counts.done, 10);
     assert_eq!(world.value("n").await.as_deref(), Some("10"));
     // Each says another number: none is of a call that came to nothing.
-    let out = world.events.topic(&project(), &label("out")).unwrap();
+    let out = world.events.topic(&project, &label("out")).unwrap();
     let options = gust_backend::topic::ReadOptions {
         after: Default::default(),
         most: 100,
