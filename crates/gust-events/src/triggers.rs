@@ -32,7 +32,7 @@ use tokio::{sync::OnceCell, task::JoinHandle};
 use crate::{
     Parts, Queues,
     deliver::{Consumer, Delivery, EventWork, Tally, Target, Way},
-    feeds::Feed,
+    feeds::{self, Feed},
     filter::Filter,
     retry::RetryPolicy,
     timetable,
@@ -193,7 +193,14 @@ impl Triggers {
         let feed = match &wanted.spec.source {
             TriggerSource::External(external) => {
                 let (sources, stop) = (&self.parts.sources, stop.clone());
-                let feed = Feed::open(sources, key, external, &wanted.values, queue.clone(), stop)?;
+                let kept = feeds::Kept {
+                    queue: queue.clone(),
+                    memory: self
+                        .parts
+                        .backends
+                        .kv(&key.project, &Label::reserved("feeds"))?,
+                };
+                let feed = Feed::open(sources, key, external, &wanted.values, kept, stop)?;
                 Some((feed.state(), gust_task::spawn("feed", feed.run())))
             }
             _ => None,
