@@ -182,10 +182,15 @@ impl Running {
 
 /// What is published arrives, whatever it is.
 pub async fn delivers(rig: &dyn Rig) {
+    delivers_up_to(rig, 200_000).await;
+}
+
+/// The same where a message cannot be that large.
+pub async fn delivers_up_to(rig: &dyn Rig, bytes: usize) {
     let running = Running::start(rig.source(None).unwrap(), false).await;
     let mut payloads: Vec<Vec<u8>> = (0..50).map(|n| format!("delivers {n}").into()).collect();
     payloads.push("正文 😀\r\n".as_bytes().to_vec());
-    payloads.push(vec![b'x'; 200_000]);
+    payloads.push(vec![b'x'; bytes]);
     for payload in &payloads {
         rig.publish(payload).await;
     }
