@@ -71,11 +71,7 @@ pub(crate) struct Kept {
 impl Sources {
     /// Refuses settings that can never work, and those that show a secret.
     pub(crate) fn check(&self, external: &ExternalSpec, values: &Variables) -> Result<()> {
-        for (name, value) in &external.settings {
-            if let Some(text) = value.as_str() {
-                ExternalSpec::check_secret(name, text)?;
-            }
-        }
+        external.check_secrets()?;
         let settings = external.filled(values)?;
         self.open(external, &settings, "check").map(drop)
     }

@@ -414,7 +414,7 @@ fn mentioned(spec: &TriggerSpec, values: &Variables) -> Variables {
     let TriggerSource::External(external) = &spec.source else {
         return Variables::default();
     };
-    let names = external.texts().flat_map(template::names);
+    let names = external.texts().into_iter().flat_map(template::names);
     let of = |name: &str| Some((name.to_owned(), values.0.get(name)?.clone()));
     Variables(names.filter_map(of).collect())
 }
