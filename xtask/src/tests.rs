@@ -26,6 +26,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("redis-server", "redis-server"),
     ("nats-server", "nats-server"),
     ("mosquitto_passwd", "mosquitto"),
+    ("rabbitmq-server", "rabbitmq-server"),
+    ("pg_lsclusters", "postgresql"),
 ];
 
 /// Runs the rings asked for, or all.

@@ -6,12 +6,14 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use gust_backend::{
     desk::FeedState,
+    kv::{Kv, KvExt as _, PutOptions},
     queue::{Message, Queue, QueueLimits, check},
 };
 use gust_task::{Stop, clock, ids};
-use gust_trigger::{Context, Dial, Inbox, Incoming, Provider, Source};
+use gust_trigger::{Context, Dial, Inbox, Incoming, MEMORY, Provider, Source};
 use gust_types::{
     Digest, Error, Result,
     deployment::Variables,
@@ -27,6 +29,8 @@ const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(60);
 /// A connection that held this long was a good one: the next wait is the first again.
 const GOOD: Duration = Duration::from_secs(10);
+/// What a source remembered and has not confirmed for so long is forgotten: its trigger is gone.
+const FORGOTTEN: Duration = Duration::from_secs(30 * 86_400);
 /// Between two attempts to keep what has no room.
 const NO_ROOM: Duration = Duration::from_secs(1);
 
@@ -50,8 +54,16 @@ pub(crate) struct Feed {
 struct Line {
     key: Key,
     queue: Arc<dyn Queue>,
+    /// Where the sources of a project remember how far they are, each under its trigger's name.
+    memory: Arc<dyn Kv>,
     state: Arc<Mutex<FeedState>>,
     stop: Stop,
+}
+
+/// Where a feed keeps what arrives, and what its source remembers.
+pub(crate) struct Kept {
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) memory: Arc<dyn Kv>,
 }
 
 // === impl Sources ===
@@ -59,11 +71,7 @@ struct Line {
 impl Sources {
     /// Refuses settings that can never work, and those that show a secret.
     pub(crate) fn check(&self, external: &ExternalSpec, values: &Variables) -> Result<()> {
-        for (name, value) in &external.settings {
-            if let Some(text) = value.as_str() {
-                ExternalSpec::check_secret(name, text)?;
-            }
-        }
+        external.check_secrets()?;
         let settings = external.filled(values)?;
         self.open(external, &settings, "check").map(drop)
     }
@@ -99,7 +107,7 @@ impl Feed {
         key: &Key,
         external: &ExternalSpec,
         values: &Variables,
-        queue: Arc<dyn Queue>,
+        kept: Kept,
         stop: Stop,
     ) -> Result<Self> {
         let identity = identity(key);
@@ -110,7 +118,8 @@ impl Feed {
             source: source.into(),
             inbox: Arc::new(Line {
                 key: key.clone(),
-                queue,
+                queue: kept.queue,
+                memory: kept.memory,
                 state: Arc::new(Mutex::new(FeedState {
                     connected: false,
                     since_us: clock::unix_micros(),
@@ -209,6 +218,23 @@ impl Inbox for Line {
         let mut state = self.state.lock();
         state.connected = true;
         state.since_us = clock::unix_micros();
+    }
+
+    async fn remembered(&self) -> Result<Option<Bytes>> {
+        let found = self.memory.get(&self.key.subscription()).await?;
+        Ok(found.map(|found| found.value))
+    }
+
+    async fn remember(&self, memory: Bytes) -> Result<()> {
+        if memory.len() > MEMORY {
+            return Err(Error::internal("a source remembers more than it may"));
+        }
+        let options = PutOptions {
+            expires_us: Some(clock::unix_micros() + FORGOTTEN.as_micros() as u64),
+            ..PutOptions::default()
+        };
+        let key = self.key.subscription();
+        self.memory.put_with(&key, memory, options).await.map(drop)
     }
 }
 

@@ -25,7 +25,7 @@ use tokio::{sync::OnceCell, task::JoinHandle};
 use crate::{
     Parts, Queues, changes,
     deliver::{Consumer, Delivery, EventWork, Once, Tally, Target, Way},
-    feeds::Feed,
+    feeds::{self, Feed},
     filter::Filter,
     retry::RetryPolicy,
     timetable,
@@ -181,7 +181,14 @@ impl Triggers {
         let feed = match &wanted.spec.source {
             TriggerSource::External(external) => {
                 let (sources, stop) = (&self.parts.sources, stop.clone());
-                let feed = Feed::open(sources, key, external, &wanted.values, queue.clone(), stop)?;
+                let kept = feeds::Kept {
+                    queue: queue.clone(),
+                    memory: self
+                        .parts
+                        .backends
+                        .kv(&key.project, &Label::reserved("feeds"))?,
+                };
+                let feed = Feed::open(sources, key, external, &wanted.values, kept, stop)?;
                 Some((feed.state(), gust_task::spawn("feed", feed.run())))
             }
             _ => None,
@@ -411,7 +418,7 @@ fn mentioned(spec: &TriggerSpec, values: &Variables) -> Variables {
     let TriggerSource::External(external) = &spec.source else {
         return Variables::default();
     };
-    let names = external.texts().flat_map(template::names);
+    let names = external.texts().into_iter().flat_map(template::names);
     let of = |name: &str| Some((name.to_owned(), values.0.get(name)?.clone()));
     Variables(names.filter_map(of).collect())
 }

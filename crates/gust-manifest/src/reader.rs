@@ -14,7 +14,7 @@ use toml::{
 
 use crate::{
     error::{Fault, MAX_FAULTS, ManifestError, Place},
-    keys::Section,
+    keys::{self, Section},
     suggest,
 };
 
@@ -167,6 +167,11 @@ impl<'a> Table<'a> {
                     .iter()
                     .any(|k| k.name == key.get_ref().as_ref())
             {
+                continue;
+            }
+            if let Some(instead) = keys::instead(section, key.get_ref()) {
+                let message = format!("triggers of this kind are not built: `{}`", key.get_ref());
+                cx.add(Some(key.span()), message, Some(instead.to_owned()));
                 continue;
             }
             let message = format!("unknown key in {name}: `{}`", key.get_ref());

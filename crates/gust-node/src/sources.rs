@@ -2,8 +2,11 @@
 
 use gust_events::Sources;
 use gust_trigger::{Dial, Provider};
+use gust_trigger_amqp::Amqp;
+use gust_trigger_http::Http;
 use gust_trigger_mqtt::Mqtt;
 use gust_trigger_nats::Nats;
+use gust_trigger_postgres::Postgres;
 use gust_trigger_redis::Redis;
 use gust_types::outbound::Blocked;
 
@@ -11,6 +14,9 @@ const PROVIDERS: &[Provider] = &[
     Provider::of::<Redis>(),
     Provider::of::<Nats>(),
     Provider::of::<Mqtt>(),
+    Provider::of::<Amqp>(),
+    Provider::of::<Postgres>(),
+    Provider::of::<Http>(),
 ];
 
 /// All of them, which reach everything but these networks.

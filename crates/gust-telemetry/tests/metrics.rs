@@ -173,7 +173,11 @@ fn numbers_with_labels_are_valid_text_whatever_the_labels_say() {
         rows,
         unseen: 0,
     };
-    families.show(vec![group(vec![row("订单"), row("a\"b\\c\nd"), row("订单")])]);
+    families.show(vec![group(vec![
+        row("订单"),
+        row("a\"b\\c\nd"),
+        row("订单"),
+    ])]);
     let text = registry.encode();
     let queue = r#"{project="default",queue="订单"}"#;
     assert_eq!(value(&text, &format!("gust_queue_ready{queue}")), 3.0);

@@ -31,6 +31,8 @@ const CONNECT: Duration = Duration::from_secs(15);
 const ATTEMPT: Duration = Duration::from_secs(5);
 /// Addresses of one name that are tried.
 const ADDRESSES: usize = 8;
+/// What is named by a peer that sends us on.
+const ANYWHERE: &str = "*://*";
 
 /// A connection.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -57,8 +59,27 @@ impl Dial {
 
     /// A connection to this peer, with TLS when its scheme says so.
     pub async fn connect(&self, peer: &Peer, tls: &Tls) -> Result<Box<dyn Stream>> {
+        self.connect_within(peer, tls, peer.to_string()).await
+    }
+
+    /// A connection to where this peer has sent us on to. Another place than its own was named by nobody who may name
+    /// private addresses: only public ones are reached.
+    pub async fn follow(&self, from: &Peer, to: &Peer, tls: &Tls) -> Result<Box<dyn Stream>> {
+        let named = match from.same_place(to) {
+            true => to.to_string(),
+            false => ANYWHERE.to_owned(),
+        };
+        self.connect_within(to, tls, named).await
+    }
+
+    async fn connect_within(
+        &self,
+        peer: &Peer,
+        tls: &Tls,
+        named: String,
+    ) -> Result<Box<dyn Stream>> {
         let connecting = async {
-            let tcp = reach(peer, &self.addresses(peer).await?).await?;
+            let tcp = reach(peer, &self.addresses(peer, named).await?).await?;
             match peer.tls {
                 true => tls.wrap(peer, Box::new(tcp)).await,
                 false => Ok(Box::new(tcp) as Box<dyn Stream>),
@@ -74,7 +95,7 @@ impl Dial {
     }
 
     /// The addresses that may be connected to. Whatever the name, the addresses decide.
-    async fn addresses(&self, peer: &Peer) -> Result<Vec<SocketAddr>> {
+    async fn addresses(&self, peer: &Peer, named: String) -> Result<Vec<SocketAddr>> {
         let found: Vec<SocketAddr> = match peer.host.parse::<IpAddr>() {
             Ok(ip) => vec![SocketAddr::new(ip, peer.port)],
             Err(_) => tokio::net::lookup_host((peer.host.as_str(), peer.port))
@@ -85,11 +106,16 @@ impl Dial {
                 })?
                 .collect(),
         };
-        self.permitted(peer, found)
+        self.permitted(peer, found, named)
     }
 
-    fn permitted(&self, peer: &Peer, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>> {
-        let rules = Outbound::parse(&[peer.to_string()])?.without(&self.blocked);
+    fn permitted(
+        &self,
+        peer: &Peer,
+        found: Vec<SocketAddr>,
+        named: String,
+    ) -> Result<Vec<SocketAddr>> {
+        let rules = Outbound::parse(&[named])?.without(&self.blocked);
         let verdict = rules.check(peer.scheme, &peer.host, peer.port);
         let allowed: Vec<SocketAddr> = found
             .into_iter()
@@ -194,7 +220,36 @@ mod tests {
     fn may(dial: &Dial, url: &str, address: &str) -> bool {
         let peer = Peer::parse(url, SCHEMES).unwrap();
         let address = SocketAddr::new(address.parse().unwrap(), peer.port);
-        dial.permitted(&peer, vec![address]).is_ok()
+        dial.permitted(&peer, vec![address], peer.to_string())
+            .is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_sends_us_on_opens_no_private_address() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let tls = Tls::new(None).unwrap();
+        let of = |url: &str| Peer::parse(url, SCHEMES).unwrap();
+        let here = of(&format!("nats://127.0.0.1:{port}"));
+        let dial = Dial::default();
+        assert!(dial.follow(&here, &here, &tls).await.is_ok());
+        for from in [
+            "nats://127.0.0.1:1",
+            "nats://example.com",
+            "nats://localhost",
+        ] {
+            let denied = dial.follow(&of(from), &here, &tls).await.err().unwrap();
+            assert_eq!(denied.kind, gust_types::Kind::Denied, "{from}");
+        }
+        let local = of(&format!("nats://localhost:{port}"));
+        let denied = dial.follow(&of("nats://example.com"), &local, &tls).await;
+        assert!(denied.is_err());
+        let v6 = of(&format!("nats://[::ffff:127.0.0.1]:{port}"));
+        assert!(
+            dial.follow(&of("nats://example.com"), &v6, &tls)
+                .await
+                .is_err()
+        );
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! A [`Source`] speaks to one broker, database or page. It hands what it hears to an [`Inbox`], and tells its peer that
 //! something has arrived only when the inbox has answered: by then it is on the disk. A source never knows which function
-//! is called, never retries a connection (whoever runs it does) and never keeps anything itself.
+//! is called, never retries a connection (whoever runs it does) and never keeps anything itself: where its peer does not know
+//! how far it is, the inbox remembers that for it.
 //!
 //! Start with [`Source`], then [`memory`] for the smallest one and [`suite`] for what each has to pass. What sources share
 //! is here too: [`Dial`] reaches a peer within the rules for addresses, [`Wire`] reads its protocol within bounds, and
@@ -19,6 +20,7 @@ pub mod suite;
 mod wire;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use gust_task::Stop;
 use gust_types::{Result, event::Event, trigger::ExternalSettings};
 use serde::de::DeserializeOwned;
@@ -45,7 +47,14 @@ pub trait Inbox: Send + Sync {
     async fn keep(&self, events: Vec<Incoming>) -> Result<()>;
     /// The source is connected and listens.
     fn connected(&self);
+    /// What this trigger's source remembered last; nothing when it is new, or has not remembered anything for a month.
+    async fn remembered(&self) -> Result<Option<Bytes>>;
+    /// Remembers this instead, durably: for sources whose peer does not know how far they are. [`MEMORY`] at most.
+    async fn remember(&self, memory: Bytes) -> Result<()>;
 }
+
+/// Bytes that a source may remember.
+pub const MEMORY: usize = 128 << 10;
 
 /// An event that arrived.
 #[derive(Debug, Clone, PartialEq)]

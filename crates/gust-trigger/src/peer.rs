@@ -80,6 +80,11 @@ impl Peer {
         })
     }
 
+    /// Whether both are at the same host and port, spoken to in the same way.
+    pub fn same_place(&self, other: &Self) -> bool {
+        (self.tls, &self.host, self.port) == (other.tls, &other.host, other.port)
+    }
+
     /// Refuses what follows the host when this kind makes nothing of it.
     pub fn without_path(self) -> Result<Self> {
         if self.path.is_empty() && self.query.is_empty() {

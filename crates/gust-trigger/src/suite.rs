@@ -18,7 +18,7 @@ use gust_types::{Error, Result};
 use parking_lot::Mutex;
 use tokio::{io::AsyncWriteExt as _, net::TcpListener, task::JoinHandle};
 
-use crate::{Inbox, Incoming, Source};
+use crate::{Inbox, Incoming, MEMORY, Source};
 
 pub use server::Server;
 
@@ -48,6 +48,7 @@ pub struct Kept {
 struct KeptState {
     events: Vec<Incoming>,
     connected: u32,
+    memory: Option<Bytes>,
     failing: bool,
     refused: u32,
 }
@@ -78,9 +79,31 @@ impl Inbox for Kept {
     fn connected(&self) {
         self.state.lock().connected += 1;
     }
+
+    async fn remembered(&self) -> Result<Option<Bytes>> {
+        Ok(self.state.lock().memory.clone())
+    }
+
+    async fn remember(&self, memory: Bytes) -> Result<()> {
+        assert!(memory.len() <= MEMORY, "more than may be remembered");
+        self.state.lock().memory = Some(memory);
+        Ok(())
+    }
 }
 
 impl Kept {
+    /// An empty one that remembers the same, as a node does that starts again.
+    pub fn again(&self) -> Self {
+        let memory = self.state.lock().memory.clone();
+        let state = KeptState {
+            memory,
+            ..KeptState::default()
+        };
+        Self {
+            state: Mutex::new(state),
+        }
+    }
+
     /// What was kept so far.
     pub fn events(&self) -> Vec<Incoming> {
         self.state.lock().events.clone()
@@ -109,7 +132,12 @@ impl Kept {
 impl Running {
     /// Runs a source and waits until it is connected.
     pub async fn start(source: Box<dyn Source>, failing: bool) -> Self {
-        let running = Self::unconnected(source, failing);
+        Self::start_with(source, Kept::default(), failing).await
+    }
+
+    /// The same, into this inbox.
+    pub async fn start_with(source: Box<dyn Source>, inbox: Kept, failing: bool) -> Self {
+        let running = Self::unconnected(source, inbox, failing);
         until("connected", || {
             assert!(
                 !running.task.is_finished(),
@@ -121,8 +149,9 @@ impl Running {
         running
     }
 
-    fn unconnected(source: Box<dyn Source>, failing: bool) -> Self {
-        let inbox = Arc::new(Kept::default());
+    /// Runs a source, whether or not it ever connects.
+    pub fn unconnected(source: Box<dyn Source>, inbox: Kept, failing: bool) -> Self {
+        let inbox = Arc::new(inbox);
         inbox.state.lock().failing = failing;
         let stop = Stop::new();
         let (to, heard) = (inbox.clone(), stop.clone());
@@ -153,10 +182,15 @@ impl Running {
 
 /// What is published arrives, whatever it is.
 pub async fn delivers(rig: &dyn Rig) {
+    delivers_up_to(rig, 200_000).await;
+}
+
+/// The same where a message cannot be that large.
+pub async fn delivers_up_to(rig: &dyn Rig, bytes: usize) {
     let running = Running::start(rig.source(None).unwrap(), false).await;
     let mut payloads: Vec<Vec<u8>> = (0..50).map(|n| format!("delivers {n}").into()).collect();
     payloads.push("正文 😀\r\n".as_bytes().to_vec());
-    payloads.push(vec![b'x'; 200_000]);
+    payloads.push(vec![b'x'; bytes]);
     for payload in &payloads {
         rig.publish(payload).await;
     }
@@ -174,11 +208,12 @@ pub async fn acknowledges_what_is_kept(rig: &dyn Rig) {
     let ended = running.ended().await;
     assert!(ended.is_err(), "an inbox that fails ends the run");
     assert!(inbox.state.lock().refused > 0);
-    let running = Running::start(rig.source(None).unwrap(), false).await;
+    let running = Running::start_with(rig.source(None).unwrap(), inbox.again(), false).await;
     running.inbox.has(&[b"kept late"]).await;
+    let inbox = running.inbox.clone();
     running.stop().await;
     // Acknowledged, it does not come again.
-    let running = Running::start(rig.source(None).unwrap(), false).await;
+    let running = Running::start_with(rig.source(None).unwrap(), inbox.again(), false).await;
     rig.publish(b"after it").await;
     running.inbox.has(&[b"after it"]).await;
     assert!(!running.inbox.data().contains(&b"kept late"[..]));
@@ -191,7 +226,7 @@ pub async fn comes_back(rig: &dyn Rig) {
     rig.set_down(true).await;
     let ended = running.ended().await;
     assert!(ended.is_err(), "the loss of a server is an error");
-    let ended = Running::unconnected(rig.source(None).unwrap(), false)
+    let ended = Running::unconnected(rig.source(None).unwrap(), Kept::default(), false)
         .ended()
         .await;
     assert!(ended.is_err(), "nobody is there");
@@ -241,14 +276,14 @@ pub async fn minds_garbage(rig: &dyn Rig, starts: &[&[u8]]) {
             tokio::time::sleep(Duration::from_millis(50)).await;
             tcp.shutdown().await
         });
-        let running = Running::unconnected(rig.source(Some(port)).unwrap(), false);
+        let running = Running::unconnected(rig.source(Some(port)).unwrap(), Kept::default(), false);
         let ended = running.ended().await;
         assert!(ended.is_err(), "garbage is no protocol: {shown:?}");
     }
     // Nothing at all: it can still be stopped.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let running = Running::unconnected(rig.source(Some(port)).unwrap(), false);
+    let running = Running::unconnected(rig.source(Some(port)).unwrap(), Kept::default(), false);
     let _silent = listener.accept().await.unwrap();
     running.stop().await;
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     ByteSize, Error, FunctionName, Label, Result,
@@ -192,7 +193,7 @@ pub struct ExternalSpec {
 }
 
 /// Settings by name.
-pub type ExternalSettings = serde_json::Map<String, serde_json::Value>;
+pub type ExternalSettings = serde_json::Map<String, Value>;
 
 /// A filter as people write it: one dialect and what it needs.
 ///
@@ -473,7 +474,7 @@ impl EventsSpec {
         self.triggers
             .iter()
             .flat_map(|trigger| match &trigger.source {
-                TriggerSource::External(external) => external.texts().collect(),
+                TriggerSource::External(external) => external.texts(),
                 TriggerSource::Webhook(webhook) => {
                     webhook.secrets.iter().map(String::as_str).collect()
                 }
@@ -484,27 +485,72 @@ impl EventsSpec {
 
 impl ExternalSpec {
     /// Settings that are secrets, and stand in the manifest only as the name of a variable.
-    const SECRET: [&str; 2] = ["password", "token"];
+    /// These words in a key say so, also in the name of a header.
+    const SECRET: [&str; 8] = [
+        "password",
+        "token",
+        "secret",
+        "authorization",
+        "cookie",
+        "api-key",
+        "api_key",
+        "apikey",
+    ];
 
-    /// Its settings that are text.
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
-        self.settings.values().filter_map(|value| value.as_str())
+    /// Its settings that are text, those in lists and tables too.
+    pub fn texts(&self) -> Vec<&str> {
+        self.named().into_iter().map(|(_, text)| text).collect()
+    }
+
+    /// The same, each with the key that it stands under.
+    fn named(&self) -> Vec<(&str, &str)> {
+        fn walk<'v>(name: &'v str, value: &'v Value, found: &mut Vec<(&'v str, &'v str)>) {
+            match value {
+                Value::String(text) => found.push((name, text)),
+                Value::Array(list) => list.iter().for_each(|value| walk(name, value, found)),
+                Value::Object(map) => map
+                    .iter()
+                    .for_each(|(name, value)| walk(name, value, found)),
+                Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            }
+        }
+        let mut found = Vec::new();
+        let settings = self.settings.iter();
+        settings.for_each(|(name, value)| walk(name, value, &mut found));
+        found
+    }
+
+    /// Refuses settings that show a secret.
+    pub fn check_secrets(&self) -> Result<()> {
+        let mut named = self.named().into_iter();
+        named.try_for_each(|(name, text)| Self::check_secret(name, text))
     }
 
     /// Its settings with the variables filled in. They may hold secrets now: nobody prints them.
     pub fn filled(&self, values: &Variables) -> Result<ExternalSettings> {
-        let mut settings = self.settings.clone();
-        for value in settings.values_mut() {
-            if let serde_json::Value::String(text) = value {
-                *text = template::expand(text, &values.0)?;
+        fn fill(value: &mut Value, values: &Variables) -> Result<()> {
+            match value {
+                Value::String(text) => *text = template::expand(text, &values.0)?,
+                Value::Array(list) => list.iter_mut().try_for_each(|value| fill(value, values))?,
+                Value::Object(map) => map.values_mut().try_for_each(|value| fill(value, values))?,
+                Value::Null | Value::Bool(_) | Value::Number(_) => {}
             }
+            Ok(())
         }
+        let mut settings = self.settings.clone();
+        settings
+            .values_mut()
+            .try_for_each(|value| fill(value, values))?;
         Ok(settings)
     }
 
     /// Refuses a secret that stands in the open: whoever may read a deployment would read it.
     pub fn check_secret(name: &str, text: &str) -> Result<()> {
-        let open = match Self::SECRET.contains(&name) {
+        let name_of_secret = name.to_ascii_lowercase();
+        let secret = Self::SECRET
+            .iter()
+            .any(|word| name_of_secret.contains(word));
+        let open = match secret {
             true => !text.contains("{{"),
             false => shows_password(text),
         };

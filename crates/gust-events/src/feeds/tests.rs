@@ -1,4 +1,7 @@
-use gust_backend::queue::{QueueSettings, TakeOptions, memory::MemoryQueue};
+use gust_backend::{
+    kv::memory::MemoryKv,
+    queue::{QueueSettings, TakeOptions, memory::MemoryQueue},
+};
 use gust_trigger::{Kind, memory::MemoryBroker};
 use gust_types::{AppName, ByteSize, Label, ProjectName, event::Event};
 use serde_json::json;
@@ -37,6 +40,7 @@ fn line(queue: Arc<dyn Queue>, stop: &Stop) -> Line {
     Line {
         key: key(),
         queue,
+        memory: Arc::new(MemoryKv::default()),
         state: Arc::default(),
         stop: stop.clone(),
     }
@@ -155,4 +159,20 @@ async fn a_feed_comes_back_after_its_broker() {
     stop.stop();
     running.await.unwrap();
     assert!(!state.lock().connected);
+}
+
+#[tokio::test]
+async fn a_source_remembers_under_its_triggers_name() {
+    let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(QueueSettings::default()));
+    let one = line(queue.clone(), &Stop::new());
+    let memory = one.memory.clone();
+    assert_eq!(one.remembered().await.unwrap(), None);
+    one.remember(Bytes::from_static(b"here")).await.unwrap();
+    let mut again = line(queue.clone(), &Stop::new());
+    again.memory = memory.clone();
+    assert_eq!(again.remembered().await.unwrap().unwrap(), "here");
+    again.key.name = Label::new("other").unwrap();
+    assert_eq!(again.remembered().await.unwrap(), None);
+    let much = Bytes::from(vec![0; MEMORY + 1]);
+    assert!(again.remember(much).await.is_err());
 }

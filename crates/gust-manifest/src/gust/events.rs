@@ -15,7 +15,7 @@ use crate::{
     check,
     draft::Draft,
     gust::outside,
-    keys::{NAMES, OUTSIDE, QUEUE, RETRY, TRIGGER},
+    keys::{self, NAMES, OUTSIDE, QUEUE, RETRY, TRIGGER},
     limits::MAX_TRIGGERS,
     reader::{Table, Text},
 };
@@ -132,6 +132,11 @@ fn source(
         .copied()
         .filter(|key| table.value(key).is_some())
         .collect();
+    let mut keys = table.entries();
+    if given.is_empty() && keys.any(|(key, _)| keys::instead(&TRIGGER, &key.value).is_some()) {
+        // Said where it stands.
+        return None;
+    }
     let [only] = given[..] else {
         let all: Vec<_> = sources.iter().map(|key| format!("`{key}`")).collect();
         let (last, rest) = all.split_last()?;

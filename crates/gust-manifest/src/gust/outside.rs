@@ -38,21 +38,34 @@ fn setting(draft: &mut Draft<'_>, table: &Table<'_>, key: &Key) -> Option<Value>
     }
     match key.shape {
         "integer" => table.integer(key.name, 0, u32::MAX.into()).map(Value::from),
-        "duration" => {
+        shape if shape.starts_with("duration") => {
             let longest = Span::secs(366 * 86_400);
             let span = table.span(key.name, Span::secs(0), longest)?;
             Some(span.to_string().into())
         }
+        "list of strings" => {
+            let texts = table.strings(key.name);
+            let texts = texts.iter().map(|text| template(draft, key.name, text));
+            Some(texts.collect())
+        }
+        "table of strings" => {
+            let pairs = table.string_map(key.name);
+            let pairs = pairs.iter().map(|(name, text)| {
+                let value = template(draft, &name.value, text);
+                (name.value.clone(), value)
+            });
+            Some(Value::Object(pairs.collect()))
+        }
         _ => table
             .string(key.name)
-            .map(|text| template(draft, key, &text)),
+            .map(|text| template(draft, key.name, &text)),
     }
 }
 
 /// A text that may mention variables. What is a secret has to.
-pub(crate) fn template(draft: &mut Draft<'_>, key: &Key, text: &Text) -> Value {
+pub(crate) fn template(draft: &mut Draft<'_>, key: &str, text: &Text) -> Value {
     draft.template(text);
-    let checked = ExternalSpec::check_secret(key.name, &text.value);
+    let checked = ExternalSpec::check_secret(key, &text.value);
     draft.cx.take(&text.at, checked);
     text.value.as_str().into()
 }

@@ -1,11 +1,12 @@
 //! The keys of `gust.toml`.
 
-use super::{Family, Key, MQTT, NATS, REDIS, Section, key};
+use super::{AMQP, Family, HTTP, Key, MQTT, NATS, POSTGRES, REDIS, Section, key};
 
 /// All sections, in the order of the reference page.
 pub(crate) const GUST: &[&Section] = &[
     &ROOT, &APP, &VARIABLE, &FUNCTION, &FILE, &BUILD, &HEALTH, &LIMITS, &REUSE, &ASYNC, &ROUTE,
-    &RESPONSE, &SITE, &QUEUE, &TOPIC, &TRIGGER, &WEBHOOK, &RETRY, &REDIS, &NATS, &MQTT,
+    &RESPONSE, &SITE, &QUEUE, &TOPIC, &TRIGGER, &WEBHOOK, &RETRY, &REDIS, &NATS, &MQTT, &AMQP,
+    &POSTGRES, &HTTP,
 ];
 
 pub(super) const fn section(
@@ -553,7 +554,7 @@ pub(crate) static TOPIC: Section = section(
 
 pub(crate) static TRIGGER: Section = section(
     "[[trigger]]",
-    "What starts a function. Exactly one of `queue`, `topic`, `kv`, `sql`, `cron`, `rate`, `at`, `webhook`, `redis`, `nats` and `mqtt`.",
+    "What starts a function. Exactly one of `queue`, `topic`, `kv`, `sql`, `cron`, `rate`, `at`, `webhook`, `redis`, `nats`, `mqtt`, `amqp`, `postgres` and `http`.",
     &[
         key(
             "function",
@@ -667,6 +668,19 @@ pub(crate) static TRIGGER: Section = section(
             "none",
             "What an MQTT broker publishes, see below.",
         ),
+        key(
+            "amqp",
+            "table",
+            "none",
+            "What a queue of RabbitMQ holds, see below.",
+        ),
+        key(
+            "postgres",
+            "table",
+            "none",
+            "What PostgreSQL notifies, or how its tables change, see below.",
+        ),
+        key("http", "table", "none", "A page that changes, see below."),
         key(
             "timezone",
             "string",

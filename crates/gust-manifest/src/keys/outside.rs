@@ -1,10 +1,39 @@
 //! The keys of triggers whose events come from outside the node.
 
-use super::{Key, Section, gust::section, key};
+use super::{Key, Section, TRIGGER, gust::section, key};
 
 /// Each kind of source with its keys. What the values mean is checked by the kind's plug-in, at the deploy.
-pub(crate) const OUTSIDE: &[(&str, &Section)] =
-    &[("redis", &REDIS), ("nats", &NATS), ("mqtt", &MQTT)];
+pub(crate) const OUTSIDE: &[(&str, &Section)] = &[
+    ("redis", &REDIS),
+    ("nats", &NATS),
+    ("mqtt", &MQTT),
+    ("amqp", &AMQP),
+    ("postgres", &POSTGRES),
+    ("http", &HTTP),
+];
+
+/// Kinds that somebody may look for, and what to do without them.
+const NOT_BUILT: &[(&str, &str)] = &[
+    (
+        "kafka",
+        "something that reads it and publishes to a topic of this node over HTTP takes its place",
+    ),
+    (
+        "sqs",
+        "something that reads it and publishes to a topic of this node over HTTP takes its place",
+    ),
+    (
+        "s3",
+        "a `webhook` takes its place where the store can call one",
+    ),
+];
+
+/// What to do instead of a trigger of a kind that is not built.
+pub(crate) fn instead(section: &Section, key: &str) -> Option<&'static str> {
+    let of = |(kind, instead): &(&str, &'static str)| (*kind == key).then_some(*instead);
+    let found = NOT_BUILT.iter().find_map(of);
+    found.filter(|_| section.title == TRIGGER.title)
+}
 
 const CA: Key = key(
     "ca",
@@ -178,6 +207,142 @@ pub(crate) static MQTT: Section = section(
             "string",
             "that of `url`",
             "May stand here instead of in `url`.",
+        ),
+        password("May stand here instead of in `url`."),
+        CA,
+    ],
+);
+
+pub(crate) static AMQP: Section = section(
+    "[trigger.amqp]",
+    "What a queue of RabbitMQ or another broker of AMQP 0-9-1 holds: at least once. Values may mention variables; a password has to be one.",
+    &[
+        key(
+            "url",
+            "string",
+            "required",
+            "`amqp://[user:password@]host[:port][/virtual-host]`, or `amqps://` for TLS.",
+        ),
+        key("queue", "string", "required", "The queue."),
+        key(
+            "exchange",
+            "string",
+            "none",
+            "Bind the queue to this exchange. The queue is made, durable, when it is not there; without an exchange it has to be.",
+        ),
+        key(
+            "exchange_type",
+            "string",
+            "none",
+            "`topic`, `direct`, `fanout` and so on: the exchange is made, durable, when it is not there. Without a type it has to be.",
+        ),
+        key(
+            "keys",
+            "list of strings",
+            "`[\"\"]`",
+            "The binding keys. One that is taken away later stays bound at the broker.",
+        ),
+        key(
+            "prefetch",
+            "integer",
+            "`500`",
+            "Messages given out and not acknowledged, 10,000 at most.",
+        ),
+        password("May stand here instead of in `url`."),
+        CA,
+    ],
+);
+
+pub(crate) static POSTGRES: Section = section(
+    "[trigger.postgres]",
+    "Either `channel`, at most once, or `publication`, at least once. Values may mention variables; a password has to be one.",
+    &[
+        key(
+            "url",
+            "string",
+            "required",
+            "`postgres://[user:password@]host[:port][/database]`, with `?sslmode=verify-full` for TLS.",
+        ),
+        key(
+            "channel",
+            "string",
+            "none",
+            "What is notified on this channel. PostgreSQL keeps none of it.",
+        ),
+        key(
+            "publication",
+            "string",
+            "none",
+            "Changes of the tables of this publication. The server needs `wal_level = logical`.",
+        ),
+        key(
+            "slot",
+            "string",
+            "one of its own",
+            "The replication slot, made when it is not there. It stays when the trigger goes, and holds the log until it is dropped.",
+        ),
+        key(
+            "every",
+            "duration, 100 ms at least",
+            "`\"1s\"`",
+            "How often to look for changes.",
+        ),
+        password("May stand here instead of in `url`."),
+        CA,
+    ],
+);
+
+pub(crate) static HTTP: Section = section(
+    "[trigger.http]",
+    "A page that is asked for again and again: one event when it has changed, or one for each new element. Values may mention variables; what is secret has to.",
+    &[
+        key(
+            "url",
+            "string",
+            "required",
+            "`http://` or `https://`, with `user:password@` in front of the host where it wants them.",
+        ),
+        key(
+            "every",
+            "duration, 1 s at least",
+            "`\"60s\"`",
+            "How often to ask, up to a tenth sooner.",
+        ),
+        key(
+            "items",
+            "string",
+            "none",
+            "Each new element is an event of its own: of the list at this JSON pointer (`\"/items\"`, `\"\"` for the answer itself), or of `\"lines\"`, each of which is JSON.",
+        ),
+        key(
+            "id",
+            "string",
+            "all of the element",
+            "A JSON pointer within an element: what it is known again by.",
+        ),
+        key(
+            "from",
+            "`start` or `end`",
+            "`\"end\"`",
+            "What a new trigger begins with: what is there, or the first change.",
+        ),
+        key(
+            "headers",
+            "table of strings",
+            "`{}`",
+            "Sent to the place that `url` names and to no other.",
+        ),
+        key(
+            "timeout",
+            "duration, 100 ms to 10 min",
+            "`\"30s\"`",
+            "How long a whole answer may take.",
+        ),
+        key(
+            "token",
+            "string",
+            "none",
+            "Sent as `Authorization: Bearer`.",
         ),
         password("May stand here instead of in `url`."),
         CA,

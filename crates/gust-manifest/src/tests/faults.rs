@@ -414,6 +414,38 @@ fn sources_outside_are_checked_where_they_stand() {
         assert!(found.contains(expected), "{redis}: {found}");
         assert!(!found.contains("geheim"), "{found}");
     }
+    let other = |source: &str| {
+        gust_fault(&with(&format!(
+            "[[trigger]]\nfunction = \"hello\"\n{source}"
+        )))
+    };
+    for (source, expected) in [
+        (
+            "kafka = { url = \"kafka://h\" }",
+            "triggers of this kind are not built: `kafka`",
+        ),
+        (
+            "http = { url = \"https://h\", headers = { X-Api-Key = \"geheim\" } }",
+            "in the key: X-Api-Key",
+        ),
+        (
+            "http = { url = \"https://h\", headers = { a = \"{{ nope }}\" } }",
+            "variable is not declared: `nope`",
+        ),
+        ("http = { url = \"https://h\", every = \"soon\" }", "soon"),
+        (
+            "amqp = { url = \"amqp://h\", queue = \"q\", keys = \"a\" }",
+            "list of strings",
+        ),
+        (
+            "amqp = { url = \"amqp://me:geheim@h\", queue = \"q\" }",
+            "in the open",
+        ),
+    ] {
+        let found = other(source);
+        assert!(found.contains(expected), "{source}: {found}");
+        assert!(!found.contains("exactly one"), "{found}");
+    }
     let both = "[[trigger]]\nfunction = \"hello\"\nredis = { url = \"redis://h\", channel = \"c\" }\nqueue = \"q\"";
     assert!(gust_fault(&with(both)).contains("exactly one of the keys `queue`"));
 }

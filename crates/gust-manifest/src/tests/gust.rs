@@ -235,6 +235,14 @@ redis = { url = "{{ redis_url }}", stream = "orders", claim_after = "90s" }
 [[trigger]]
 function = "hello"
 mqtt = { url = "mqtt://broker", topic = "a/#", qos = 0 }
+
+[[trigger]]
+function = "hello"
+amqp = { url = "{{ redis_url }}", queue = "q", exchange = "e", keys = ["a.*", "订单"], prefetch = 7 }
+
+[[trigger]]
+function = "hello"
+http = { url = "https://h/items", every = "5m", items = "", headers = { Authorization = "Bearer {{ redis_url }}" } }
 "#;
     let (spec, _) = parse_gust(&with(text)).unwrap();
     let sources: Vec<_> = spec.events.triggers.iter().map(|t| &t.source).collect();
@@ -247,6 +255,13 @@ mqtt = { url = "mqtt://broker", topic = "a/#", qos = 0 }
             }}},
             {"external": {"kind": "mqtt", "settings": {
                 "url": "mqtt://broker", "topic": "a/#", "qos": 0,
+            }}},
+            {"external": {"kind": "amqp", "settings": {
+                "url": "{{ redis_url }}", "queue": "q", "exchange": "e", "keys": ["a.*", "订单"], "prefetch": 7,
+            }}},
+            {"external": {"kind": "http", "settings": {
+                "url": "https://h/items", "every": "5m", "items": "",
+                "headers": {"Authorization": "Bearer {{ redis_url }}"},
             }}},
         ])
     );

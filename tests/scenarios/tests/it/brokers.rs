@@ -5,17 +5,23 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use gust_scenarios::{
     App, Node,
-    broker::{Broker, Kind, PASSWORD},
+    broker::{Broker, Kind, PASSWORD, Page},
 };
 use serde_json::Value;
 
-const ALL: [Kind; 3] = [Kind::Redis, Kind::Nats, Kind::Mqtt];
+const ALL: [Kind; 4] = [Kind::Redis, Kind::Nats, Kind::Mqtt, Kind::Amqp];
 
 fn app(kind: Kind, retry: &str) -> Result<App> {
     let source = match kind {
         Kind::Redis => r#"redis = { url = "{{ url }}", stream = "orders", group = "g" }"#,
         Kind::Nats => r#"nats = { url = "{{ url }}", stream = "ORDERS", ack_wait = "2s" }"#,
         Kind::Mqtt => r#"mqtt = { url = "{{ url }}", topic = "orders/#", version = 5 }"#,
+        Kind::Amqp => {
+            r#"amqp = { url = "{{ url }}", queue = "orders", exchange = "shop", exchange_type = "fanout" }"#
+        }
+        Kind::Postgres => {
+            r#"postgres = { url = "{{ url }}", publication = "shop", every = "200ms" }"#
+        }
     };
     let text = format!(
         "[variables]\nurl = {{ required = true, secret = true }}\n\n[[trigger]]\nfunction = \"sink\"\n{source}\n{retry}\n"
@@ -107,6 +113,8 @@ fn word(kind: Kind) -> &'static str {
         Kind::Redis => "redis",
         Kind::Nats => "nats",
         Kind::Mqtt => "mqtt",
+        Kind::Amqp => "amqp",
+        Kind::Postgres => "postgres",
     }
 }
 
@@ -203,6 +211,22 @@ fn what_cannot_be_is_refused_and_shows_no_secret() -> Result<()> {
             "`qos` of mqtt is 0 or 1",
         ),
         (
+            "amqp = { url = \"amqp://h\", queue = \"q\", keys = [\"{{ geheim }}\"] }",
+            "`keys` of amqp mean nothing",
+        ),
+        (
+            "postgres = { url = \"postgres://h\", channel = \"{{ geheim }}\", slot = \"s\" }",
+            "`slot` means nothing",
+        ),
+        (
+            "http = { url = \"https://h\", headers = { a = \"{{ geheim }}\", host = \"x\" } }",
+            "not for `headers` to say",
+        ),
+        (
+            "kafka = { url = \"kafka://h\" }",
+            "triggers of this kind are not built",
+        ),
+        (
             "redis = { url = \"{{ geheim }}\", channel = \"c\" }",
             "cannot be read",
         ),
@@ -218,6 +242,137 @@ fn what_cannot_be_is_refused_and_shows_no_secret() -> Result<()> {
         let said = String::from_utf8_lossy(&failed.stderr).into_owned();
         ensure!(said.contains(wanted), "{trigger}\n{said}");
         ensure!(!said.contains("s3cret-value"), "{said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn rows_that_change_while_the_node_is_away_reach_their_function() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let broker = Broker::start(Kind::Postgres)?;
+    let mut node = Node::start_on(data.path())?;
+    set_url(&node, &broker)?;
+    node.deploy(&app(Kind::Postgres, "")?)?;
+    connected(&node)?;
+    broker.publish("订单-1")?;
+    until("delivered", &node, || said(&node, "订单-1"))?;
+    let line = lines(&node)?.pop().context("a line")?;
+    ensure!(line.starts_with("gust.postgres.insert "), "{line}");
+    node.kill_9()?;
+    broker.sql(
+        "INSERT INTO orders (data) SELECT 'away-' || n || '.' FROM generate_series(1, 200) n",
+    )?;
+    broker.sql("UPDATE orders SET data = '改了' WHERE id = 1; DELETE FROM orders WHERE id = 1")?;
+    node = Node::start_on(data.path())?;
+    until("all of them", &node, || {
+        let lines = lines(&node)?;
+        let has = |text: &str| lines.iter().any(|line| line.contains(text));
+        let all = (1..=200).all(|n| has(&format!("\"away-{n}.\"")));
+        Ok(all && has("改了") && has("gust.postgres.delete"))
+    })?;
+    let lines = lines(&node)?;
+    let place = |text: &str| lines.iter().position(|line| line.contains(text));
+    ensure!(place("改了") < place("gust.postgres.delete"), "{lines:?}");
+    Ok(())
+}
+
+#[test]
+fn a_page_that_changes_is_an_event_over_a_restart_too() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let page = Page::start()?;
+    page.show("一");
+    let mut node = Node::start_on(data.path())?;
+    let url = format!("http://127.0.0.1:{}/page", page.port);
+    node.gust(&["secret", "set", "url", &url, "--app", "shop"])?;
+    node.gust(&["secret", "set", "key", PASSWORD, "--app", "shop"])?;
+    let text = r#"
+[variables]
+url = { required = true, secret = true }
+key = { required = true, secret = true }
+
+[[trigger]]
+function = "sink"
+http = { url = "{{ url }}", every = "1s", headers = { X-Api-Key = "{{ key }}" } }
+"#;
+    let app = App::new("shop")?
+        .function("sink", "sink", "route = false\n")?
+        .text(text);
+    node.deploy(&app)?;
+    connected(&node)?;
+    page.show("二");
+    until("the change", &node, || said(&node, "二"))?;
+    node.kill_9()?;
+    node = Node::start_on(data.path())?;
+    connected(&node)?;
+    let asked = page.asked();
+    until("asked again", &node, || Ok(page.asked() > asked + 2))?;
+    ensure!(!said(&node, "attempt 1 一")?, "what was there is no change");
+    ensure!(
+        lines(&node)?
+            .iter()
+            .filter(|line| line.contains("二"))
+            .count()
+            == 1,
+        "what was seen before is no change"
+    );
+    node.kill_9()?;
+    page.show("三");
+    node = Node::start_on(data.path())?;
+    until("what changed meanwhile", &node, || said(&node, "三"))?;
+    ensure!(
+        page.has_heard(&format!("x-api-key: {PASSWORD}")),
+        "the header"
+    );
+    for text in [
+        node.log(),
+        node.gust(&["trigger", "ls", "--json"])?,
+        node.gust(&["show", "shop", "--json"])?,
+    ] {
+        ensure!(!text.contains(PASSWORD), "{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_spin_app_hears_a_real_redis() -> Result<()> {
+    let (node, broker) = (Node::start()?, Broker::start(Kind::Redis)?);
+    let folder = tempfile::tempdir()?;
+    std::fs::copy(
+        gust_scenarios::guest("spin-redis"),
+        folder.path().join("handler.wasm"),
+    )?;
+    let manifest = format!(
+        r#"
+spin_manifest_version = 2
+[application]
+name = "shop"
+[application.trigger.redis]
+address = "{}"
+[[trigger.redis]]
+channel = "news"
+component = "handler"
+[component.handler]
+source = "handler.wasm"
+"#,
+        broker.url()
+    );
+    std::fs::write(folder.path().join("spin.toml"), manifest)?;
+    node.gust(&["deploy", &folder.path().to_string_lossy()])?;
+    connected(&node)?;
+    broker.publish_to_channel("你好")?;
+    until("heard", &node, || said(&node, "redis 你好"))?;
+    // Spin drops what a handler fails on; here it comes again.
+    broker.publish_to_channel("fail")?;
+    until("tried again", &node, || {
+        let lines = lines(&node)?;
+        Ok(lines
+            .iter()
+            .filter(|line| line.contains("redis fail"))
+            .count()
+            > 1)
+    })?;
+    for text in [node.log(), node.gust(&["show", "shop", "--json"])?] {
+        ensure!(!text.contains(PASSWORD), "{text}");
     }
     Ok(())
 }
