@@ -1,7 +1,12 @@
 //! Deliveries with `exactly_once` over backends in memory and functions that are closures: what is written together with
 //! the end of an event, what becomes of conflicts, and what when a commit cannot be made.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::{
     collections::BTreeMap,

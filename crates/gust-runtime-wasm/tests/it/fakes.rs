@@ -30,7 +30,7 @@ impl Sql for Fake {
         Err(Error::unavailable("no transactions here"))
     }
 
-    async fn mark(&self, _: &str) -> Result<Option<bytes::Bytes>> {
+    async fn mark(&self, _: &str) -> Result<Option<Bytes>> {
         Ok(None)
     }
 

@@ -158,16 +158,10 @@ async fn an_instance_keeps_the_stores_that_it_was_given_when_its_code_is_replace
         let mut bindings = suite::nothing();
         let label = gust_types::Label::new("default").unwrap();
         bindings.kv.insert(label, Arc::new(own.clone()));
-        let start = || {
+        let start = async || {
             let deadline = gust_task::clock::now() + Duration::from_secs(60);
-            let bindings = bindings.clone();
-            async {
-                function
-                    .prepared
-                    .start(deadline, Some(bindings))
-                    .await
-                    .unwrap()
-            }
+            let started = function.prepared.start(deadline, Some(bindings.clone()));
+            started.await.unwrap()
         };
         let (counts, tells) = (start().await, start().await);
         if damaged {
