@@ -58,6 +58,10 @@ pub struct SqlLimits {
 pub trait Sql: Send + Sync {
     /// Opens a connection. Transactions belong to it; dropping it rolls an open one back.
     async fn connect(&self) -> Result<Box<dyn Connection>>;
+    /// From when this answers, what changes in rows of these tables is told in the database's change stream, once and in
+    /// order, and also after a restart. With `exactly`, what changes in others is not told any more. A table need not be
+    /// there yet.
+    async fn watch(&self, tables: Vec<String>, exactly: bool) -> Result<()>;
     /// What it accepts.
     fn limits(&self) -> SqlLimits;
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::changes;
 use gust_backend::sql::SqlLimits;
 use rusqlite::{
     Connection, OpenFlags, Result,
@@ -135,6 +136,10 @@ pub(super) fn authorize(context: &AuthContext<'_>) -> (Authorization, bool) {
     let allow = (Authorization::Allow, false);
     let marked = (Authorization::Allow, true);
     let deny = (Authorization::Deny, false);
+    let by_ours = context.accessor.is_some_and(changes::is_ours);
+    if !by_ours && names(&context.action).into_iter().any(changes::is_ours) {
+        return deny;
+    }
     match &context.action {
         A::Attach { .. } | A::Detach { .. } | A::Unknown { .. } => deny,
         A::Function { function_name } if contains(FUNCTIONS, function_name) => deny,
@@ -147,6 +152,57 @@ pub(super) fn authorize(context: &AuthContext<'_>) -> (Authorization, bool) {
         | A::CreateTempTrigger { .. }
         | A::CreateTempView { .. } => marked,
         _ => allow,
+    }
+}
+
+/// What an action would make, change or read by name.
+fn names<'a>(action: &AuthAction<'a>) -> [&'a str; 2] {
+    use AuthAction as A;
+    match *action {
+        A::CreateIndex {
+            index_name: name,
+            table_name: table,
+        }
+        | A::CreateTempIndex {
+            index_name: name,
+            table_name: table,
+        }
+        | A::DropIndex {
+            index_name: name,
+            table_name: table,
+        }
+        | A::CreateTrigger {
+            trigger_name: name,
+            table_name: table,
+        }
+        | A::CreateTempTrigger {
+            trigger_name: name,
+            table_name: table,
+        }
+        | A::DropTrigger {
+            trigger_name: name,
+            table_name: table,
+        } => [name, table],
+        A::CreateTable { table_name: name }
+        | A::CreateTempTable { table_name: name }
+        | A::CreateView { view_name: name }
+        | A::CreateTempView { view_name: name }
+        | A::DropTable { table_name: name }
+        | A::AlterTable {
+            table_name: name, ..
+        }
+        | A::CreateVtable {
+            table_name: name, ..
+        }
+        | A::Delete { table_name: name }
+        | A::Insert { table_name: name }
+        | A::Read {
+            table_name: name, ..
+        }
+        | A::Update {
+            table_name: name, ..
+        } => [name, ""],
+        _ => ["", ""],
     }
 }
 

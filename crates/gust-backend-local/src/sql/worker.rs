@@ -23,6 +23,7 @@ use rusqlite::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    changes::{self, Touches},
     fault, guard,
     pool::{DatabaseKey, Pool},
     rows::{Reader, Run, size},
@@ -43,6 +44,12 @@ pub(super) enum Job {
     },
     Effect {
         answer: oneshot::Sender<Effect>,
+    },
+    /// Tell of changes in these tables.
+    Watch {
+        tables: Vec<String>,
+        exactly: bool,
+        answer: oneshot::Sender<Result<()>>,
     },
 }
 
@@ -81,6 +88,10 @@ struct Shared {
     inserted: AtomicBool,
     /// The statement wanted something that is denied.
     denied: AtomicBool,
+    /// A change of a watched table was written down.
+    told: AtomicBool,
+    /// What runs is the platform's own.
+    ours: AtomicBool,
 }
 
 // === impl Worker ===
@@ -134,6 +145,13 @@ impl Worker {
                 let effect = self.open.as_ref().map(|open| open.effect);
                 let _ = answer.send(effect.unwrap_or_default());
             }
+            Job::Watch {
+                tables,
+                exactly,
+                answer,
+            } => {
+                let _ = answer.send(self.watch(&tables, exactly));
+            }
         }
     }
 
@@ -151,6 +169,21 @@ impl Worker {
         })?;
         self.open = Some(Open::new(&self.path, &self.limits).map_err(fault::of_opening)?);
         Ok(())
+    }
+
+    fn watch(&mut self, tables: &[String], exactly: bool) -> Result<()> {
+        let open = self.open.as_ref();
+        let open = open.ok_or_else(|| Error::internal("sql: connection is not open"))?;
+        let run = Run::new();
+        run.start(self.limits.time);
+        *open.shared.run.lock() = Some(run);
+        open.ours(true);
+        let watched = changes::watch(&open.connection, tables, exactly);
+        open.ours(false);
+        *open.shared.run.lock() = None;
+        // Also when nothing has changed: there may be changes from before a restart.
+        self.pool.feeder().wake(&self.key);
+        watched
     }
 
     fn execute(
@@ -174,11 +207,16 @@ impl Worker {
             bytes: 0,
         };
         let before = open.connection.total_changes();
-        let result = task.perform(&open.connection, statement, parameters, || {
-            self.pool.disk().check(0)
+        let result = open.around(statement, || {
+            task.perform(&open.connection, statement, parameters, || {
+                self.pool.disk().check(0)
+            })
         });
         *open.shared.run.lock() = None;
         open.count(before);
+        if open.connection.is_autocommit() && open.shared.told.swap(false, Relaxed) {
+            self.pool.feeder().wake(&self.key);
+        }
         let result = result.map_err(|error| open.explain(error, &self.limits));
         task.finish(result);
     }
@@ -196,6 +234,7 @@ impl Worker {
         }
         open.effect = Effect::default();
         open.shared.inserted.store(false, Relaxed);
+        open.shared.told.store(false, Relaxed);
         !open.shared.marked.load(Relaxed)
     }
 }
@@ -221,8 +260,10 @@ impl Open {
         )?;
         connection.update_hook(Some({
             let shared = shared.clone();
-            move |action, _: &str, _: &str, _| {
-                if action == Action::SQLITE_INSERT {
+            move |action, _: &str, table: &str, _| {
+                if table == changes::CHANGES {
+                    shared.told.store(true, Relaxed);
+                } else if action == Action::SQLITE_INSERT {
                     shared.inserted.store(true, Relaxed);
                 }
             }
@@ -230,6 +271,9 @@ impl Open {
         connection.authorizer(Some({
             let shared = shared.clone();
             move |context: rusqlite::hooks::AuthContext<'_>| {
+                if shared.ours.load(Relaxed) {
+                    return Authorization::Allow;
+                }
                 let (said, marked) = guard::authorize(&context);
                 if said == Authorization::Deny {
                     shared.denied.store(true, Relaxed);
@@ -245,6 +289,25 @@ impl Open {
             shared,
             effect: Effect::default(),
         })
+    }
+
+    /// Whether what runs from now on is the platform's own.
+    fn ours(&self, ours: bool) {
+        self.shared.ours.store(ours, Relaxed);
+    }
+
+    /// Runs a guest's statement so that nothing is missed of what watched tables have to tell.
+    fn around<T>(&self, statement: &str, perform: impl FnOnce() -> Result<T>) -> Result<T> {
+        changes::check_rename(statement)?;
+        let (touches, connection) = (Touches::of(statement), &self.connection);
+        if touches == Touches::Nothing || !changes::is_watched(connection)? {
+            return perform();
+        }
+        let ours = |on| self.ours(on);
+        match touches {
+            Touches::Schema { rest } => changes::around(connection, rest, perform, ours),
+            _ => changes::told_of_replaced(connection, perform, ours),
+        }
     }
 
     fn count(&mut self, total_before: u64) {
@@ -469,6 +532,11 @@ fn bind(
 
 /// Nothing but space, semicolons and comments: SQLite compiles that to no statement at all.
 fn is_empty(text: &str) -> bool {
+    skip(text).is_empty()
+}
+
+/// The statement without what stands before it.
+pub(super) fn skip(text: &str) -> &str {
     let mut rest = text;
     loop {
         rest = rest
@@ -478,7 +546,7 @@ fn is_empty(text: &str) -> bool {
         } else if let Some(comment) = rest.strip_prefix("/*") {
             rest = comment.split_once("*/").map_or("", |(_, after)| after);
         } else {
-            return rest.is_empty();
+            return rest;
         }
     }
 }

@@ -26,6 +26,10 @@ impl Sql for Fake {
         Ok(Box::new(Fake))
     }
 
+    async fn watch(&self, _: Vec<String>, _: bool) -> Result<()> {
+        Ok(())
+    }
+
     fn limits(&self) -> SqlLimits {
         SqlLimits {
             statement: 1 << 20,
