@@ -171,7 +171,9 @@ impl Desk for Events {
         events: &EventsSpec,
     ) -> Result<Ready> {
         let ready = self.watches.under_way(project, app, events);
+        // Subscribed first: what is watched is told from then on.
         self.topics.prepare(project, app, events).await?;
+        self.watches.prepare(project, events).await?;
         Ok(ready)
     }
 

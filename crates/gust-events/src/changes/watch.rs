@@ -4,12 +4,14 @@
 //! that goes takes its own with it. What neither sees to is seen to here: a deploy that failed after it had subscribed, and a
 //! node that went down in between.
 //!
+//! A database also has to know which of its tables are watched: all that the project's triggers name.
+//!
 //! What has to stay true: a subscription that a deploy has just made is not taken for one that nobody wants. So a deploy says
 //! that it is under way before it subscribes, and takes that back when its app is served; here, subscriptions are looked at
 //! first, then deploys, then what is served.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -17,7 +19,11 @@ use std::{
     time::Duration,
 };
 
-use gust_backend::desk::Ready;
+use gust_backend::{
+    changes::Watched,
+    desk::Ready,
+    topic::{Topic, TopicSettings},
+};
 use gust_task::Stop;
 use gust_types::{
     AppName, Label, ProjectName, Result,
@@ -43,16 +49,23 @@ pub(crate) struct Watches {
     /// Apps that were deployed and are not served; `None` until that is known.
     left_out: Mutex<Option<Vec<(ProjectName, AppName)>>>,
     nudge: Notify,
+    /// The tables that databases are known to watch. Held while one is told of its own, so that nobody undoes what a deploy
+    /// has just asked for.
+    told: tokio::sync::Mutex<HashMap<Database, BTreeSet<String>>>,
 }
 
-/// A trigger and the stream it takes from.
+/// A trigger and what it takes the changes of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Wish {
     project: ProjectName,
     /// The name of its subscription.
     name: String,
-    topic: Label,
+    of: Watched,
+    tables: Vec<String>,
 }
+
+/// A database of a project.
+type Database = (ProjectName, Label);
 
 // === impl Watches ===
 
@@ -64,6 +77,7 @@ impl Watches {
             last: AtomicU64::new(0),
             left_out: Mutex::default(),
             nudge: Notify::new(),
+            told: tokio::sync::Mutex::default(),
         }
     }
 
@@ -126,24 +140,95 @@ impl Watches {
         }
         let mut found = Vec::new();
         for (project, of) in self.parts.backends.streams()? {
-            let topic = of.topic();
-            let stream = self.stream(&project, &topic)?;
+            let stream = self.stream(&project, &of)?;
             for subscription in stream.subscriptions().await? {
-                found.push(Wish {
-                    project: project.clone(),
-                    name: subscription.name,
-                    topic: topic.clone(),
-                });
+                found.push((project.clone(), subscription.name, of.clone()));
             }
-        }
-        if found.is_empty() {
-            return Ok(());
         }
         let wanted = self.wanted();
-        for gone in found.iter().filter(|found| !wanted.contains(found)) {
-            if !self.is_left_out(gone) {
-                self.leave(gone).await?;
+        let is_wanted = |(project, name, of): &(ProjectName, String, Watched)| {
+            let mut wanted = wanted.iter();
+            wanted.any(|wish| (&wish.project, &wish.name, &wish.of) == (project, name, of))
+        };
+        for (project, name, of) in found.iter().filter(|found| !is_wanted(found)) {
+            if !self.is_left_out(project, Some(name)) {
+                self.leave(project, name, of).await?;
             }
+        }
+        self.tell_databases(&found).await
+    }
+
+    /// Databases whose triggers are all gone are told so too; one that cannot be told keeps nobody else from it.
+    async fn tell_databases(&self, found: &[(ProjectName, String, Watched)]) -> Result<()> {
+        let of = |project: &ProjectName, of: &Watched| match of {
+            Watched::Sql(name) => Some((project.clone(), name.clone())),
+            Watched::Kv(_) => None,
+        };
+        let mut all: BTreeSet<Database> = self.told.lock().await.keys().cloned().collect();
+        all.extend(
+            found
+                .iter()
+                .filter_map(|(project, _, watched)| of(project, watched)),
+        );
+        all.extend(
+            self.wanted()
+                .iter()
+                .filter_map(|wish| of(&wish.project, &wish.of)),
+        );
+        let mut failed = None;
+        for database in all {
+            if let Err(error) = self.tell(&database).await {
+                let (project, name) = &database;
+                tracing::warn!(%project, database = %name, error = error.chain(), "a database does not know which tables are watched");
+                failed = Some(error);
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Tells a database which of its tables are watched, unless it knows.
+    async fn tell(&self, database: &Database) -> Result<()> {
+        let mut told = self.told.lock().await;
+        let tables = self.tables(database);
+        if told.get(database) == Some(&tables) {
+            return Ok(());
+        }
+        let (project, name) = database;
+        let exactly = !self.is_left_out(project, None);
+        let sql = self.parts.backends.sql(project, name)?;
+        sql.watch(tables.iter().cloned().collect(), exactly).await?;
+        match tables.is_empty() {
+            true => told.remove(database),
+            false => told.insert(database.clone(), tables),
+        };
+        Ok(())
+    }
+
+    /// The tables of a database that somebody wants to be watched.
+    fn tables(&self, (project, name): &Database) -> BTreeSet<String> {
+        let of = Watched::Sql(name.clone());
+        let wanted = self.wanted();
+        let wishes = wanted.iter();
+        let wishes = wishes.filter(|wish| wish.project == *project && wish.of == of);
+        let tables = wishes.flat_map(|wish| wish.tables.iter());
+        tables.map(|table| table.to_ascii_lowercase()).collect()
+    }
+
+    /// Has the tables watched that an app wants, whose deploy is under way: from when this answers.
+    pub(crate) async fn prepare(&self, project: &ProjectName, events: &EventsSpec) -> Result<()> {
+        for trigger in &events.triggers {
+            let TriggerSource::Changes(spec) = &trigger.source else {
+                continue;
+            };
+            let Watched::Sql(name) = &spec.of else {
+                continue;
+            };
+            let mut told = self.told.lock().await;
+            // Whatever it is told from here on, it is to be told again what is wanted in the end.
+            told.remove(&(project.clone(), name.clone()));
+            let sql = self.parts.backends.sql(project, name)?;
+            let watched = sql.watch(spec.tables.clone(), false).await;
+            watched.map_err(|error| triggers::within(trigger, error))?;
         }
         Ok(())
     }
@@ -157,32 +242,28 @@ impl Watches {
         wanted
     }
 
-    fn is_left_out(&self, wish: &Wish) -> bool {
+    /// Whether this subscription is of an app that was deployed and is not served; without a name, whether the project has
+    /// such an app.
+    fn is_left_out(&self, project: &ProjectName, name: Option<&str>) -> bool {
+        let app = name
+            .and_then(|name| name.split_once('/'))
+            .map(|(app, _)| app);
         let left_out = self.left_out.lock();
         let mut all = left_out.iter().flatten();
-        all.any(|(project, app)| *project == wish.project && wish.is_of(app))
+        all.any(|(of, left)| of == project && app.is_none_or(|app| app == left.as_str()))
     }
 
-    fn stream(
-        &self,
-        project: &ProjectName,
-        topic: &Label,
-    ) -> Result<Arc<dyn gust_backend::topic::Topic>> {
-        let settings = gust_backend::topic::TopicSettings::default();
-        self.parts.backends.topic(project, topic, &settings)
+    fn stream(&self, project: &ProjectName, of: &Watched) -> Result<Arc<dyn Topic>> {
+        let settings = TopicSettings::default();
+        self.parts.backends.topic(project, &of.topic(), &settings)
     }
 
     /// Ends a subscription that nobody wants, and what waits for it.
-    async fn leave(&self, gone: &Wish) -> Result<()> {
-        let Wish {
-            project,
-            name,
-            topic,
-        } = gone;
-        if !self.stream(project, topic)?.unsubscribe(name).await? {
+    async fn leave(&self, project: &ProjectName, name: &str, of: &Watched) -> Result<()> {
+        if !self.stream(project, of)?.unsubscribe(name).await? {
             return Ok(());
         }
-        tracing::info!(%project, subscription = name, %topic, "nobody wants these changes any more");
+        tracing::info!(%project, subscription = name, %of, "nobody wants these changes any more");
         let Some(key) = Key::of_subscription(project, name) else {
             return Ok(());
         };
@@ -192,15 +273,6 @@ impl Watches {
             .backends
             .queue(project, &triggers::inbox(&key), &settings)?;
         inbox.purge(false).await.map(drop)
-    }
-}
-
-// === impl Wish ===
-
-impl Wish {
-    fn is_of(&self, app: &AppName) -> bool {
-        let of = self.name.split_once('/').map(|(of, _)| of);
-        of == Some(app.as_str())
     }
 }
 
@@ -217,7 +289,8 @@ fn wishes<'a>(
         Some(Wish {
             project: project.clone(),
             name: format!("{app}/{}", trigger.name),
-            topic: spec.of.topic(),
+            of: spec.of.clone(),
+            tables: spec.tables.clone(),
         })
     })
 }

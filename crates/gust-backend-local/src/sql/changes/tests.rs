@@ -262,7 +262,7 @@ fn what_cannot_be_watched_is_refused() {
         ),
         ("CREATE TABLE t (rowid, _rowid_, OID)", "no primary key"),
         (
-            "CREATE TABLE t (x); CREATE TRIGGER r AFTER INSERT ON t BEGIN INSERT OR REPLACE INTO t VALUES (1); END",
+            "CREATE TABLE t (x);\nCREATE TRIGGER r AFTER INSERT ON t BEGIN INSERT OR REPLACE INTO t VALUES (1); END",
             "trigger \"r\" replaces rows",
         ),
     ] {
