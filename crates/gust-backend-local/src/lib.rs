@@ -83,7 +83,7 @@ impl LocalBackends {
         let committer = Arc::new(committer);
         let queues = Arc::new(queue::Queues::new(engine.clone(), committer.clone()));
         Ok(Self {
-            sql: sql::Databases::new(&folder.join("sql"), disk, &settings.sql),
+            sql: sql::Databases::new(&folder.join("sql"), disk, &settings.sql, committer.clone())?,
             kv: kv::Stores::new(engine.clone(), committer.clone(), &settings.kv)?,
             topics: topic::Topics::new(engine.clone(), committer.clone(), queues.clone(), handles),
             queues,
@@ -180,6 +180,7 @@ impl Backends for LocalBackends {
 impl Drop for LocalBackends {
     fn drop(&mut self) {
         self.kv.stop();
+        self.sql.stop();
         self.queues.stop();
         self.topics.stop();
         self.committer.stop();

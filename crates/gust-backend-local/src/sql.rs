@@ -4,10 +4,14 @@
 //! - `worker.rs`: the thread that owns a connection and runs one statement after the other.
 //! - `guard.rs`: what a connection may do and take.
 //! - `mark.rs`: transactions of the platform's own, and what they leave.
+//! - `changes.rs`: what SQLite writes down of the changes of watched tables.
+//! - `feed.rs`: moves that into the database's change stream.
 //! - `rows.rs`: rows on their way from that thread to whoever reads them.
 //! - `fault.rs`: SQLite's errors in our words.
 
+mod changes;
 pub(crate) mod fault;
+mod feed;
 mod guard;
 mod mark;
 mod pool;
@@ -25,10 +29,11 @@ use gust_types::{Blame, ByteSize, Error, Kind, Label, ProjectName, Result, Span}
 use serde::{Deserialize, Serialize};
 
 use self::{
+    feed::Feeder,
     pool::{Lent, Pool},
     worker::OwnTask,
 };
-use crate::disk::Disk;
+use crate::{disk::Disk, store::Committer};
 
 /// How SQL databases behave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,13 +82,26 @@ impl Settings {
 /// All databases of a data folder.
 pub(crate) struct Databases {
     pool: Arc<Pool>,
+    feeder: Arc<Feeder>,
 }
 
 impl Databases {
-    pub(crate) fn new(folder: &Path, disk: Disk, settings: &Settings) -> Self {
-        Self {
-            pool: Arc::new(Pool::new(folder, disk, settings)),
-        }
+    pub(crate) fn new(
+        folder: &Path,
+        disk: Disk,
+        settings: &Settings,
+        committer: Arc<Committer>,
+    ) -> Result<Self> {
+        let feeder = Feeder::start(folder, committer)?;
+        Ok(Self {
+            pool: Arc::new(Pool::new(folder, disk, settings, feeder.clone())),
+            feeder,
+        })
+    }
+
+    /// Moves no more changes: before the committing thread ends.
+    pub(crate) fn stop(&self) {
+        self.feeder.stop();
     }
 
     pub(crate) fn database(&self, project: &ProjectName, name: &Label) -> LocalSql {
@@ -97,6 +115,7 @@ impl Databases {
 
 impl Drop for Databases {
     fn drop(&mut self) {
+        self.stop();
         self.pool.close();
     }
 }
@@ -128,11 +147,19 @@ impl Sql for LocalSql {
     }
 
     async fn mark(&self, id: &str) -> Result<Option<Bytes>> {
-        if !self.pool.exists(&self.project, &self.name) {
+        if !self.pool.has(&self.project, &self.name) {
             return Ok(None);
         }
         let lent = self.pool.lend(&self.project, &self.name).await?;
         lent.own(OwnTask::Find(id.to_owned())).await
+    }
+
+    async fn watch(&self, tables: Vec<String>, exactly: bool) -> Result<()> {
+        if tables.is_empty() && !self.pool.has(&self.project, &self.name) {
+            return Ok(());
+        }
+        let lent = self.pool.lend(&self.project, &self.name).await?;
+        lent.watch(tables, exactly).await
     }
 
     fn limits(&self) -> SqlLimits {

@@ -1,5 +1,6 @@
-//! Kill -9 at random moments with writers on a store that somebody listens to: the change stream has every write that was
-//! acknowledged, once and in order, and what it tells comes to exactly what the store holds, whatever the kill cut off.
+//! Kill -9 at random moments with writers on a store, and on a database, that somebody listens to: the change stream has
+//! every write that was acknowledged, once and in order, and what it tells comes to exactly what is kept, whatever the kill
+//! cut off.
 //!
 //! The test starts itself again as a child, which says on its standard output what was acknowledged. Thirty rounds, two
 //! hundred with `GUST_LONG=1`.
@@ -11,9 +12,9 @@
 )]
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     io::{BufRead as _, BufReader, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -25,6 +26,7 @@ use gust_backend::{
     Backends as _,
     changes::Watched,
     kv::{Kv, KvExt as _, ListOptions, PutOptions, Write},
+    sql::{Connection, Sql, Value},
     topic::{Logged, Position, ReadOptions, Start, Topic, TopicSettings},
 };
 use gust_backend_local::LocalBackends;
@@ -33,7 +35,8 @@ use gust_types::{Label, ProjectName};
 
 const FOLDER: &str = "GUST_CRASH_FOLDER";
 const ROUND: &str = "GUST_CRASH_ROUND";
-const TEST: &str = "changes_are_told_with_what_they_change";
+const STORE: &str = "changes_are_told_with_what_they_change";
+const DATABASE: &str = "changes_of_rows_are_told_once";
 const WRITERS: u64 = 6;
 
 struct Running(Child);
@@ -49,17 +52,22 @@ struct Opened {
     _backends: LocalBackends,
     kv: Arc<dyn Kv>,
     stream: Arc<dyn Topic>,
+    sql: Arc<dyn Sql>,
+    rows: Arc<dyn Topic>,
 }
 
 fn open(folder: &Path) -> Opened {
     let backends = LocalBackends::open(folder).unwrap();
     let (project, name) = (ProjectName::default_project(), Label::new("crash").unwrap());
-    let stream = Watched::Kv(name.clone()).topic();
+    let stream = |of: Watched| {
+        let settings = TopicSettings::default();
+        backends.topic(&project, &of.topic(), &settings).unwrap()
+    };
     Opened {
         kv: backends.kv(&project, &name).unwrap(),
-        stream: backends
-            .topic(&project, &stream, &TopicSettings::default())
-            .unwrap(),
+        stream: stream(Watched::Kv(name.clone())),
+        sql: backends.sql(&project, &name).unwrap(),
+        rows: stream(Watched::Sql(name)),
         _backends: backends,
     }
 }
@@ -122,10 +130,56 @@ async fn work(folder: &Path, round: u64) {
     }
 }
 
+/// The same with rows: each writer has three of its own, and a connection.
+async fn work_on_rows(folder: &Path, round: u64) {
+    let opened = open(folder);
+    opened.rows.subscribe("a/t", Start::Earliest).await.unwrap();
+    let connection = opened.sql.connect().await.unwrap();
+    let table = "CREATE TABLE IF NOT EXISTS 行 (id TEXT PRIMARY KEY, v)";
+    run(&*connection, table).await;
+    opened.sql.watch(vec!["行".to_owned()], true).await.unwrap();
+    let mut writing = Vec::new();
+    for writer in 0..WRITERS {
+        let connection = opened.sql.connect().await.unwrap();
+        writing.push(gust_task::spawn("writer", async move {
+            for n in 0u64.. {
+                let (id, value) = (format!("键{writer}-{}", n % 3), format!("{round}-{n}"));
+                let insert = format!("INSERT INTO 行 VALUES ('{id}', '{value}')");
+                let delete = format!("DELETE FROM 行 WHERE id = '{id}'");
+                match n % 3 {
+                    0 => {
+                        let upsert = format!("{insert} ON CONFLICT DO UPDATE SET v = excluded.v");
+                        run(&*connection, &upsert).await;
+                        say(format!("{id} {value}"));
+                    }
+                    1 => {
+                        for statement in ["BEGIN IMMEDIATE", &delete, &insert, "COMMIT"] {
+                            run(&*connection, statement).await;
+                        }
+                        say(format!("{id} - {id} {value}"));
+                    }
+                    _ => {
+                        run(&*connection, &delete).await;
+                        say(format!("{id} -"));
+                    }
+                }
+            }
+        }));
+    }
+    for writer in writing {
+        writer.await.unwrap();
+    }
+}
+
+async fn run(connection: &dyn Connection, statement: &str) -> Vec<Vec<Value>> {
+    let rows = connection.execute(statement, vec![]).await.unwrap().rows;
+    rows.try_collect().await.unwrap()
+}
+
 /// Runs a child in this folder, kills it after a random while, answers what it said.
-fn run_and_kill(folder: &Path, round: u64) -> Vec<String> {
+fn run_and_kill(test: &str, folder: &Path, round: u64) -> Vec<String> {
     let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", TEST, "--nocapture", "--test-threads=1"])
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(FOLDER, folder)
         .env(ROUND, round.to_string())
         .stdout(Stdio::piped())
@@ -139,7 +193,7 @@ fn run_and_kill(folder: &Path, round: u64) -> Vec<String> {
         let said = |line: String| Some(line.strip_prefix("said ")?.strip_suffix('.')?.to_owned());
         lines.filter_map(said).collect::<Vec<_>>()
     });
-    std::thread::sleep(Duration::from_millis(30 + ids::random_u64() % 350));
+    std::thread::sleep(Duration::from_millis(30 + ids::random_u64() % 450));
     drop(running);
     reading.join().unwrap()
 }
@@ -189,6 +243,37 @@ impl Known {
             }
         }
         assert_eq!(holds, contents(&*opened.kv).await, "told and kept are one");
+        self.compare(told);
+    }
+
+    async fn check_rows(&mut self, folder: &Path) {
+        let opened = open(folder);
+        if run(
+            &*opened.sql.connect().await.unwrap(),
+            "SELECT 1 FROM sqlite_schema",
+        )
+        .await
+        .is_empty()
+        {
+            return;
+        }
+        // As a node does when it starts.
+        opened.sql.watch(vec!["行".to_owned()], true).await.unwrap();
+        let kept = rows(&*opened.sql).await;
+        let mut found = (BTreeMap::new(), HashMap::new());
+        for _ in 0..500 {
+            found = fold(&read(&*opened.rows).await);
+            if found.0 == kept {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(found.0, kept, "told and kept are one");
+        self.compare(found.1);
+    }
+
+    /// What was acknowledged is told; and from now on what was told counts as acknowledged.
+    fn compare(&mut self, told: HashMap<String, Vec<String>>) {
         for (key, acknowledged) in &mut self.acknowledged {
             let told = &told[key];
             is_within(acknowledged, told, key);
@@ -219,6 +304,45 @@ fn is_within(acknowledged: &[String], told: &[String], key: &str) {
     assert!(more <= 3, "{key}: {more} are told that nobody asked for");
 }
 
+async fn rows(sql: &dyn Sql) -> BTreeMap<String, String> {
+    let connection = sql.connect().await.unwrap();
+    let there = "SELECT 1 FROM sqlite_schema WHERE name = '行'";
+    if run(&*connection, there).await.is_empty() {
+        return BTreeMap::new();
+    }
+    let rows = run(&*connection, "SELECT id, v FROM 行").await.into_iter();
+    let row = |row: Vec<Value>| match &row[..] {
+        [Value::Text(id), Value::Text(value)] => (id.clone(), value.clone()),
+        other => panic!("{other:?}"),
+    };
+    rows.map(row).collect()
+}
+
+/// What rows there are after these events, each of which has to fit what was before it; and what was told of each.
+fn fold(events: &[Logged]) -> (BTreeMap<String, String>, HashMap<String, Vec<String>>) {
+    let (mut rows, mut told) = (BTreeMap::new(), HashMap::<String, Vec<String>>::new());
+    let mut ids = HashSet::new();
+    for logged in events {
+        let of = |name: &str| logged.message.attributes[&format!("ce-{name}")].clone();
+        assert!(ids.insert(of("id")), "{} is told twice", of("id"));
+        let data: serde_json::Value = serde_json::from_slice(&logged.message.body).unwrap();
+        let value = |which: &str| data[which]["v"].as_str().map(str::to_owned);
+        let key = logged.message.group.clone().unwrap();
+        let before = match value("new") {
+            Some(new) => {
+                told.entry(key.clone()).or_default().push(new.clone());
+                rows.insert(key, new)
+            }
+            None => {
+                told.entry(key.clone()).or_default().push("-".to_owned());
+                rows.remove(&key)
+            }
+        };
+        assert_eq!(before, value("old"), "{}", of("type"));
+    }
+    (rows, told)
+}
+
 async fn read(stream: &dyn Topic) -> Vec<Logged> {
     let (mut all, mut after) = (Vec::new(), Position(0));
     loop {
@@ -245,29 +369,53 @@ async fn contents(kv: &dyn Kv) -> BTreeMap<String, (String, u64)> {
     all
 }
 
-#[test]
-fn changes_are_told_with_what_they_change() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .unwrap();
-    if let Some(folder) = std::env::var_os(FOLDER) {
-        let round = std::env::var(ROUND).unwrap().parse().unwrap();
-        return runtime.block_on(work(Path::new(&folder), round));
-    }
+        .unwrap()
+}
+
+/// Kills children, and looks at what they have left behind each time.
+fn rounds(test: &str, check: impl AsyncFn(&mut Known, &Path)) {
     let rounds = match std::env::var_os("GUST_LONG") {
         Some(_) => 200,
         None => 30,
     };
     let folder = tempfile::tempdir().unwrap();
     let mut known = Known::default();
+    let runtime = runtime();
     for round in 0..rounds {
-        for line in run_and_kill(folder.path(), round) {
+        for line in run_and_kill(test, folder.path(), round) {
             known.hear(&line);
         }
-        runtime.block_on(known.check(folder.path()));
+        runtime.block_on(check(&mut known, folder.path()));
     }
-    assert!(known.count > rounds * 10, "{} acknowledged", known.count);
-    println!("{rounds} rounds: {} acknowledged", known.count);
+    assert!(known.count > rounds * 3, "{} acknowledged", known.count);
+}
+
+/// The folder and round of a child.
+fn child() -> Option<(PathBuf, u64)> {
+    let folder = std::env::var_os(FOLDER)?;
+    let round = std::env::var(ROUND).unwrap().parse().unwrap();
+    Some((folder.into(), round))
+}
+
+#[test]
+fn changes_are_told_with_what_they_change() {
+    match child() {
+        Some((folder, round)) => runtime().block_on(work(&folder, round)),
+        None => rounds(STORE, async |known, folder| known.check(folder).await),
+    }
+}
+
+#[test]
+fn changes_of_rows_are_told_once() {
+    match child() {
+        Some((folder, round)) => runtime().block_on(work_on_rows(&folder, round)),
+        None => rounds(DATABASE, async |known, folder| {
+            known.check_rows(folder).await
+        }),
+    }
 }

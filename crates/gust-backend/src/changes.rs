@@ -23,6 +23,8 @@ pub const KEY_HEX: &str = "keyhex";
 
 /// Bytes of a key that is its own group.
 const GROUP: usize = 200;
+/// Bytes of a key that an event names; of a longer one it has the start.
+const SUBJECT: usize = 16 << 10;
 
 /// A change on its way to becoming an event.
 #[derive(Debug, Clone)]
@@ -64,7 +66,7 @@ impl Change<'_> {
         if !self.key.is_empty() {
             set("subject", &subject(self.key));
         }
-        if !self.key.chars().all(may_hold) {
+        if self.key.len() <= SUBJECT && !self.key.chars().all(may_hold) {
             set(KEY_HEX, &hex(self.key));
         }
         for (name, value) in &self.extensions {
@@ -95,8 +97,9 @@ pub fn media_type(bytes: &[u8]) -> &'static str {
 
 /// The key as an attribute can have it.
 fn subject(key: &str) -> String {
+    let start = key.get(..key.floor_char_boundary(SUBJECT));
     let shown = |c| if may_hold(c) { c } else { '\u{fffd}' };
-    key.chars().map(shown).collect()
+    start.unwrap_or_default().chars().map(shown).collect()
 }
 
 /// The group that changes of a key are in: the key itself, or for one that cannot be a group something that is always the

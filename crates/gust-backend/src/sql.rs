@@ -78,6 +78,10 @@ pub trait Sql: Send + Sync {
     async fn begin(&self) -> Result<Box<dyn Transaction>>;
     /// The intent of a mark, if it was left. Makes no database.
     async fn mark(&self, id: &str) -> Result<Option<Bytes>>;
+    /// From when this answers, what changes in rows of these tables is told in the database's change stream, once and in
+    /// order, and also after a restart. With `exactly`, what changes in others is not told any more. A table need not be
+    /// there yet.
+    async fn watch(&self, tables: Vec<String>, exactly: bool) -> Result<()>;
     /// What it accepts.
     fn limits(&self) -> SqlLimits;
 }

@@ -1,6 +1,7 @@
 //! Triggers on changes of what a project keeps: which of a stream's events they want ([`filter`]), and that nothing is
 //! watched for longer than somebody wants it (`watch.rs`).
 
+mod tables;
 mod watch;
 
 use gust_types::{
@@ -19,6 +20,11 @@ pub(crate) fn filter(spec: &ChangesSpec) -> Result<Filter> {
         let kinds = spec.on.iter();
         let kinds = kinds.map(|kind| is("type", spec.of.event_type(*kind)));
         all.push(FilterSpec::Any(kinds.collect()));
+    }
+    if !spec.tables.is_empty() {
+        let tables = spec.tables.iter();
+        let tables = tables.map(|table| is("source", spec.of.source_of_table(table)));
+        all.push(FilterSpec::Any(tables.collect()));
     }
     if !spec.prefix.is_empty() {
         let subject = ("subject".to_owned(), spec.prefix.clone());
@@ -102,6 +108,22 @@ mod tests {
         assert_eq!(wants(&spec), [true, true, false]);
         spec.filters = vec![FilterSpec::Sql("type = 'gust.kv.deleted'".into())];
         assert_eq!(wants(&spec), [false, true, false]);
+        let tables = ChangesSpec {
+            of: Watched::Sql(Label::new("default").unwrap()),
+            tables: vec!["订单".into()],
+            prefix: String::new(),
+            on: Vec::new(),
+            filters: Vec::new(),
+            ..spec.clone()
+        };
+        let of = |table: &str| {
+            let event = event("gust.sql.inserted", "1");
+            event
+                .with("source", tables.of.source_of_table(table))
+                .unwrap()
+        };
+        let filter = filter(&tables).unwrap();
+        assert!(filter.matches(&of("订单")) && !filter.matches(&of("订")));
         spec.on = vec![ChangeKind::Updated];
         let error = spec.check().unwrap_err();
         assert!(

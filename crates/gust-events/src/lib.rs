@@ -172,7 +172,9 @@ impl Desk for Events {
     ) -> Result<Ready> {
         let _turn = self.watches.turn().await;
         let ready = self.watches.under_way(project, app);
+        // Subscribed first: what is watched is told from then on.
         self.topics.prepare(project, app, events).await?;
+        self.watches.prepare(project, events).await?;
         Ok(ready)
     }
 

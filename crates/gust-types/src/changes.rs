@@ -86,6 +86,23 @@ impl Watched {
         format!("/{}/{}", self.kind(), self.name())
     }
 
+    /// The source of events of one of its tables. SQLite compares names without regard to case, and so does this.
+    pub fn source_of_table(&self, table: &str) -> String {
+        let mut source = format!("{}/", self.source());
+        for byte in table.to_ascii_lowercase().bytes() {
+            match byte {
+                b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                    source.push(char::from(byte));
+                }
+                byte => {
+                    use std::fmt::Write as _;
+                    let _ = write!(source, "%{byte:02X}");
+                }
+            }
+        }
+        source
+    }
+
     /// What can happen to things in it.
     pub fn kinds(&self) -> &'static [ChangeKind] {
         match self {
@@ -238,5 +255,8 @@ mod tests {
         let of = Watched::Kv(Label::new("default").unwrap());
         assert_eq!(of.event_type(ChangeKind::Set), "gust.kv.set");
         assert_eq!(of.source(), "/kv/default");
+        let of = Watched::Sql(Label::new("shop").unwrap());
+        assert_eq!(of.source_of_table("Order items"), "/sql/shop/order%20items");
+        assert_eq!(of.source_of_table("订"), "/sql/shop/%E8%AE%A2");
     }
 }

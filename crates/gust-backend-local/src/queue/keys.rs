@@ -15,6 +15,7 @@
 //! | `T` project `0` topic | the topic's number, out of the same row |
 //! | `l` number, position | an event of a topic |
 //! | `c` number, name | a subscription of a topic |
+//! | `f` number | up to which number, of which numbering, a change stream was fed |
 //!
 //! Of a topic, `s`, `u` and `t` are what they are of a queue.
 
@@ -203,6 +204,11 @@ impl Keys {
     /// The events of a topic behind a position.
     pub(crate) fn all_logged(self, after: u64) -> (Vec<u8>, Vec<u8>) {
         self.above(b'l', Some(MessageId(after)))
+    }
+
+    /// Up to which number a change stream has the changes that come to it numbered.
+    pub(crate) fn fed(self) -> Vec<u8> {
+        self.start(b'f', 0)
     }
 
     /// A subscription of a topic.

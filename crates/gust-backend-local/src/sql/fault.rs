@@ -3,6 +3,7 @@
 use gust_types::{Blame, Error, Kind};
 use rusqlite::ErrorCode;
 
+use super::changes;
 use crate::disk;
 
 /// SQLite's code for "your transaction has read what another has changed since".
@@ -31,6 +32,9 @@ fn of_sqlite(code: rusqlite::ffi::Error, text: Option<String>) -> Error {
     let text = text.unwrap_or_else(|| code.to_string());
     let function = |kind| Error::new(kind, Blame::Function, format!("sql: {text}"));
     match code.code {
+        ErrorCode::ConstraintViolation if text.starts_with(changes::FULL) => {
+            function(Kind::Exhausted).hint("they are moved at once when the disk has room; try again")
+        }
         ErrorCode::ConstraintViolation => function(Kind::Conflict),
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked
             if code.extended_code == BUSY_SNAPSHOT =>

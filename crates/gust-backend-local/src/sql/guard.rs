@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::changes;
 use gust_backend::sql::SqlLimits;
 use rusqlite::{
     Connection, OpenFlags, Result,
@@ -129,9 +130,6 @@ pub(super) fn is_full(connection: &Connection, limits: &SqlLimits) -> bool {
     count + margin >= limits.database / PAGE
 }
 
-/// Tables of the platform's own.
-const OURS: &str = "_gust_";
-
 /// Whether a statement begins or ends a transaction.
 pub(super) fn is_transaction(context: &AuthContext<'_>) -> bool {
     matches!(context.action, AuthAction::Transaction { .. })
@@ -140,10 +138,7 @@ pub(super) fn is_transaction(context: &AuthContext<'_>) -> bool {
 /// Whether a statement reads or changes what is the platform's own.
 fn touches_ours(action: &AuthAction<'_>) -> bool {
     use AuthAction as A;
-    let ours = |name: &str| {
-        let start = name.get(..OURS.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(OURS))
-    };
+    use changes::is_ours as ours;
     match action {
         A::CreateTable { table_name }
         | A::CreateTempTable { table_name }
@@ -203,8 +198,9 @@ pub(super) fn authorize(context: &AuthContext<'_>) -> (Authorization, bool) {
     let allow = (Authorization::Allow, false);
     let marked = (Authorization::Allow, true);
     let deny = (Authorization::Deny, false);
+    let by_ours = context.accessor.is_some_and(changes::is_ours);
     match &context.action {
-        action if touches_ours(action) => deny,
+        action if !by_ours && touches_ours(action) => deny,
         A::Attach { .. } | A::Detach { .. } | A::Unknown { .. } => deny,
         A::Function { function_name } if contains(FUNCTIONS, function_name) => deny,
         A::Pragma {

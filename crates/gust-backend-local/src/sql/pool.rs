@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{
     Settings,
+    feed::Feeder,
     rows::Run,
     worker::{JOBS, Job, OwnTask, Worker},
 };
@@ -32,6 +33,8 @@ pub(super) struct Pool {
     limits: SqlLimits,
     places: Arc<Semaphore>,
     idle: Mutex<Idle>,
+    /// Told of the changes of watched tables.
+    feeder: Arc<Feeder>,
 }
 
 struct Idle {
@@ -51,8 +54,9 @@ pub(super) struct Lent {
 // === impl Pool ===
 
 impl Pool {
-    pub(super) fn new(folder: &Path, disk: Disk, settings: &Settings) -> Self {
+    pub(super) fn new(folder: &Path, disk: Disk, settings: &Settings, feeder: Arc<Feeder>) -> Self {
         Self {
+            feeder,
             folder: folder.to_owned(),
             disk,
             limits: settings.limits(),
@@ -73,15 +77,13 @@ impl Pool {
         &self.disk
     }
 
-    /// Whether anybody has used this database yet.
-    pub(super) fn exists(&self, project: &ProjectName, name: &Label) -> bool {
-        self.path(project, name).exists()
+    pub(super) fn feeder(&self) -> &Feeder {
+        &self.feeder
     }
 
-    fn path(&self, project: &ProjectName, name: &Label) -> PathBuf {
-        // Names have no dots, slashes or zero bytes, so they are safe in a path.
-        let file = format!("{name}.db");
-        self.folder.join(project.as_str()).join(file)
+    /// Whether there is such a database.
+    pub(super) fn has(&self, project: &ProjectName, name: &Label) -> bool {
+        path(&self.folder, &(project.clone(), name.clone())).exists()
     }
 
     /// A connection to this database; waits for a place if all are taken.
@@ -145,7 +147,7 @@ impl Pool {
 
     fn start(self: &Arc<Self>, key: DatabaseKey) -> Result<mpsc::Sender<Job>> {
         let (sender, receiver) = mpsc::channel(JOBS);
-        let path = self.path(&key.0, &key.1);
+        let path = path(&self.folder, &key);
         let worker = Worker::new(self.clone(), key, path, self.limits);
         std::thread::Builder::new()
             .name("sql".to_owned())
@@ -153,6 +155,11 @@ impl Pool {
             .map_err(|e| Error::unavailable("cannot start a database thread").because(e))?;
         Ok(sender)
     }
+}
+
+/// The file of a database. Names have no dots, slashes or zero bytes, so they are safe in a path.
+pub(super) fn path(folder: &Path, (project, name): &DatabaseKey) -> PathBuf {
+    folder.join(project.as_str()).join(format!("{name}.db"))
 }
 
 fn closed() -> Error {
@@ -199,6 +206,17 @@ impl Lent {
         let reply = reply.await.map_err(|_| closed())?;
         guard.disarm();
         reply
+    }
+
+    pub(super) async fn watch(&self, tables: Vec<String>, exactly: bool) -> Result<()> {
+        let (answer, reply) = oneshot::channel();
+        let job = Job::Watch {
+            tables,
+            exactly,
+            answer,
+        };
+        self.jobs.send(job).await.map_err(|_| closed())?;
+        reply.await.map_err(|_| closed())?
     }
 
     pub(super) async fn effect(&self) -> Result<Effect> {

@@ -24,6 +24,7 @@ use rusqlite::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    changes::{self, Touches},
     fault, guard, mark,
     pool::{DatabaseKey, Pool},
     rows::{Reader, Run, size},
@@ -50,6 +51,12 @@ pub(super) enum Job {
         run: Arc<Run>,
         task: Box<OwnTask>,
         answer: oneshot::Sender<Result<Option<Bytes>>>,
+    },
+    /// Tell of changes in these tables.
+    Watch {
+        tables: Vec<String>,
+        exactly: bool,
+        answer: oneshot::Sender<Result<()>>,
     },
 }
 
@@ -104,6 +111,8 @@ struct Shared {
     ours: AtomicBool,
     /// The borrower is inside a transaction of the platform's.
     within: AtomicBool,
+    /// A change of a watched table was written down.
+    told: AtomicBool,
 }
 
 // === impl Worker ===
@@ -161,6 +170,13 @@ impl Worker {
                 let effect = self.open.as_ref().map(|open| open.effect);
                 let _ = answer.send(effect.unwrap_or_default());
             }
+            Job::Watch {
+                tables,
+                exactly,
+                answer,
+            } => {
+                let _ = answer.send(self.watch(&tables, exactly));
+            }
         }
     }
 
@@ -178,6 +194,21 @@ impl Worker {
         })?;
         self.open = Some(Open::new(&self.path, &self.limits).map_err(fault::of_opening)?);
         Ok(())
+    }
+
+    fn watch(&mut self, tables: &[String], exactly: bool) -> Result<()> {
+        let open = self.open.as_ref();
+        let open = open.ok_or_else(|| Error::internal("sql: connection is not open"))?;
+        let run = Run::new();
+        run.start(self.limits.time);
+        *open.shared.run.lock() = Some(run);
+        open.ours(true);
+        let watched = changes::watch(&open.connection, tables, exactly);
+        open.ours(false);
+        *open.shared.run.lock() = None;
+        // Also when nothing has changed: there may be changes from before a restart.
+        self.pool.feeder().wake(&self.key);
+        watched
     }
 
     fn execute(
@@ -206,11 +237,16 @@ impl Worker {
             bytes: 0,
         };
         let before = open.connection.total_changes();
-        let result = task.perform(&open.connection, statement, parameters, || {
-            self.pool.disk().check(0)
+        let result = open.around(statement, || {
+            task.perform(&open.connection, statement, parameters, || {
+                self.pool.disk().check(0)
+            })
         });
         *open.shared.run.lock() = None;
         open.count(before);
+        if open.connection.is_autocommit() && open.shared.told.swap(false, Relaxed) {
+            self.pool.feeder().wake(&self.key);
+        }
         let result = result.map_err(|error| open.explain(error, &self.limits));
         task.finish(result);
     }
@@ -221,7 +257,7 @@ impl Worker {
         };
         run.start(self.limits.time);
         *open.shared.run.lock() = Some(run.clone());
-        open.shared.ours.store(true, Relaxed);
+        open.ours(true);
         let done = match task {
             OwnTask::Begin => open.begin().map(|()| None),
             OwnTask::Commit(mark) => self
@@ -232,8 +268,11 @@ impl Worker {
                 .map(|()| None),
             OwnTask::Find(id) => mark::find(&open.connection, &id),
         };
-        open.shared.ours.store(false, Relaxed);
+        open.ours(false);
         *open.shared.run.lock() = None;
+        if open.connection.is_autocommit() && open.shared.told.swap(false, Relaxed) {
+            self.pool.feeder().wake(&self.key);
+        }
         done.map_err(|error| open.explain(error, &self.limits))
     }
 
@@ -251,6 +290,7 @@ impl Worker {
         open.leave();
         open.effect = Effect::default();
         open.shared.inserted.store(false, Relaxed);
+        open.shared.told.store(false, Relaxed);
         !open.shared.marked.load(Relaxed)
     }
 }
@@ -276,8 +316,10 @@ impl Open {
         )?;
         connection.update_hook(Some({
             let shared = shared.clone();
-            move |action, _: &str, _: &str, _| {
-                if action == Action::SQLITE_INSERT {
+            move |action, _: &str, table: &str, _| {
+                if table == changes::CHANGES {
+                    shared.told.store(true, Relaxed);
+                } else if action == Action::SQLITE_INSERT {
                     shared.inserted.store(true, Relaxed);
                 }
             }
@@ -336,6 +378,25 @@ impl Open {
             return Err(fault::rolled_back());
         }
         Ok(())
+    }
+
+    /// Whether what runs from now on is the platform's own.
+    fn ours(&self, ours: bool) {
+        self.shared.ours.store(ours, Relaxed);
+    }
+
+    /// Runs a guest's statement so that nothing is missed of what watched tables have to tell.
+    fn around<T>(&self, statement: &str, perform: impl FnOnce() -> Result<T>) -> Result<T> {
+        changes::check_rename(statement)?;
+        let (touches, connection) = (Touches::of(statement), &self.connection);
+        if touches == Touches::Nothing || !changes::is_watched(connection)? {
+            return perform();
+        }
+        let ours = |on| self.ours(on);
+        match touches {
+            Touches::Schema { rest } => changes::around(connection, rest, perform, ours),
+            _ => changes::told_of_replaced(connection, perform, ours),
+        }
     }
 
     fn count(&mut self, total_before: u64) {
@@ -563,6 +624,11 @@ fn bind(
 
 /// Nothing but space, semicolons and comments: SQLite compiles that to no statement at all.
 fn is_empty(text: &str) -> bool {
+    skip(text).is_empty()
+}
+
+/// The statement without what stands before it.
+pub(super) fn skip(text: &str) -> &str {
     let mut rest = text;
     loop {
         rest = rest
@@ -572,7 +638,7 @@ fn is_empty(text: &str) -> bool {
         } else if let Some(comment) = rest.strip_prefix("/*") {
             rest = comment.split_once("*/").map_or("", |(_, after)| after);
         } else {
-            return rest.is_empty();
+            return rest;
         }
     }
 }

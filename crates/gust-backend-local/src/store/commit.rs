@@ -229,6 +229,21 @@ impl Committer {
             .await
     }
 
+    /// Gives a change stream what it does not have yet, from the feeding thread; answers when it is durable. That thread
+    /// has one such request at a time, and no other room to wait in.
+    pub(crate) fn feed(&self, target: topic::Target, op: topic::Op) -> Result<()> {
+        let bytes = op.bytes();
+        let (answer, reply) = oneshot::channel();
+        let queued = Queued {
+            request: Request::Topic { target, op, answer },
+            bytes,
+            _room: None,
+        };
+        let sender = self.sender()?;
+        sender.blocking_send(queued).map_err(|_| closed())?;
+        reply.blocking_recv().map_err(|_| closed())?.map(drop)
+    }
+
     /// Removes what is due, from the sweeper's thread; answers how many values went.
     pub(crate) fn sweep(&self, due: Vec<(u64, Vec<u8>)>) -> Result<u64> {
         let bytes = due.iter().map(|(_, key)| key.len() * 2).sum();

@@ -36,6 +36,11 @@ pub(crate) enum Op {
     Unsubscribe(String),
     /// With the queue that it goes to.
     Forward(Box<Forward>, queue::Target),
+    /// Changes with their numbers, of a numbering of this name: those that the stream does not have yet.
+    Feed {
+        epoch: String,
+        events: Vec<(u64, Message)>,
+    },
     /// Removes events up to this position, so many of them.
     Purge {
         upto: Position,
@@ -56,13 +61,26 @@ pub(crate) enum Done {
     Count(u64),
 }
 
+// === impl Target ===
+
+impl Target {
+    /// A topic that nobody has a handle of here: whoever reads it is rung for by the committing thread.
+    pub(crate) fn new(name: Arc<[u8]>, settings: TopicSettings) -> Self {
+        Self {
+            name,
+            settings: Arc::new(settings),
+            bell: Arc::default(),
+        }
+    }
+}
+
 // === impl Op ===
 
 impl Op {
     /// Whether it takes room on the disk.
     pub(crate) fn grows(&self) -> bool {
         match self {
-            Self::Publish { .. } | Self::Subscribe { .. } => true,
+            Self::Publish { .. } | Self::Subscribe { .. } | Self::Feed { .. } => true,
             Self::Forward(step, _) => !step.messages.is_empty(),
             _ => false,
         }
@@ -93,6 +111,7 @@ impl Op {
         match self {
             Self::Publish { events, .. } => of(events),
             Self::Forward(step, _) => of(&step.messages),
+            Self::Feed { events, .. } => events.iter().map(|(_, m)| m.size() + 128).sum(),
             Self::Purge { .. } => check::LOOK_BYTES as usize,
             Self::Sweep { most } => most * 64,
             _ => 256,

@@ -52,6 +52,11 @@ impl Group<'_> {
                 Done::Was(was)
             }
             Op::Forward(step, queue) => self.step(keys, &state, *step, &queue)?,
+            Op::Feed { epoch, events } => {
+                self.feed(keys, &target.name, &epoch, events)?;
+                // It has put the state itself.
+                return Ok(Done::Forwarded);
+            }
             Op::Purge { upto, most } => {
                 self.move_behind(keys, upto)?;
                 Done::Count(self.cut(keys, &mut state, upto, most)?)
@@ -104,6 +109,7 @@ impl Group<'_> {
                 check::cursor(*start, 1, 0, |_| Ok(1))?;
                 true
             }
+            Op::Feed { .. } => true,
             _ => false,
         };
         if !makes {
@@ -311,6 +317,7 @@ fn none(op: Op, settings: &TopicSettings) -> Result<Done> {
         Op::Subscribe { name, .. } | Op::Seek { name, .. } => Err(check::unknown(&name)),
         Op::Forward(step, _) => Err(check::unknown(&step.name)),
         Op::Unsubscribe(_) => Ok(Done::Was(false)),
+        Op::Feed { .. } => Ok(Done::Forwarded),
         Op::Purge { .. } | Op::Sweep { .. } => Ok(Done::Count(0)),
     }
 }

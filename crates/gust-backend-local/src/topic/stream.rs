@@ -14,7 +14,11 @@ use gust_backend::{
 use gust_types::{Error, Label, ProjectName, Result};
 
 use crate::{
-    queue::{group::Group, keys},
+    queue::{
+        codec,
+        group::Group,
+        keys::{self, Keys},
+    },
     store::Engine,
 };
 
@@ -60,6 +64,34 @@ impl Group<'_> {
         if self.told.last() != Some(stream) {
             self.told.push(stream.clone());
         }
+        Ok(())
+    }
+
+    /// Appends numbered changes, but for those that are here already, and remembers up to which number it has them. Another
+    /// numbering begins anew.
+    pub(super) fn feed(
+        &mut self,
+        keys: Keys,
+        stream: &Arc<[u8]>,
+        epoch: &str,
+        events: Vec<(u64, Message)>,
+    ) -> Result<()> {
+        let fed = match self.get(&keys.fed())? {
+            Some(bytes) => {
+                let (number, name) = bytes.split_first_chunk().ok_or_else(codec::damaged)?;
+                match name == epoch.as_bytes() {
+                    true => u64::from_be_bytes(*number),
+                    false => 0,
+                }
+            }
+            None => 0,
+        };
+        let last = events.iter().map(|(number, _)| *number).fold(fed, u64::max);
+        let fresh = events.into_iter().filter(|(number, _)| *number > fed);
+        self.tell(stream, fresh.map(|(_, event)| event).collect())?;
+        let mut bytes = last.to_be_bytes().to_vec();
+        bytes.extend_from_slice(epoch.as_bytes());
+        self.put(keys.fed(), bytes);
         Ok(())
     }
 }

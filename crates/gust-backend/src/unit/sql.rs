@@ -70,6 +70,10 @@ impl Sql for UnitSql {
         self.database.mark(id).await
     }
 
+    async fn watch(&self, tables: Vec<String>, exactly: bool) -> Result<()> {
+        self.database.watch(tables, exactly).await
+    }
+
     fn limits(&self) -> SqlLimits {
         self.database.limits()
     }

@@ -2,7 +2,8 @@
 //!
 //! A deploy subscribes before it answers; a resource tells of its changes while its stream has a subscription. What no
 //! trigger wants any more ends here: of an app that is gone or takes from elsewhere now, of a deploy that failed after it had
-//! subscribed, of a node that went down in between.
+//! subscribed, of a node that went down in between. Databases also have to know which of their tables are watched
+//! (`tables.rs`).
 //!
 //! What has to stay true:
 //! - A subscription that a deploy has just made is not taken for one that nobody wants: a deploy says that it is under way
@@ -19,12 +20,13 @@ use std::{
     time::Duration,
 };
 
-use gust_backend::desk::Ready;
+use gust_backend::{changes::Watched, desk::Ready};
 use gust_task::Stop;
 use gust_types::{AppName, Label, ProjectName, Result, trigger::EventsSpec};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::tables::Tables;
 use crate::{
     Parts,
     triggers::{self, Key},
@@ -45,6 +47,7 @@ pub(crate) struct Watches {
     /// Apps that were deployed and are not served; `None` until that is known.
     left_out: Mutex<Option<Vec<(ProjectName, AppName)>>>,
     nudge: Notify,
+    tables: Tables,
 }
 
 /// A trigger and the stream it takes from.
@@ -61,6 +64,7 @@ struct Wish {
 impl Watches {
     pub(crate) fn new(parts: Arc<Parts>) -> Self {
         Self {
+            tables: Tables::new(parts.clone()),
             parts,
             pending: Mutex::default(),
             last: AtomicU64::new(0),
@@ -86,6 +90,11 @@ impl Watches {
             ours.pending.lock().remove(&id);
             ours.nudge.notify_one();
         })
+    }
+
+    /// Has the tables watched that an app wants, whose deploy is under way: from when this answers.
+    pub(crate) async fn prepare(&self, project: &ProjectName, events: &EventsSpec) -> Result<()> {
+        self.tables.prepare(project, events).await
     }
 
     /// What was deployed to these projects is served, but for these apps.
@@ -133,9 +142,12 @@ impl Watches {
         if self.left_out.lock().is_none() {
             return Ok(false);
         }
-        let mut ended = false;
+        let (mut ended, mut databases) = (false, BTreeSet::new());
         for (project, topic) in self.topics()? {
             for subscription in self.open(&project, &topic)?.subscriptions().await? {
+                if let Some(Watched::Sql(name)) = Watched::of_topic(&topic) {
+                    databases.insert((project.clone(), name));
+                }
                 let found = Wish {
                     project: project.clone(),
                     name: subscription.name,
@@ -147,7 +159,17 @@ impl Watches {
                 }
             }
         }
+        let is_settled = |project: &ProjectName| self.is_settled(project);
+        self.tables.arrange(databases, is_settled).await?;
         Ok(ended)
+    }
+
+    /// Whether what is served of a project is all that may be.
+    fn is_settled(&self, project: &ProjectName) -> bool {
+        let pending = self.pending.lock();
+        let left_out = self.left_out.lock();
+        let mut unsettled = pending.values().chain(left_out.iter().flatten());
+        unsettled.all(|(of, _)| of != project)
     }
 
     /// Every topic, and every stream.

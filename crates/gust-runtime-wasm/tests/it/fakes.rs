@@ -34,6 +34,10 @@ impl Sql for Fake {
         Ok(None)
     }
 
+    async fn watch(&self, _: Vec<String>, _: bool) -> Result<()> {
+        Ok(())
+    }
+
     fn limits(&self) -> SqlLimits {
         SqlLimits {
             statement: 1 << 20,

@@ -155,3 +155,118 @@ fn people_see_the_stream(node: &Node, all: usize) -> Result<()> {
         Ok(shown["subscriptions"].as_array().is_some_and(Vec::is_empty))
     })
 }
+
+const SQL: &str = r#"
+[[trigger]]
+name = "rows"
+function = "audit"
+path = "/subject"
+sql = "shop"
+tables = ["orders", "later"]
+retry = { attempts = 4, delay = "10ms" }
+"#;
+
+async fn sql(client: &mut Client, statement: &str) -> Result<String> {
+    let request = http::Request::post("/sql/shop");
+    let answer = client.send(request, statement.to_owned().into()).await?;
+    ensure!(answer.status == 200, "{}", answer.text());
+    Ok(answer.text())
+}
+
+async fn must(client: &mut Client, statement: &str) -> Result<()> {
+    let said = sql(client, statement).await?;
+    ensure!(!said.contains("\"error\""), "{statement}: {said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_function_changes_in_rows_another_hears_of_in_order() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut node = Node::start_on(folder.path())?;
+    let connect = async |node: &Node| Client::connect(node.functions, "shop.gust.localhost").await;
+    node.deploy(&app("")?)?;
+    let mut client = connect(&node).await?;
+    must(
+        &mut client,
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, state TEXT)",
+    )
+    .await?;
+    must(&mut client, "INSERT INTO orders VALUES (0, 'unheard')").await?;
+    node.deploy(&app(SQL)?)?;
+    let mut wanted: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for n in 0..45 {
+        if n == 20 {
+            node.kill_9()?;
+            drop(node);
+            node = Node::start_on(folder.path())?;
+            client = connect(&node).await?;
+        }
+        if n == 30 {
+            must(&mut client, "ALTER TABLE orders ADD COLUMN note TEXT").await?;
+        }
+        let (id, state) = (n % 3 + 1, format!("态{n}"));
+        let (statement, kind) = match n / 3 % 3 {
+            0 => (
+                format!("INSERT INTO orders (id, state) VALUES ({id}, '{state}')"),
+                "inserted",
+            ),
+            1 => (
+                format!("UPDATE orders SET state = '{state}' WHERE id = {id}"),
+                "updated",
+            ),
+            _ => (format!("DELETE FROM orders WHERE id = {id}"), "deleted"),
+        };
+        must(&mut client, &statement).await?;
+        let line = match kind {
+            "deleted" => kind.to_owned(),
+            _ => format!("{kind} {state}"),
+        };
+        wanted.entry(id.to_string()).or_default().push(line);
+    }
+    must(&mut client, "CREATE TABLE later (名 TEXT PRIMARY KEY)").await?;
+    must(&mut client, "INSERT INTO later VALUES ('k')").await?;
+    wanted
+        .entry("k".into())
+        .or_default()
+        .push("inserted ".into());
+    let all: usize = wanted.values().map(Vec::len).sum();
+    until("everything is heard", || Ok(heard(&node)?.len() >= all))?;
+    let mut by_row: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for [kind, _, subject, data] in heard(&node)? {
+        let kind = kind.replace("gust.sql.", "");
+        let data: Value = serde_json::from_str(&data)?;
+        let line = match data["new"].as_object() {
+            None => kind,
+            Some(new) => {
+                let state = new.get("state").and_then(Value::as_str);
+                format!("{kind} {}", state.unwrap_or_default())
+            }
+        };
+        by_row.entry(subject).or_default().push(line);
+    }
+    assert_eq!(by_row, wanted);
+    // What is the platform's no function touches.
+    let said = sql(&mut client, "DELETE FROM _gust_changes").await?;
+    ensure!(said.contains("error"), "{said}");
+    let shown = node.json(&["topic", "show", "sql:shop"])?;
+    assert_eq!(shown["subscriptions"][0]["name"], "shop/rows");
+    // Without the trigger nobody writes anything down.
+    node.deploy(&app("")?)?;
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '\\_gust%' ESCAPE '\\'";
+    let begun = gust_task::clock::now();
+    while !sql(&mut client, tables).await?.contains("[[0]]") {
+        ensure!(begun.elapsed() < Duration::from_secs(20), "still watched");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // A table that nobody could watch is said at deploy.
+    must(&mut client, "CREATE VIEW seen AS SELECT * FROM orders").await?;
+    let folder = app(&SQL.replace("\"later\"", "\"seen\""))?;
+    let path = folder.write()?;
+    let failed = node.gust_fails(&["deploy", &path.to_string_lossy()])?;
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    ensure!(
+        said.contains("\"seen\" cannot be watched: it is a view"),
+        "{said}"
+    );
+    Ok(())
+}
