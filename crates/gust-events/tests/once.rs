@@ -1,7 +1,11 @@
 //! Deliveries with `exactly_once` over backends in memory and functions that are closures: what is written together with
 //! the end of an event, what becomes of conflicts, and what when a commit cannot be made.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::{
     collections::BTreeMap,
@@ -123,7 +127,7 @@ fn label(name: &str) -> Label {
 
 fn store(request: &Request<Body>) -> Arc<dyn Kv> {
     let bindings = request.extensions().get::<Arc<Bindings>>();
-    bindings.expect("bindings").kv["s"].clone()
+    bindings.unwrap().kv["s"].clone()
 }
 
 fn done() -> Result<Reply> {
