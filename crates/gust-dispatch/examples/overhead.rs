@@ -60,7 +60,7 @@ impl Prepared for NothingLoaded {
     fn start(
         &self,
         _: std::time::Instant,
-        _: Option<gust_runtime::Bindings>,
+        _: Option<Bindings>,
     ) -> BoxFuture<'_, Result<Box<dyn Instance>>> {
         Box::pin(async { Ok(Box::new(Guest) as Box<dyn Instance>) })
     }
