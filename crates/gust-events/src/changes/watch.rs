@@ -138,9 +138,9 @@ impl Watches {
         if self.left_out.lock().is_none() {
             return Ok(());
         }
-        let mut found = Vec::new();
-        for (project, of) in self.parts.backends.streams()? {
-            let stream = self.stream(&project, &of)?;
+        let (mut found, streams) = (Vec::new(), self.parts.backends.streams()?);
+        for (project, of) in &streams {
+            let stream = self.stream(project, of)?;
             for subscription in stream.subscriptions().await? {
                 found.push((project.clone(), subscription.name, of.clone()));
             }
@@ -155,28 +155,17 @@ impl Watches {
                 self.leave(project, name, of).await?;
             }
         }
-        self.tell_databases(&found).await
+        self.tell_databases(streams).await
     }
 
-    /// Databases whose triggers are all gone are told so too; one that cannot be told keeps nobody else from it.
-    async fn tell_databases(&self, found: &[(ProjectName, String, Watched)]) -> Result<()> {
-        let of = |project: &ProjectName, of: &Watched| match of {
-            Watched::Sql(name) => Some((project.clone(), name.clone())),
-            Watched::Kv(_) => None,
-        };
-        let mut all: BTreeSet<Database> = self.told.lock().await.keys().cloned().collect();
-        all.extend(
-            found
-                .iter()
-                .filter_map(|(project, _, watched)| of(project, watched)),
-        );
-        all.extend(
-            self.wanted()
-                .iter()
-                .filter_map(|wish| of(&wish.project, &wish.of)),
-        );
+    /// Also those whose triggers are all gone. One that cannot be told keeps nobody else from it.
+    async fn tell_databases(&self, streams: Vec<(ProjectName, Watched)>) -> Result<()> {
         let mut failed = None;
-        for database in all {
+        for (project, of) in streams {
+            let Watched::Sql(name) = of else {
+                continue;
+            };
+            let database = (project, name);
             if let Err(error) = self.tell(&database).await {
                 let (project, name) = &database;
                 tracing::warn!(%project, database = %name, error = error.chain(), "a database does not know which tables are watched");
@@ -197,10 +186,7 @@ impl Watches {
         let exactly = !self.is_left_out(project, None);
         let sql = self.parts.backends.sql(project, name)?;
         sql.watch(tables.iter().cloned().collect(), exactly).await?;
-        match tables.is_empty() {
-            true => told.remove(database),
-            false => told.insert(database.clone(), tables),
-        };
+        told.insert(database.clone(), tables);
         Ok(())
     }
 
