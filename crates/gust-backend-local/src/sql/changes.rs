@@ -85,6 +85,7 @@ impl Touches {
         match &*word {
             "create" => Self::Schema { rest: false },
             "alter" | "drop" => Self::Schema { rest: true },
+            "select" => Self::Nothing,
             _ if contains(statement, "replace") => Self::Replaces,
             _ => Self::Nothing,
         }

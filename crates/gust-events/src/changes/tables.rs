@@ -54,20 +54,16 @@ impl Tables {
         Ok(())
     }
 
-    /// Tells every database what is wanted of it: those that triggers name, those that were told before, and these, which
-    /// somebody was subscribed to. `is_settled` says of which projects everything is served that may be. One that cannot be
+    /// Tells these databases what is wanted of them, which are all that anybody ever listened to. `is_settled` says of which projects everything is served that may be. One that cannot be
     /// told keeps nobody else from it.
     pub(super) async fn arrange(
         &self,
-        subscribed: BTreeSet<Database>,
+        databases: Vec<Database>,
         is_settled: impl Fn(&ProjectName) -> bool,
     ) -> Result<()> {
-        let mut wanted = self.wanted();
-        for database in self.told.lock().await.keys().cloned().chain(subscribed) {
-            wanted.entry(database).or_default();
-        }
-        let mut failed = None;
-        for (database, tables) in wanted {
+        let (mut wanted, mut failed) = (self.wanted(), None);
+        for database in databases {
+            let tables = wanted.remove(&database).unwrap_or_default();
             if let Err(error) = self.tell(&database, tables, &is_settled).await {
                 let (project, name) = &database;
                 tracing::warn!(%project, database = %name, error = error.chain(), "a database does not know which tables are watched");
@@ -95,7 +91,7 @@ impl Tables {
         }
         let sql = self.parts.backends.sql(project, name)?;
         sql.watch(tables.iter().cloned().collect(), exactly).await?;
-        match exactly && !tables.is_empty() {
+        match exactly {
             true => told.insert(database.clone(), tables),
             false => told.remove(database),
         };

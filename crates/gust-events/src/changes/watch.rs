@@ -142,12 +142,12 @@ impl Watches {
         if self.left_out.lock().is_none() {
             return Ok(false);
         }
-        let (mut ended, mut databases) = (false, BTreeSet::new());
+        let (mut ended, mut databases) = (false, Vec::new());
         for (project, topic) in self.topics()? {
+            if let Some(Watched::Sql(name)) = Watched::of_topic(&topic) {
+                databases.push((project.clone(), name));
+            }
             for subscription in self.open(&project, &topic)?.subscriptions().await? {
-                if let Some(Watched::Sql(name)) = Watched::of_topic(&topic) {
-                    databases.insert((project.clone(), name));
-                }
                 let found = Wish {
                     project: project.clone(),
                     name: subscription.name,

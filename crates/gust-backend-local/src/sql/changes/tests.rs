@@ -273,10 +273,7 @@ fn what_cannot_be_watched_is_refused() {
         assert!(!is_watched(&db).unwrap(), "nothing is left behind");
         // The same for what comes later.
         let db = memory("", &["t"]);
-        let done: Result<Vec<()>> = schema
-            .split_inclusive("); ")
-            .map(|s| guest(&db, s))
-            .collect();
+        let done: Result<Vec<()>> = schema.split('\n').map(|s| guest(&db, s)).collect();
         assert!(done.unwrap_err().message.contains(wanted), "{schema}");
     }
 }
