@@ -77,7 +77,11 @@ const TOPIC: &[Family] = &[
     family("topic_bytes", "Bytes of the events that are kept", Gauge),
 ];
 
-const fn family(name: &'static str, help: &'static str, shape: gust_telemetry::registry::Shape) -> Family {
+const fn family(
+    name: &'static str,
+    help: &'static str,
+    shape: gust_telemetry::registry::Shape,
+) -> Family {
     Family { name, help, shape }
 }
 
@@ -237,7 +241,11 @@ impl Look<'_> {
     }
 }
 
-fn group(kind: &'static str, labels: &'static [&'static str], families: &'static [Family]) -> Group {
+fn group(
+    kind: &'static str,
+    labels: &'static [&'static str],
+    families: &'static [Family],
+) -> Group {
     Group {
         kind,
         labels,

@@ -108,7 +108,11 @@ impl Collector for FamiliesCollector {
         let mut family = to.encode_descriptor("left_out", help, None, MetricType::Gauge)?;
         for Kept { group, left_out } in kept.iter() {
             let labels = [("kind", group.kind)];
-            number(family.encode_family(&labels)?, Shape::Gauge, *left_out as f64)?;
+            number(
+                family.encode_family(&labels)?,
+                Shape::Gauge,
+                *left_out as f64,
+            )?;
         }
         Ok(())
     }

@@ -162,18 +162,22 @@ fn numbers_with_labels_are_valid_text_whatever_the_labels_say() {
             Family {
                 name: "queue_ready",
                 help: "Ready",
-                shape: gust_telemetry::registry::Shape::Gauge,
+                shape: Shape::Gauge,
             },
             Family {
                 name: "queue_done",
                 help: "Done",
-                shape: gust_telemetry::registry::Shape::Counter,
+                shape: Shape::Counter,
             },
         ],
         rows,
         unseen: 0,
     };
-    families.show(vec![group(vec![row("订单"), row("a\"b\\c\nd"), row("订单")])]);
+    families.show(vec![group(vec![
+        row("订单"),
+        row("a\"b\\c\nd"),
+        row("订单"),
+    ])]);
     let text = registry.encode();
     let queue = r#"{project="default",queue="订单"}"#;
     assert_eq!(value(&text, &format!("gust_queue_ready{queue}")), 3.0);

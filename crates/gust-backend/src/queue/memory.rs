@@ -299,9 +299,10 @@ impl Model {
 
     /// What is taken and what is delayed.
     pub fn timed(&self, most: usize, now_us: u64) -> Timed {
-        let mut heads = self.messages.iter().filter(|(id, kept)| {
-            kept.at_us > now_us && self.head_of(&kept.message) == Some(**id)
-        });
+        let mut heads = self
+            .messages
+            .iter()
+            .filter(|(id, kept)| kept.at_us > now_us && self.head_of(&kept.message) == Some(**id));
         let mut timed = Timed::default();
         for (_, kept) in heads.by_ref().take(most) {
             match kept.taken {

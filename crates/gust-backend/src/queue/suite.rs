@@ -6,9 +6,7 @@ use bytes::Bytes;
 use gust_task::clock;
 use gust_types::{ByteSize, Kind, Result, Span};
 
-use super::{
-    Message, MessageId, Queue, QueueSettings, TakeOptions, Taken, Timed, Verdict, check,
-};
+use super::{Message, MessageId, Queue, QueueSettings, TakeOptions, Taken, Timed, Verdict, check};
 
 /// Runs every check, each on a queue of its own. Needs a tokio runtime with time.
 pub async fn run(make: impl AsyncFn(QueueSettings) -> Arc<dyn Queue>) {

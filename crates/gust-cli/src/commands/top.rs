@@ -312,7 +312,8 @@ fn triggers(shown: &Shown, rows: usize) -> Option<Table> {
             row.app.to_string(),
             row.trigger.to_string(),
             state.to_owned(),
-            row.lag.map_or_else(|| "-".to_owned(), |lag| lag.to_string()),
+            row.lag
+                .map_or_else(|| "-".to_owned(), |lag| lag.to_string()),
             row.age.clone(),
             row.in_flight.to_string(),
             number(row.done_per_s),

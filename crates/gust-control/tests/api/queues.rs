@@ -173,11 +173,16 @@ async fn a_scrape_tells_of_each_queue_and_topic_and_counts_now_and_then() {
     ] {
         assert!(text_of.lines().any(|l| l == line), "{line}\n{text_of}");
     }
-    assert!(text_of.contains(r#"gust_queue_oldest_age_seconds{project="default",queue="orders"} "#));
+    assert!(
+        text_of.contains(r#"gust_queue_oldest_age_seconds{project="default",queue="orders"} "#)
+    );
     // What was just counted is not counted again.
     let more = publish(vec![text("三")]);
     let orders = Label::new("orders").unwrap();
-    node.client.publish(&project(), &orders, &more).await.unwrap();
+    node.client
+        .publish(&project(), &orders, &more)
+        .await
+        .unwrap();
     let again = scrape().await;
     assert!(again.contains(r#"gust_queue_ready{project="default",queue="orders"} 2"#));
 }
