@@ -1,6 +1,6 @@
 //! Calls that are made later, and what became of them.
 
-use gust_types::{AppName, FunctionName, Span, call::CallId};
+use gust_types::{AppName, Error, FunctionName, Span, call::CallId, later::CallbackUrl};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -15,6 +15,9 @@ pub const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-a
 pub const RESPOND_ASYNC: HeaderValue = HeaderValue::from_static("respond-async");
 /// Of two calls of a function with the same value the second is the first.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The address that is posted to when the call is over.
+pub const CALLBACK: HeaderName = HeaderName::from_static("gust-callback");
 
 /// A call was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -90,6 +93,41 @@ pub struct LaterCall {
     /// Why the function's destination has not been told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undelivered: Option<String>,
+    /// The address that is posted to when it is over, and what became of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
+}
+
+/// How far a callback is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallbackState {
+    /// For the end of the call, or for the next attempt.
+    Waiting,
+    /// It was taken.
+    Delivered,
+    /// Given up.
+    Failed,
+}
+
+/// A callback and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Callback {
+    /// The address, without its query.
+    pub url: String,
+    /// How far it is.
+    pub state: CallbackState,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// What was answered at the last attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// What was wrong with the last attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// When it is tried next, Unix microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_us: Option<u64>,
 }
 
 /// Calls that are made later.
@@ -135,6 +173,34 @@ pub fn prefers_async(headers: &HeaderMap) -> bool {
         .flat_map(|line| line.split(','));
     let mut names = wishes.filter_map(|wish| wish.split([';', '=']).next());
     names.any(|name| name.trim().eq_ignore_ascii_case("respond-async"))
+}
+
+/// The address in a request's headers, if there is one.
+pub fn callback(headers: &HeaderMap) -> Result<Option<CallbackUrl>, Error> {
+    let mut urls = headers.get_all(CALLBACK).iter();
+    let (url, another) = (urls.next(), urls.next());
+    if another.is_some() {
+        return Err(Error::invalid("there is more than one gust-callback"));
+    }
+    let Some(url) = url else {
+        return Ok(None);
+    };
+    let text = url.to_str();
+    let text = text.map_err(|_| Error::invalid("the gust-callback is not plain text"))?;
+    text.trim().parse().map(Some)
+}
+
+// === impl CallbackState ===
+
+impl CallbackState {
+    /// The snake_case name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 // === impl LaterState ===

@@ -22,7 +22,7 @@ use crate::{
     topic::{Appended, Position, Topic, TopicSettings},
 };
 
-pub use later::{Accepted, Later, LaterCall, LaterState};
+pub use later::{Accepted, Callback, CallbackState, Later, LaterCall, LaterState, Wishes};
 
 /// A trigger and what became of its events.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,7 +5,8 @@ use std::time::Duration;
 use gust_api::{
     client::invoke::InvokeQuery,
     later::{
-        AcceptedCall, CallsQuery, IDEMPOTENCY_KEY, LaterCall, LaterCalls, LaterState, WaitQuery,
+        AcceptedCall, Callback, CallbackState, CallsQuery, IDEMPOTENCY_KEY, LaterCall, LaterCalls,
+        LaterState, WaitQuery,
     },
 };
 use gust_backend::desk;
@@ -34,7 +35,11 @@ impl Control {
         body: Body,
     ) -> Result<AcceptedCall> {
         let call = self.call_of(&key, &query, outer, body)?;
-        let accepted = self.0.parts.later.accept(call, idempotency_key(outer)?);
+        let wishes = desk::Wishes {
+            key: idempotency_key(outer)?,
+            callback: gust_api::later::callback(outer)?,
+        };
+        let accepted = self.0.parts.later.accept(call, wishes);
         let accepted = accepted.await?;
         Ok(AcceptedCall {
             id: accepted.id,
@@ -156,5 +161,17 @@ fn shown(call: desk::LaterCall) -> LaterCall {
         truncated: call.truncated,
         cause: call.cause,
         undelivered: call.undelivered,
+        callback: call.callback.map(|callback| Callback {
+            url: callback.url,
+            state: match callback.state {
+                desk::CallbackState::Waiting => CallbackState::Waiting,
+                desk::CallbackState::Delivered => CallbackState::Delivered,
+                desk::CallbackState::Failed => CallbackState::Failed,
+            },
+            attempts: callback.attempts,
+            status: callback.status,
+            cause: callback.cause,
+            next_us: callback.next_us,
+        }),
     }
 }

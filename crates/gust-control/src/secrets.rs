@@ -139,12 +139,9 @@ fn still_whole(
     let values = variables::effective(declared, set);
     validate::webhooks(&serving.head.events, declared, &values)?;
     for revision in &serving.revisions {
-        let templates = revision
-            .spec
-            .variables
-            .values()
-            .chain(&revision.spec.outbound);
-        for template in templates {
+        validate::callbacks(&revision.spec, declared, &values)
+            .map_err(|e| validate::within(&revision.function, e))?;
+        for template in variables::templates(&revision.spec) {
             gust_types::template::expand(template, &values).map_err(|_| {
                 Error::conflict(format!(
                     "function {} needs a value for: {name:?}",

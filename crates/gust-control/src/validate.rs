@@ -60,6 +60,7 @@ pub(crate) fn app(
     for (name, function) in &spec.functions {
         check_function(function, &known, ceilings).map_err(|e| within(name, e))?;
         later(function, spec).map_err(|e| within(name, e))?;
+        callbacks(function, &spec.variables, &known).map_err(|e| within(name, e))?;
     }
     once(spec)
 }
@@ -218,28 +219,48 @@ pub(crate) fn webhooks(
     values: &BTreeMap<String, String>,
 ) -> Result<()> {
     for trigger in &events.triggers {
-        let TriggerSource::Webhook(webhook) = &trigger.source else {
-            continue;
+        if let TriggerSource::Webhook(webhook) = &trigger.source {
+            let place = format!("trigger {}", trigger.name);
+            signing(&place, &webhook.secrets, declared, values)?;
+        }
+    }
+    Ok(())
+}
+
+/// And so are callbacks.
+pub(crate) fn callbacks(
+    function: &FunctionSpec,
+    declared: &BTreeMap<String, VariableSpec>,
+    values: &BTreeMap<String, String>,
+) -> Result<()> {
+    let later = function.later.as_ref();
+    let secrets = later.map_or(&[][..], |later| &later.callback_secrets);
+    signing("async.callback_secret", secrets, declared, values)
+}
+
+fn signing(
+    place: &str,
+    secrets: &[String],
+    declared: &BTreeMap<String, VariableSpec>,
+    values: &BTreeMap<String, String>,
+) -> Result<()> {
+    for text in secrets {
+        let refuse = |what: &str| {
+            // A literal is somebody's secret: it is not said again.
+            let error = Error::invalid(format!("{place}: {what}"));
+            Err(error.hint("write \"{{ name }}\", with `name` a variable that is secret"))
         };
-        let place = format!("trigger {}", trigger.name);
-        for text in &webhook.secrets {
-            let refuse = |what: &str| {
-                // A literal is somebody's secret: it is not said again.
-                let error = Error::invalid(format!("{place}: {what}"));
-                Err(error.hint("write \"{{ name }}\", with `name` a variable that is secret"))
-            };
-            let Some(name) = template::sole(text) else {
-                return refuse("its secret is not the value of a variable");
-            };
-            if declared.get(name).is_some_and(|variable| !variable.secret) {
-                return refuse(&format!(
-                    "the variable of its secret is not secret: {name:?}"
-                ));
-            }
-            let value = template::expand(text, values).map_err(|e| within(&place, e))?;
-            if value.is_empty() {
-                return refuse(&format!("its secret is empty: {name:?}"));
-            }
+        let Some(name) = template::sole(text) else {
+            return refuse("its secret is not the value of a variable");
+        };
+        if declared.get(name).is_some_and(|variable| !variable.secret) {
+            return refuse(&format!(
+                "the variable of its secret is not secret: {name:?}"
+            ));
+        }
+        let value = template::expand(text, values).map_err(|e| within(place, e))?;
+        if value.is_empty() {
+            return refuse(&format!("its secret is empty: {name:?}"));
         }
     }
     Ok(())

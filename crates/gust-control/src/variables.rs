@@ -36,8 +36,7 @@ pub(crate) fn effective(declared: &BTreeMap<String, VariableSpec>, set: &Values)
 
 /// Those values that this function's templates name.
 pub(crate) fn seen_by(function: &FunctionSpec, values: &Values) -> Variables {
-    let templates = function.variables.values().chain(&function.outbound);
-    let named = templates.flat_map(|text| template::names(text));
+    let named = templates(function).flat_map(|text| template::names(text));
     Variables(
         named
             .filter_map(|name| {
@@ -77,8 +76,18 @@ pub(crate) fn outbound(function: &FunctionSpec, values: &Values) -> Result<Outbo
 
 /// Whether this function's templates name the variable.
 pub(crate) fn uses(function: &FunctionSpec, variable: &str) -> bool {
-    let mut templates = function.variables.values().chain(&function.outbound);
-    templates.any(|text| template::names(text).contains(&variable))
+    templates(function).any(|text| template::names(text).contains(&variable))
+}
+
+/// What a function says with the values of variables in it. What signs its callbacks is no word of its own, and it never
+/// sees it.
+pub(crate) fn templates(function: &FunctionSpec) -> impl Iterator<Item = &String> {
+    let signing = function
+        .later
+        .iter()
+        .flat_map(|later| &later.callback_secrets);
+    let own = function.variables.values().chain(&function.outbound);
+    own.chain(signing)
 }
 
 /// Where a variable's value comes from.

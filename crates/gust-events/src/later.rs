@@ -8,10 +8,12 @@
 //! - `records.rs`: what is known of calls, and the keys of repetitions.
 //! - `work.rs`: makes them.
 //! - `destination.rs`: tells others what became of them.
+//! - `callback.rs`: posts what came of them to addresses.
 //! - `board.rs`: which are under way now, and who waits for one.
 
 mod arriving;
 mod board;
+mod callback;
 mod destination;
 mod kept;
 mod records;
@@ -26,7 +28,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use gust_backend::{
-    desk::{Accepted, Counts, Later, LaterCall, LaterState},
+    desk::{Accepted, Callback, CallbackState, Counts, Later, LaterCall, LaterState, Wishes},
     queue::{Queue, QueueSettings},
 };
 use gust_task::Stop;
@@ -40,6 +42,7 @@ use tokio::{sync::OnceCell, task::JoinHandle};
 use self::{
     arriving::Arriving,
     board::Board,
+    callback::Callbacks,
     kept::Kept,
     records::{Record, Records, Repeat},
     work::FunctionCalls,
@@ -77,9 +80,16 @@ struct Making {
     concurrency: usize,
     tally: Arc<Tally>,
     /// Whether what a node that is gone had taken was released.
-    released: Arc<OnceCell<()>>,
+    released: Released,
     stop: Stop,
     task: JoinHandle<Option<()>>,
+}
+
+/// Of a function's calls, and of its callbacks.
+#[derive(Clone, Default)]
+struct Released {
+    calls: Arc<OnceCell<()>>,
+    callbacks: Arc<OnceCell<()>>,
 }
 
 // === impl Calls ===
@@ -157,7 +167,9 @@ impl Calls {
         let records = self.records(project)?;
         for function in records.marked().await? {
             let gone = self.0.parts.dispatcher.function(&function).is_none();
-            if gone && self.queue(&function)?.stats().await?.messages == 0 {
+            let waiting = self.queue(&function)?.stats().await?.messages
+                + self.callbacks(&function)?.stats().await?.messages;
+            if gone && waiting == 0 {
                 records.unmark(&function).await?;
                 continue;
             }
@@ -174,7 +186,7 @@ impl Calls {
             return Ok(());
         }
         let concurrency = self.concurrency(function);
-        let new = self.make(function, concurrency, Arc::default(), Arc::default())?;
+        let new = self.make(function, concurrency, Arc::default(), Released::default())?;
         making.insert(function.clone(), new);
         Ok(())
     }
@@ -184,7 +196,7 @@ impl Calls {
         function: &Arc<FunctionKey>,
         concurrency: usize,
         tally: Arc<Tally>,
-        released: Arc<OnceCell<()>>,
+        released: Released,
     ) -> Result<Making> {
         let work = FunctionCalls {
             calls: self.clone(),
@@ -198,14 +210,33 @@ impl Calls {
             work: Arc::new(work),
             batch: 1,
             concurrency,
-            released: released.clone(),
+            released: released.calls.clone(),
+        };
+        let callbacks = Consumer {
+            queue: self.callbacks(function)?,
+            name: callback::queue_name(function),
+            work: Arc::new(Callbacks {
+                calls: self.clone(),
+                function: function.clone(),
+                records: self.records(&function.project)?,
+            }),
+            batch: 1,
+            concurrency: callback::AT_ONCE,
+            released: released.callbacks.clone(),
         };
         let stop = self.0.stop.child();
+        let ours = stop.clone();
+        let run = async move {
+            tokio::join!(
+                Arc::new(consumer).run(ours.clone()),
+                Arc::new(callbacks).run(ours),
+            );
+        };
         Ok(Making {
             concurrency,
             tally,
             released,
-            task: gust_task::spawn("calls", Arc::new(consumer).run(stop.clone())),
+            task: gust_task::spawn("calls", run),
             stop,
         })
     }
@@ -244,7 +275,7 @@ impl Calls {
     }
 
     /// Takes a call over; it is durable when this answers.
-    async fn keep(&self, call: Call, key: Option<String>) -> Result<Accepted> {
+    async fn keep(&self, call: Call, wishes: Wishes) -> Result<Accepted> {
         let function = call.function.clone();
         let entry = self.0.parts.dispatcher.function(&function).ok_or_else(|| {
             Error::not_found(format!("no such function: {function}"))
@@ -252,12 +283,26 @@ impl Calls {
         })?;
         let function = entry.key().clone();
         let (queue, records) = (self.queue(&function)?, self.records(&function.project)?);
+        let spec = entry.revision().spec.later.clone().unwrap_or_default();
+        let callback = wishes.callback.or(spec.callback);
+        if let Some(url) = &callback {
+            self.check_callback(url, !spec.callback_secrets.is_empty())?;
+        }
+        let key = wishes.key;
         let most = entry.limits().request_body.bytes();
         let room = self.0.arriving.room(&function.project)?;
-        let mut kept = Kept::of(call, most, &queue.limits()).await?;
+        let mut kept = Kept::of(call, callback, most, &queue.limits()).await?;
         drop(room);
         let method = kept.head.method.clone();
-        let record = Record::new(kept.head.id, &function, method, kept.path());
+        let mut record = Record::new(kept.head.id, &function, method, kept.path());
+        record.callback = kept.head.callback.as_ref().map(|url| Callback {
+            url: url.to_string(),
+            state: CallbackState::Waiting,
+            attempts: 0,
+            status: None,
+            cause: None,
+            next_us: None,
+        });
         let repeat = key.map(|key| Repeat {
             digest: kept.digest(),
             key,
@@ -336,16 +381,16 @@ impl Calls {
 
 #[async_trait]
 impl Later for Calls {
-    async fn accept(&self, call: Call, key: Option<String>) -> Result<Accepted> {
-        if let Some(key) = &key
+    async fn accept(&self, call: Call, wishes: Wishes) -> Result<Accepted> {
+        if let Some(key) = &wishes.key
             && (key.is_empty() || key.len() > KEY)
         {
             let text = format!("an idempotency key has 1 to {KEY} bytes, not {}", key.len());
             return Err(Error::invalid(text));
         }
         // The door's own keys and a caller's never meet.
-        self.keep(call, key.map(|key| format!("caller/{key}")))
-            .await
+        let key = wishes.key.map(|key| format!("caller/{key}"));
+        self.keep(call, Wishes { key, ..wishes }).await
     }
 
     async fn call(&self, project: &ProjectName, id: CallId, wait: Duration) -> Result<LaterCall> {
@@ -437,6 +482,9 @@ impl Later for Calls {
         let records = self.records(project)?;
         for function in records.marked().await? {
             self.queue(&function)?.purge(false).await?;
+            for dead in [false, true] {
+                self.callbacks(&function)?.purge(dead).await?;
+            }
         }
         // The marks with the rest, after the queues: a crash before that leaves them to be found again.
         records.clear().await

@@ -16,6 +16,7 @@ mod hooks;
 pub mod http;
 mod later;
 pub mod message;
+mod post;
 mod queues;
 pub mod retry;
 pub mod schedule;
@@ -44,11 +45,11 @@ use gust_types::{
     trigger::{EventsSpec, TriggerSource},
 };
 
-pub use self::feeds::Sources;
 use self::{
     changes::Watches, hooks::Inboxes, later::Calls, queues::Queues, timetable::Timetable,
     topics::Topics, triggers::Triggers,
 };
+pub use self::{feeds::Sources, post::Callbacks};
 
 /// What this room needs from others.
 pub struct Parts {
@@ -58,6 +59,8 @@ pub struct Parts {
     pub backends: Arc<dyn Backends>,
     /// Brings in events from outside the node.
     pub sources: Sources,
+    /// How callbacks reach their addresses.
+    pub callbacks: Callbacks,
 }
 
 /// The events of a node. Clones are handles to the same ones.

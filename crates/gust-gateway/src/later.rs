@@ -2,8 +2,10 @@
 //!
 //! Only where the function says so. What becomes of the call is not shown here: whoever may know asks the control API.
 
-use gust_api::later::{IDEMPOTENCY_KEY, PREFERENCE_APPLIED, RESPOND_ASYNC, prefers_async};
-use gust_backend::desk::Later;
+use gust_api::later::{
+    CALLBACK, IDEMPOTENCY_KEY, PREFERENCE_APPLIED, RESPOND_ASYNC, prefers_async,
+};
+use gust_backend::desk::{Later, Wishes};
 use gust_dispatch::FunctionEntry;
 use gust_types::{Body, Call};
 use http::{Request, Response, StatusCode};
@@ -21,7 +23,19 @@ pub(crate) fn is_wanted(request: &Request<Body>, function: &FunctionEntry) -> bo
 }
 
 /// Takes the call over; it is durable when this answers.
-pub(crate) async fn accept(later: &dyn Later, call: Call) -> Result<Response<ReplyBody>, Refuse> {
+pub(crate) async fn accept(
+    later: &dyn Later,
+    mut call: Call,
+    function: &FunctionEntry,
+) -> Result<Response<ReplyBody>, Refuse> {
+    let callback = gust_api::later::callback(call.request.headers())?;
+    let spec = function.revision().spec.later.as_ref();
+    if callback.is_some() && !spec.is_some_and(|later| later.callback_public) {
+        // Left out in silence, somebody would wait for it for ever.
+        let message = "callers from outside may name no callback";
+        return Err(Refuse::request(StatusCode::FORBIDDEN, message));
+    }
+    call.request.headers_mut().remove(CALLBACK);
     let key = call.request.headers().get(IDEMPOTENCY_KEY);
     let key = key.map(|key| key.to_str().map(str::to_owned));
     let key = key.transpose().map_err(|_| {
@@ -30,7 +44,7 @@ pub(crate) async fn accept(later: &dyn Later, call: Call) -> Result<Response<Rep
             "the idempotency-key is not plain text",
         )
     })?;
-    let accepted = later.accept(call, key).await?;
+    let accepted = later.accept(call, Wishes { key, callback }).await?;
     let mut answer = Response::new(ReplyBody::bytes(bytes::Bytes::new()));
     *answer.status_mut() = StatusCode::ACCEPTED;
     let headers = answer.headers_mut();

@@ -117,7 +117,7 @@ async fn walk(
         && let Some(later) = &door.later
     {
         door.dispatcher.may_come_later(&call, function)?;
-        return later::accept(&**later, call).await;
+        return later::accept(&**later, call, function).await;
     }
     let reply = door.dispatcher.dispatch(call, &routed).await?;
     respond::of_function(reply, arrival.id)

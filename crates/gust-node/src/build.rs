@@ -62,6 +62,7 @@ impl Rooms {
             dispatcher: dispatcher.clone(),
             backends,
             sources: sources::sources(settings.blocked()?),
+            callbacks: settings.callbacks()?,
         });
         count_deliveries(&mut registry, &events);
         // Bound before control opens: its answers name the port.

@@ -42,6 +42,9 @@ pub struct Settings {
     /// Networks that functions never reach, whatever their lists say: CIDR blocks or single addresses, compared with the
     /// address a name resolves to. Default none.
     pub block_networks: Vec<String>,
+    /// What callbacks of calls made later may reach beside public addresses by https, written as a function's `outbound`:
+    /// `http://127.0.0.1:9000`, `https://*.internal`. Default none.
+    pub callback_hosts: Vec<String>,
     /// Log level of the node's own words: error, warn, info, debug or trace. Default `info`.
     pub log: String,
     /// Where traces go; comes from the `OTEL_…` variables, never from the file.
@@ -96,6 +99,7 @@ impl Default for Settings {
             grace: Span::secs(30),
             prices: None,
             block_networks: Vec::new(),
+            callback_hosts: Vec::new(),
             log: "info".to_owned(),
             otlp: None,
         }
@@ -129,6 +133,19 @@ impl Settings {
         Blocked::parse(&self.block_networks).map_err(|mut error| {
             error.message = format!("bad setting block_networks: {}", error.message);
             error
+        })
+    }
+
+    /// How callbacks reach their addresses.
+    pub(crate) fn callbacks(&self) -> gust_types::Result<gust_events::Callbacks> {
+        let hosts = &self.callback_hosts;
+        gust_events::Callbacks::check_hosts(hosts).map_err(|mut error| {
+            error.message = format!("bad setting callback_hosts: {}", error.message);
+            error
+        })?;
+        Ok(gust_events::Callbacks {
+            dial: gust_trigger::Dial::new(self.blocked()?),
+            hosts: hosts.clone(),
         })
     }
 

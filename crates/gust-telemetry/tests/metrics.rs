@@ -162,12 +162,12 @@ fn numbers_with_labels_are_valid_text_whatever_the_labels_say() {
             Family {
                 name: "queue_ready",
                 help: "Ready",
-                shape: gust_telemetry::registry::Shape::Gauge,
+                shape: Shape::Gauge,
             },
             Family {
                 name: "queue_done",
                 help: "Done",
-                shape: gust_telemetry::registry::Shape::Counter,
+                shape: Shape::Counter,
             },
         ],
         rows,

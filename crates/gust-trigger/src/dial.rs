@@ -59,7 +59,8 @@ impl Dial {
 
     /// A connection to this peer, with TLS when its scheme says so.
     pub async fn connect(&self, peer: &Peer, tls: &Tls) -> Result<Box<dyn Stream>> {
-        self.connect_within(peer, tls, peer.to_string()).await
+        let rules = Outbound::parse(&[peer.to_string()])?;
+        self.connect_within(peer, tls, rules).await
     }
 
     /// A connection to where this peer has sent us on to. Another place than its own was named by nobody who may name
@@ -69,17 +70,21 @@ impl Dial {
             true => to.to_string(),
             false => ANYWHERE.to_owned(),
         };
-        self.connect_within(to, tls, named).await
+        self.connect_within(to, tls, Outbound::parse(&[named])?)
+            .await
     }
 
-    async fn connect_within(
+    /// The same, to a peer that somebody named who may not go everywhere: only where these rules lead. The address that
+    /// was checked is the one that is connected to.
+    pub async fn connect_within(
         &self,
         peer: &Peer,
         tls: &Tls,
-        named: String,
+        rules: Outbound,
     ) -> Result<Box<dyn Stream>> {
+        let rules = rules.without(&self.blocked);
         let connecting = async {
-            let tcp = reach(peer, &self.addresses(peer, named).await?).await?;
+            let tcp = reach(peer, &addresses(peer, &rules).await?).await?;
             match peer.tls {
                 true => tls.wrap(peer, Box::new(tcp)).await,
                 false => Ok(Box::new(tcp) as Box<dyn Stream>),
@@ -93,45 +98,39 @@ impl Dial {
             ))),
         }
     }
+}
 
-    /// The addresses that may be connected to. Whatever the name, the addresses decide.
-    async fn addresses(&self, peer: &Peer, named: String) -> Result<Vec<SocketAddr>> {
-        let found: Vec<SocketAddr> = match peer.host.parse::<IpAddr>() {
-            Ok(ip) => vec![SocketAddr::new(ip, peer.port)],
-            Err(_) => tokio::net::lookup_host((peer.host.as_str(), peer.port))
-                .await
-                .map_err(|e| {
-                    let text = format!("the name cannot be looked up: {:?}", peer.host);
-                    Error::unavailable(text).because(e)
-                })?
-                .collect(),
-        };
-        self.permitted(peer, found, named)
-    }
+/// The addresses that may be connected to. Whatever the name, the addresses decide.
+async fn addresses(peer: &Peer, rules: &Outbound) -> Result<Vec<SocketAddr>> {
+    let found: Vec<SocketAddr> = match peer.host.parse::<IpAddr>() {
+        Ok(ip) => vec![SocketAddr::new(ip, peer.port)],
+        Err(_) => tokio::net::lookup_host((peer.host.as_str(), peer.port))
+            .await
+            .map_err(|e| {
+                let text = format!("the name cannot be looked up: {:?}", peer.host);
+                Error::unavailable(text).because(e)
+            })?
+            .collect(),
+    };
+    permitted(peer, rules, found)
+}
 
-    fn permitted(
-        &self,
-        peer: &Peer,
-        found: Vec<SocketAddr>,
-        named: String,
-    ) -> Result<Vec<SocketAddr>> {
-        let rules = Outbound::parse(&[named])?.without(&self.blocked);
-        let verdict = rules.check(peer.scheme, &peer.host, peer.port);
-        let allowed: Vec<SocketAddr> = found
-            .into_iter()
-            .filter(|address| rules.check_address(verdict, peer.scheme, address.ip(), peer.port))
-            .take(ADDRESSES)
-            .collect();
-        if allowed.is_empty() {
-            return Err(
-                Error::denied(format!("this may not be reached: {peer}")).hint(
-                    "a name that leads into a private network is reached by its address; \
-                     block_networks of the node always holds",
-                ),
-            );
-        }
-        Ok(allowed)
+fn permitted(peer: &Peer, rules: &Outbound, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>> {
+    let verdict = rules.check(peer.scheme, &peer.host, peer.port);
+    let allowed: Vec<SocketAddr> = found
+        .into_iter()
+        .filter(|address| rules.check_address(verdict, peer.scheme, address.ip(), peer.port))
+        .take(ADDRESSES)
+        .collect();
+    if allowed.is_empty() {
+        return Err(
+            Error::denied(format!("this may not be reached: {peer}")).hint(
+                "a name that leads into a private network is reached by its address; \
+                 block_networks of the node always holds",
+            ),
+        );
     }
+    Ok(allowed)
 }
 
 /// Tries one address after the other.
@@ -220,8 +219,8 @@ mod tests {
     fn may(dial: &Dial, url: &str, address: &str) -> bool {
         let peer = Peer::parse(url, SCHEMES).unwrap();
         let address = SocketAddr::new(address.parse().unwrap(), peer.port);
-        dial.permitted(&peer, vec![address], peer.to_string())
-            .is_ok()
+        let rules = Outbound::parse(&[peer.to_string()]).unwrap();
+        permitted(&peer, &rules.without(&dial.blocked), vec![address]).is_ok()
     }
 
     #[tokio::test]

@@ -22,7 +22,19 @@ pub struct LaterSpec {
     pub on_failure: Option<Destination>,
     /// Whether callers from outside may ask for it. Default no.
     pub public: bool,
+    /// Posted to when a call is over, unless who asked for the call named another address.
+    pub callback: Option<CallbackUrl>,
+    /// What callbacks are signed with, each with all of them: templates that name one secret variable each. Without any
+    /// there are no callbacks.
+    pub callback_secrets: Vec<String>,
+    /// Whether callers from outside may name an address. Default no.
+    pub callback_public: bool,
 }
+
+/// An address that is posted to when a call is over. What is printed of it ends before its query, where secrets may be.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CallbackUrl(String);
 
 /// Who is told what became of a call. Written `queue:NAME`, `topic:NAME` or `function:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +57,8 @@ impl LaterSpec {
     pub const KEEP_MOST: Span = Span::secs(14 * 86_400);
     /// The longest that a call may wait for its last attempt: less than any queue keeps it.
     pub const MAX_AGE: Span = Span::secs(7 * 86_400);
+    /// The most secrets that callbacks are signed with.
+    pub const SECRETS: usize = 8;
     /// The most calls at once.
     pub const CONCURRENCY: u32 = 1000;
 
@@ -79,6 +93,15 @@ impl LaterSpec {
                 "async.retry has attempts that are not 1 to 1000, or a jitter that is not 0 to 100",
             ));
         }
+        if self.callback_secrets.len() > Self::SECRETS {
+            let (most, given) = (Self::SECRETS, self.callback_secrets.len());
+            let text = format!("async.callback_secret is more than {most} secrets: {given}");
+            return Err(Error::invalid(text));
+        }
+        if (self.callback.is_some() || self.callback_public) && self.callback_secrets.is_empty() {
+            return Err(Error::invalid("async.callback has no callback_secret")
+                .hint("who is called back has to know that it is you: name a secret variable"));
+        }
         if self.retry.delay > self.retry.max_delay {
             let most = self.retry.max_delay;
             let text = format!("async.retry.delay is longer than its max_delay, which is {most}");
@@ -102,7 +125,80 @@ impl Default for LaterSpec {
             on_success: None,
             on_failure: None,
             public: false,
+            callback: None,
+            callback_secrets: Vec::new(),
+            callback_public: false,
         }
+    }
+}
+
+// === impl CallbackUrl ===
+
+impl CallbackUrl {
+    /// Bytes of an address.
+    pub const MOST: usize = 2048;
+
+    /// All of it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for CallbackUrl {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let fault = |why: &str| {
+            // Its query may be a secret: it is not said again.
+            Err(Error::invalid(format!("the address of a callback {why}"))
+                .hint("write it like https://example.com/done"))
+        };
+        if text.len() > Self::MOST {
+            return fault(&format!("has more bytes than {}", Self::MOST));
+        }
+        let Ok(uri) = text.parse::<http::Uri>() else {
+            return fault("cannot be read");
+        };
+        let scheme = uri.scheme_str().unwrap_or_default();
+        if !matches!(scheme, "https" | "http") {
+            return fault("is no https address");
+        }
+        let Some(authority) = uri.authority() else {
+            return fault("has no host");
+        };
+        if authority.host().is_empty() || authority.as_str().contains('@') {
+            return fault("has no host, or a name or password before it");
+        }
+        if text.contains('#') {
+            return fault("has a fragment, which nobody would be sent");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for CallbackUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.split('?').next().unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for CallbackUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl TryFrom<String> for CallbackUrl {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl From<CallbackUrl> for String {
+    fn from(url: CallbackUrl) -> Self {
+        url.0
     }
 }
 

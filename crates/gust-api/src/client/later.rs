@@ -1,6 +1,8 @@
 //! Calls that are made later.
 
-use gust_types::{AppName, Body, Error, FunctionName, ProjectName, Result, Span, call::CallId};
+use gust_types::{
+    AppName, Body, Error, FunctionName, ProjectName, Result, Span, call::CallId, later::CallbackUrl,
+};
 use http::{HeaderValue, Method, Request};
 
 use super::{
@@ -9,13 +11,13 @@ use super::{
     wire,
 };
 use crate::later::{
-    AcceptedCall, CallsQuery, IDEMPOTENCY_KEY, LaterCall, LaterCalls, PREFER, RESPOND_ASYNC,
-    WaitQuery,
+    AcceptedCall, CALLBACK, CallsQuery, IDEMPOTENCY_KEY, LaterCall, LaterCalls, PREFER,
+    RESPOND_ASYNC, WaitQuery,
 };
 
 impl Client {
     /// Has a function called later; the call is durable when this answers. Of two with the same `key` within a day the
-    /// second is the first.
+    /// second is the first. What comes of it is posted to `callback`.
     pub async fn invoke_later(
         &self,
         project: &ProjectName,
@@ -23,6 +25,7 @@ impl Client {
         function: &FunctionName,
         request: Request<Body>,
         key: Option<&str>,
+        callback: Option<&CallbackUrl>,
     ) -> Result<AcceptedCall> {
         let mut outer = self.invocation(project, app, function, request)?;
         let headers = outer.headers_mut();
@@ -31,6 +34,11 @@ impl Client {
             let value = HeaderValue::try_from(key)
                 .map_err(|e| Error::invalid("the idempotency key is no header").because(e))?;
             headers.insert(IDEMPOTENCY_KEY, value);
+        }
+        if let Some(callback) = callback {
+            let value = HeaderValue::try_from(callback.as_str())
+                .map_err(|e| Error::invalid("the callback is no header").because(e))?;
+            outer.headers_mut().insert(CALLBACK, value);
         }
         self.document(outer).await
     }

@@ -23,6 +23,14 @@ pub struct LaterSpec {
     /// Whether callers from outside may ask for it.
     #[schema(required = false)]
     public: bool,
+    /// Posted to when a call is over.
+    callback: Option<String>,
+    /// What callbacks are signed with: templates that name one secret variable each.
+    #[schema(required = false)]
+    callback_secrets: Vec<String>,
+    /// Whether callers from outside may name an address.
+    #[schema(required = false)]
+    callback_public: bool,
 }
 
 /// A queue or a topic of the project, or a function of the app.

@@ -37,7 +37,8 @@ fn app() -> Value {
             "health": {"path": "/h", "timeout": "1s"},
             "async": {
                 "retry": real::trigger::RetrySpec::default(), "keep": "1d", "concurrency": 1,
-                "on_success": "queue:q", "on_failure": "function:front", "public": true
+                "on_success": "queue:q", "on_failure": "function:front", "public": true,
+                "callback": "https://example.com/done", "callback_secrets": ["{{ hush }}"], "callback_public": true
             }
         }},
         "routes": [

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use gust_types::{Call, FunctionKey, ProjectName, Result, call::CallId};
+use gust_types::{Call, FunctionKey, ProjectName, Result, call::CallId, later::CallbackUrl};
 use serde::{Deserialize, Serialize};
 
 /// A call was taken over.
@@ -67,14 +67,53 @@ pub struct LaterCall {
     pub cause: Option<String>,
     /// Why its destination has not been told.
     pub undelivered: Option<String>,
+    /// The address that is posted to when it is over, and what became of that.
+    pub callback: Option<Callback>,
+}
+
+/// What who asks for a call wishes beside it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// Of two calls of a function with the same key within a day the second is the first.
+    pub key: Option<String>,
+    /// Posted to when the call is over, instead of the function's own address.
+    pub callback: Option<CallbackUrl>,
+}
+
+/// How far a callback is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallbackState {
+    /// For the end of the call, or for the next attempt.
+    Waiting,
+    /// It was taken.
+    Delivered,
+    /// Given up.
+    Failed,
+}
+
+/// A callback and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Callback {
+    /// The address, without its query.
+    pub url: String,
+    /// How far it is.
+    pub state: CallbackState,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// What was answered at the last attempt.
+    pub status: Option<u16>,
+    /// What was wrong with the last attempt.
+    pub cause: Option<String>,
+    /// When it is tried next, Unix microseconds.
+    pub next_us: Option<u64>,
 }
 
 /// Who makes calls later.
 #[async_trait]
 pub trait Later: Send + Sync {
-    /// Takes a call over; it is durable when this answers. Of two calls of a function with the same `key` within a day
-    /// the second is the first.
-    async fn accept(&self, call: Call, key: Option<String>) -> Result<Accepted>;
+    /// Takes a call over; it is durable when this answers.
+    async fn accept(&self, call: Call, wishes: Wishes) -> Result<Accepted>;
     /// A call of a project. With `wait`, waits that long at most for its end; without room for one more who waits it
     /// answers at once.
     async fn call(&self, project: &ProjectName, id: CallId, wait: Duration) -> Result<LaterCall>;
@@ -99,6 +138,17 @@ pub trait Later: Send + Sync {
 }
 
 // === impl LaterState ===
+
+impl CallbackState {
+    /// The snake_case name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+        }
+    }
+}
 
 impl LaterState {
     /// Whether nothing more becomes of it.

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use gust_api::{
     client::invoke::Invoked,
-    later::{CallsQuery, LaterCall, LaterState},
+    later::{Callback, CallsQuery, LaterCall, LaterState},
 };
 use gust_types::{Result, Span, call::CallId};
 use http_body_util::BodyExt as _;
@@ -211,6 +211,7 @@ fn print(call: &LaterCall, of: &Of) -> Result<()> {
             "not told",
             call.undelivered.as_deref().map(output::printable),
         ),
+        ("callback", call.callback.as_ref().map(callback)),
         ("accepted", moment(Some(call.accepted_us))),
         ("tried next", moment(call.next_us)),
         ("over", moment(call.finished_us)),
@@ -224,4 +225,18 @@ fn print(call: &LaterCall, of: &Of) -> Result<()> {
         }
     }
     table.print()
+}
+/// How far a callback is, in one line.
+fn callback(callback: &Callback) -> String {
+    let mut text = format!("{}: {}", callback.url, callback.state.as_str());
+    if callback.attempts > 0 {
+        text.push_str(&format!(", attempts: {}", callback.attempts));
+    }
+    if let Some(cause) = &callback.cause {
+        text.push_str(&format!(", {cause}"));
+    }
+    if let Some(next) = moment(callback.next_us) {
+        text.push_str(&format!(", tried next {next}"));
+    }
+    output::printable(&text)
 }

@@ -5,6 +5,7 @@ use std::{io::Read as _, str::FromStr};
 use gust_types::{
     Body, Error, Result,
     call::{empty, full},
+    later::CallbackUrl,
 };
 use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::BodyExt as _;
@@ -47,6 +48,9 @@ pub(crate) struct Args {
     /// With --async: of two calls with the same key within a day the second is the first
     #[arg(long, value_name = "KEY", requires = "later")]
     idempotency_key: Option<String>,
+    /// With --async: what comes of it is posted there, signed, when it is over
+    #[arg(long, value_name = "URL", requires = "later")]
+    callback: Option<CallbackUrl>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -74,7 +78,14 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
     if args.later {
         let key = args.idempotency_key.as_deref();
         let accepted = client
-            .invoke_later(&args.remote.project, &target.app, &function, request, key)
+            .invoke_later(
+                &args.remote.project,
+                &target.app,
+                &function,
+                request,
+                key,
+                args.callback.as_ref(),
+            )
             .await
             .map_err(|e| args.remote.explain(e))?;
         if accepted.duplicate {

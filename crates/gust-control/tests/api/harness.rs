@@ -97,6 +97,10 @@ pub async fn assemble(data: &Path, mut settings: Settings) -> Node {
         dispatcher: dispatcher.clone(),
         backends,
         sources: Default::default(),
+        callbacks: gust_events::Callbacks {
+            hosts: vec!["http://127.0.0.1:*".to_owned()],
+            ..Default::default()
+        },
     });
     let parts = Parts {
         dispatcher: dispatcher.clone(),

@@ -41,7 +41,7 @@ async fn ask(node: &Node, body: &str, key: Option<&str>) -> Result<AcceptedCall>
     let request = request.body(full(body.to_owned())).unwrap();
     let (app, main) = (app_name("shop"), function_name("main"));
     node.client
-        .invoke_later(&project(), &app, &main, request, key)
+        .invoke_later(&project(), &app, &main, request, key, None)
         .await
 }
 
@@ -237,7 +237,7 @@ async fn a_call_that_was_cancelled_is_not_made_and_one_under_way_is_ended() {
     let (app, main) = (app_name("shop"), function_name("main"));
     let next = node
         .client
-        .invoke_later(&project(), &app, &main, request, None)
+        .invoke_later(&project(), &app, &main, request, None, None)
         .await;
     let next = next.unwrap().id;
     assert_eq!(over(&node, next).await.state, LaterState::Done);
@@ -388,7 +388,7 @@ async fn a_project_takes_its_calls_with_it() {
     let request = Request::get("/").body(gust_types::call::empty()).unwrap();
     let accepted = node
         .client
-        .invoke_later(&team, &shop, &main, request, None)
+        .invoke_later(&team, &shop, &main, request, None, None)
         .await
         .unwrap();
     let done = node

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
-use gust_backend::desk::LaterState;
+use gust_backend::desk::{LaterState, Wishes};
 use gust_task::{clock, ids};
 use gust_types::{
     Call, Error, FunctionKey, Result,
@@ -131,7 +131,11 @@ pub(super) async fn tell(
             let key = Arc::new(key);
             let call = calls.call_with(key, event, hops)?;
             let repeat = format!("gust.destination/{}", event.id());
-            calls.keep(call, Some(repeat)).await.map(drop)
+            let wishes = Wishes {
+                key: Some(repeat),
+                callback: None,
+            };
+            calls.keep(call, wishes).await.map(drop)
         }
     }
 }

@@ -9,6 +9,7 @@ use gust_task::{clock, ids};
 use gust_types::{
     Blame, Call, Error, FunctionKey, Kind, Result,
     call::{self, CallId, Origin, Trace, Trigger},
+    later::CallbackUrl,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body::Body as _;
@@ -48,13 +49,21 @@ pub(super) struct Head {
     /// Calls that led here, each the destination of the one before.
     #[serde(default)]
     pub(super) hops: u8,
+    /// The address that is posted to when it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) callback: Option<CallbackUrl>,
 }
 
 // === impl Kept ===
 
 impl Kept {
     /// Reads a call to its end, within what its function takes and what a queue takes.
-    pub(super) async fn of(call: Call, most: u64, limits: &QueueLimits) -> Result<Self> {
+    pub(super) async fn of(
+        call: Call,
+        callback: Option<CallbackUrl>,
+        most: u64,
+        limits: &QueueLimits,
+    ) -> Result<Self> {
         let (mut parts, body) = call.request.into_parts();
         if call.trace.parent != 0
             && let Ok(trace) = HeaderValue::try_from(call.trace.header(call.trace.parent))
@@ -68,6 +77,7 @@ impl Kept {
             headers: texts(&parts.headers),
             routed: call.origin.trigger == Trigger::Http,
             hops: call.origin.hops,
+            callback,
         };
         let size = head.written()?.len();
         if size > HEAD_MOST {
@@ -267,7 +277,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_comes_out_of_its_queue_as_it_went_in() {
         let limits = QueueLimits::default();
-        let kept = Kept::of(asked("正文"), 100, &limits).await.unwrap();
+        let kept = Kept::of(asked("正文"), None, 100, &limits).await.unwrap();
         let read = Kept::read(&kept.message().unwrap()).unwrap();
         assert_eq!(read, kept);
         assert_eq!((read.path().as_str(), read.head.hops), ("/a?b=1", 2));
@@ -282,7 +292,7 @@ mod tests {
         assert_eq!(headers[CALL_ID], CallId(7).to_string().as_str());
         assert_eq!(headers[ATTEMPT], "3");
         assert_eq!((call.trace.trace_id, call.trace.parent), (1, 2));
-        let other = Kept::of(asked("其他"), 100, &limits).await.unwrap();
+        let other = Kept::of(asked("其他"), None, 100, &limits).await.unwrap();
         assert_ne!(other.digest(), kept.digest());
     }
 
@@ -290,14 +300,16 @@ mod tests {
     async fn what_is_too_large_is_refused() {
         let limits = QueueLimits::default();
         for (body, most) in [("12345".to_owned(), 4), ("x".repeat(1 << 20), u64::MAX)] {
-            let error = Kept::of(asked(&body), most, &limits).await.unwrap_err();
+            let error = Kept::of(asked(&body), None, most, &limits)
+                .await
+                .unwrap_err();
             let refused = Refused::of(&error).unwrap();
             assert_eq!(refused.kind, Refusal::BodyTooLarge);
         }
         let mut call = asked("x");
         let long = HeaderValue::try_from("v".repeat(HEAD_MOST)).unwrap();
         call.request.headers_mut().insert("x-long", long);
-        let error = Kept::of(call, 100, &limits).await.unwrap_err();
+        let error = Kept::of(call, None, 100, &limits).await.unwrap_err();
         assert_eq!(error.kind, Kind::Invalid, "{error}");
     }
 }

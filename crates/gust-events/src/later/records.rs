@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use gust_backend::{
     Backends,
-    desk::{LaterCall, LaterState},
+    desk::{Callback, LaterCall, LaterState},
     kv::{Condition, Kv, KvExt as _, ListOptions, PutOptions, Version, Write},
 };
 use gust_types::{
@@ -70,6 +70,8 @@ pub(super) struct Record {
     pub(super) cause: Option<String>,
     #[serde(default)]
     pub(super) undelivered: Option<String>,
+    #[serde(default)]
+    pub(super) callback: Option<Callback>,
 }
 
 /// What makes a call the repetition of another.
@@ -281,6 +283,7 @@ impl Record {
             truncated: false,
             cause: None,
             undelivered: None,
+            callback: None,
         }
     }
 
@@ -317,6 +320,7 @@ impl Record {
             truncated: self.truncated,
             cause: self.cause,
             undelivered: self.undelivered,
+            callback: self.callback,
         }
     }
 }

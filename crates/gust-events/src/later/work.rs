@@ -22,7 +22,7 @@ use http_body_util::BodyExt as _;
 use super::{
     Calls,
     board::Turn,
-    destination,
+    callback, destination,
     kept::{self, Kept},
     records::{Record, Records},
 };
@@ -299,8 +299,29 @@ impl FunctionCalls {
         self.records.change(record, version, body).await
     }
 
-    /// Tells the destination of a call that is over. While it cannot be told, the message stays.
-    async fn tell(&self, mut attempt: Attempt<'_>) -> Step {
+    /// Tells whoever is to be told of a call that is over. While they cannot be told, the message stays.
+    async fn tell(&self, attempt: Attempt<'_>) -> Step {
+        if let Err(error) = self.call_back(&attempt).await {
+            tracing::warn!(call = %attempt.record.id, error = error.chain(), "a callback cannot be kept");
+            if error.kind.retryable() {
+                return (Verdict::Back(QUIET), None);
+            }
+        }
+        self.tell_destination(attempt).await
+    }
+
+    /// Keeps a callback for later; one that was kept before is not kept again.
+    async fn call_back(&self, attempt: &Attempt<'_>) -> Result<()> {
+        let Some(url) = &attempt.kept.head.callback else {
+            return Ok(());
+        };
+        let answer = self.records.body(attempt.record.id).await?;
+        let message = callback::message(&self.function, &attempt.record, url, &answer)?;
+        let queue = self.calls.callbacks(&self.function)?;
+        queue.publish(vec![message]).await.map(drop)
+    }
+
+    async fn tell_destination(&self, mut attempt: Attempt<'_>) -> Step {
         let destination = match attempt.record.state {
             LaterState::Done => &attempt.spec.on_success,
             _ => &attempt.spec.on_failure,
@@ -312,6 +333,10 @@ impl FunctionCalls {
         let said = told.as_ref().err();
         let undelivered = said.map(|error| format!("{destination}: {}", error.chain()));
         if attempt.record.undelivered != undelivered {
+            // A callback may have been written down meanwhile.
+            if let Ok(Some((record, version))) = self.records.get(attempt.record.id).await {
+                (attempt.record, attempt.version) = (record, version);
+            }
             attempt.record.undelivered = undelivered;
             let written = self.records.change(&attempt.record, attempt.version, None);
             if let Err(error) = written.await {

@@ -123,20 +123,25 @@ fn secrets(
         }
         _ => {}
     }
-    for text in &given {
+    named_secrets(draft, table, &given, "a webhook's secret");
+    given.into_iter().map(|text| text.value).collect()
+}
+
+/// Refuses secrets that are written down, and those of variables that are not secret.
+pub(super) fn named_secrets(draft: &mut Draft<'_>, table: &Table<'_>, given: &[Text], what: &str) {
+    for text in given {
         let Some(name) = template::sole(&text.value) else {
-            let message = "a webhook's secret is the value of a variable, and not written down";
-            let hint = "declare `name = { required = true, secret = true }` in [variables], write `secret = \"{{ name }}\"`, and set it with: gust secret set";
+            let message = format!("{what} is the value of a variable, and not written down");
+            let hint = "declare `name = { required = true, secret = true }` in [variables], write \"{{ name }}\" here, and set it with: gust secret set";
             table.cx.fault_hint(&text.at, message, hint);
             continue;
         };
         draft.template(text);
         let declared = draft.variables.get(name);
         if declared.is_some_and(|variable| !variable.secret) {
-            let message = format!("the variable of a webhook's secret is not secret: `{name}`");
+            let message = format!("the variable of {what} is not secret: `{name}`");
             let hint = format!("add `secret = true` to [variables] {name}");
             table.cx.fault_hint(&text.at, message, hint);
         }
     }
-    given.into_iter().map(|text| text.value).collect()
 }

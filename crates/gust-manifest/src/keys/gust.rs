@@ -409,6 +409,24 @@ pub(crate) static ASYNC: Section = section(
             "`false`",
             "Whether callers from outside get their wish when they send `Prefer: respond-async`. They are answered 202 at once, and no result is shown to them.",
         ),
+        key(
+            "callback",
+            "string, an https address",
+            "none",
+            "What comes of a call is posted there when it is over, as a CloudEvent, unless who asked for the call named another address (`gust-callback`).",
+        ),
+        key(
+            "callback_secret",
+            "string or list of 1 to 8 strings",
+            "none",
+            "What callbacks are signed with, after Standard Webhooks: each is `\"{{ name }}\"`, with `name` a variable that is secret. Without it there are no callbacks.",
+        ),
+        key(
+            "callback_public",
+            "boolean",
+            "`false`",
+            "Whether callers from outside may name an address.",
+        ),
     ],
 );
 

@@ -211,7 +211,15 @@ fn calls_made_later_have_a_table_of_their_own() {
         ("on_success = \"bucket:orders\"", "not a destination"),
         ("on_failure = \"function:helo\"", "did you mean `hello`"),
         ("on_failure = \"failed\"", "not a destination"),
-        ("callback = \"https://example.com\"", "`callback`"),
+        (
+            "callback = \"https://example.com\"",
+            "`callback` needs a `callback_secret`",
+        ),
+        (
+            "callback = \"ftp://example.com\"\ncallback_secret = \"{{ s }}\"",
+            "is no https address",
+        ),
+        ("callback_secret = \"hush\"", "not written down"),
         ("retry = { max_age = \"8d\" }", "7d at most"),
         ("keep = \"1s\"", "keep"),
         ("concurrency = 0", "concurrency"),

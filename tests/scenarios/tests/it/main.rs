@@ -5,6 +5,7 @@
 mod bill;
 mod broken_off;
 mod brokers;
+mod callbacks;
 mod changes;
 mod crash;
 mod disk;
