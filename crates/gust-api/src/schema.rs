@@ -31,6 +31,14 @@ pub struct Name(String);
 )]
 pub struct Label(String);
 
+/// A topic: one of the project's own, or the changes of a resource, such as `kv:default`.
+#[derive(ToSchema)]
+#[schema(
+    pattern = "^([a-z]+:)?[A-Za-z][A-Za-z0-9_-]{0,62}$",
+    example = "orders"
+)]
+pub struct TopicName(String);
+
 /// SHA-256 of the bytes.
 #[derive(ToSchema)]
 #[schema(

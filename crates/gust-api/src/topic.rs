@@ -1,6 +1,6 @@
 //! Topics, their events and their subscriptions.
 
-use gust_types::{Label, trigger};
+use gust_types::{changes::TopicName, trigger};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
@@ -17,9 +17,9 @@ pub struct Topics {
 /// A topic and what it holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Topic {
-    /// Its name.
-    #[schema(value_type = schema::Label)]
-    pub topic: Label,
+    /// Its name; of one that has the changes of a resource, what that is: `kv:default`.
+    #[schema(value_type = schema::TopicName)]
+    pub topic: TopicName,
     /// Events that are kept.
     pub events: u64,
     /// Their bytes, attributes included.

@@ -2,8 +2,10 @@
 //!
 //! - `keys.rs`: how a project's stores share one tree without ever meeting.
 //! - `group.rs`: what a group of requests comes to: pure but for reads.
+//! - `events.rs`: what a group has changed, as events for those who listen.
 //! - `sweep.rs`: removes what has expired.
 
+pub(crate) mod events;
 pub(crate) mod group;
 pub(crate) mod keys;
 mod sweep;

@@ -22,6 +22,7 @@ use std::{path::Path, sync::Arc};
 
 use gust_backend::{
     Backends,
+    changes::Watched,
     kv::Kv,
     queue::{Queue, QueueSettings},
     sql::Sql,
@@ -75,12 +76,14 @@ impl LocalBackends {
         let disk = disk::Disk::new(folder, settings.disk_reserve)?;
         let cache = settings.kv.cache.bytes();
         let engine = Arc::new(Engine::open(&folder.join("kv"), disk.clone(), cache)?);
-        let committer = Arc::new(Committer::start(engine.clone(), settings.kv.queue)?);
+        let handles = Arc::<topic::Handles>::default();
+        let committer = Committer::start(engine.clone(), settings.kv.queue, handles.clone())?;
+        let committer = Arc::new(committer);
         let queues = Arc::new(queue::Queues::new(engine.clone(), committer.clone()));
         Ok(Self {
             sql: sql::Databases::new(&folder.join("sql"), disk, &settings.sql),
             kv: kv::Stores::new(engine.clone(), committer.clone(), &settings.kv)?,
-            topics: topic::Topics::new(engine.clone(), committer.clone(), queues.clone()),
+            topics: topic::Topics::new(engine.clone(), committer.clone(), queues.clone(), handles),
             queues,
             committer,
             engine,
@@ -126,6 +129,10 @@ impl Backends for LocalBackends {
 
     fn topics(&self, project: &ProjectName) -> Result<Vec<Label>> {
         self.topics.names(project)
+    }
+
+    fn streams(&self) -> Result<Vec<(ProjectName, Watched)>> {
+        self.topics.streams()
     }
 }
 

@@ -3,12 +3,14 @@
 //! - `ask.rs`: what is asked, and what comes of it.
 //! - `codec.rs`: what a topic holds, as bytes.
 //! - `group.rs`: what a group of requests comes to.
+//! - `stream.rs`: the changes of what else is kept here, which the committing thread itself publishes.
 //!
 //! Memory does not grow with the log: a reader reads a page, and what is forgotten goes in bounded steps.
 
 pub(crate) mod ask;
 mod codec;
 mod group;
+pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +25,7 @@ use std::{
 
 use async_trait::async_trait;
 use gust_backend::{
+    changes::Watched,
     queue::{Message, QueueLimits, check as sizes},
     topic::{
         Appended, Forward, Logged, Position, ReadOptions, Start, Subscription, Topic,
@@ -59,12 +62,16 @@ pub(crate) struct Topics {
     engine: Arc<Engine>,
     committer: Arc<Committer>,
     queues: Arc<Queues>,
-    open: Mutex<HashMap<Arc<[u8]>, Weak<Shared>>>,
+    handles: Arc<Handles>,
 }
+
+/// The topics that somebody has a handle of, and their bells.
+#[derive(Default)]
+pub(crate) struct Handles(Mutex<HashMap<Arc<[u8]>, Weak<Shared>>>);
 
 /// What the handles of one topic share.
 #[derive(Default)]
-struct Shared {
+pub(crate) struct Shared {
     bell: Arc<Notify>,
     swept_us: AtomicU64,
 }
@@ -82,12 +89,17 @@ pub(crate) struct LocalTopic {
 // === impl Topics ===
 
 impl Topics {
-    pub(crate) fn new(engine: Arc<Engine>, committer: Arc<Committer>, queues: Arc<Queues>) -> Self {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        committer: Arc<Committer>,
+        queues: Arc<Queues>,
+        handles: Arc<Handles>,
+    ) -> Self {
         Self {
             engine,
             committer,
             queues,
-            open: Mutex::default(),
+            handles,
         }
     }
 
@@ -98,18 +110,7 @@ impl Topics {
         settings: &TopicSettings,
     ) -> LocalTopic {
         let name: Arc<[u8]> = keys::topic(project, name).into();
-        let shared = {
-            let mut open = self.open.lock();
-            if open.len() >= HANDLES {
-                open.retain(|_, shared| shared.strong_count() > 0);
-            }
-            let known = open.get(&name).and_then(Weak::upgrade);
-            known.unwrap_or_else(|| {
-                let shared = Arc::<Shared>::default();
-                open.insert(name.clone(), Arc::downgrade(&shared));
-                shared
-            })
-        };
+        let shared = self.handles.shared(&name);
         LocalTopic {
             engine: self.engine.clone(),
             committer: self.committer.clone(),
@@ -129,11 +130,39 @@ impl Topics {
         queue::names(&self.engine, keys::TOPIC, project)
     }
 
+    /// The change streams of all projects.
+    pub(crate) fn streams(&self) -> Result<Vec<(ProjectName, Watched)>> {
+        stream::names(&self.engine)
+    }
+
     /// Lets those go who wait.
     pub(crate) fn stop(&self) {
-        for shared in self.open.lock().values().filter_map(Weak::upgrade) {
+        for shared in self.handles.0.lock().values().filter_map(Weak::upgrade) {
             shared.bell.notify_waiters();
         }
+    }
+}
+
+// === impl Handles ===
+
+impl Handles {
+    fn shared(&self, name: &Arc<[u8]>) -> Arc<Shared> {
+        let mut open = self.0.lock();
+        if open.len() >= HANDLES {
+            open.retain(|_, shared| shared.strong_count() > 0);
+        }
+        let known = open.get(name).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let shared = Arc::<Shared>::default();
+            open.insert(name.clone(), Arc::downgrade(&shared));
+            shared
+        })
+    }
+
+    /// The bell of a topic, if anybody could hear it.
+    pub(crate) fn bell(&self, name: &[u8]) -> Option<Arc<Notify>> {
+        let shared = self.0.lock().get(name).and_then(Weak::upgrade)?;
+        Some(shared.bell.clone())
     }
 }
 

@@ -17,6 +17,7 @@ use gust_types::{
 use http::HeaderMap;
 
 use crate::{
+    changes::Watched,
     queue::{Message, Published, Queue, QueueSettings},
     topic::{Appended, Position, Topic, TopicSettings},
 };
@@ -128,15 +129,20 @@ pub trait Desk: Send + Sync {
         queue: &Label,
         messages: Vec<Message>,
     ) -> Result<Vec<Published>>;
-    /// Makes ready what an app that was checked needs before it is served: its triggers miss nothing from then on.
+    /// Makes ready what an app that was checked needs before it is served: its triggers miss nothing from then on. To be
+    /// held until the app is served, or will not be.
     async fn prepare(
         &self,
         project: &ProjectName,
         app: &AppName,
         events: &EventsSpec,
-    ) -> Result<()>;
+    ) -> Result<Ready>;
+    /// What was served when the node last ran is served again, but for these apps. What nobody needs any more may go.
+    fn restored(&self, left_out: Vec<(ProjectName, AppName)>);
     /// The topics of a project, by name, with how they behave.
     fn topics(&self, project: &ProjectName) -> Result<Vec<(Label, TopicSettings)>>;
+    /// The resources of a project whose changes anybody ever listened to: [`Watched::topic`] is the topic that has them.
+    fn streams(&self, project: &ProjectName) -> Result<Vec<Watched>>;
     /// A topic of a project. One that nobody has named yet is empty.
     fn topic(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Topic>>;
     /// Publishes events, all or none; durable when it answers. With `once`, an event whose source and id were published
@@ -174,6 +180,9 @@ pub trait Desk: Send + Sync {
     /// The triggers of a project, by app and name.
     fn triggers(&self, project: &ProjectName) -> Vec<TriggerState>;
 }
+
+/// What an app was made ready with. Dropping it says that the app is served now, or will not be.
+pub struct Ready(Option<Box<dyn FnOnce() + Send + Sync>>);
 
 /// A webhook as it is served.
 #[derive(Debug, Clone)]
@@ -224,6 +233,21 @@ pub trait Doorbell: Send + Sync {
     /// Checks the request's signature, and answers when what it brought is durable. `Denied` when it is not signed as it
     /// should be, `Unavailable` when there is no room.
     async fn ring(&self, hook: &Arc<Hook>, ring: Ring) -> Result<Rung>;
+}
+
+impl Ready {
+    /// With what is to be done when it is dropped.
+    pub fn new(over: impl FnOnce() + Send + Sync + 'static) -> Self {
+        Self(Some(Box::new(over)))
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        if let Some(over) = self.0.take() {
+            over();
+        }
+    }
 }
 
 impl Hook {

@@ -6,6 +6,7 @@
 //! Start with [`kv::Kv`].
 #![warn(missing_docs)]
 
+pub mod changes;
 pub mod desk;
 pub mod kv;
 pub mod outlet;
@@ -41,6 +42,10 @@ pub trait Backends: Send + Sync {
         name: &Label,
         settings: &topic::TopicSettings,
     ) -> Result<Arc<dyn topic::Topic>>;
-    /// The topics of a project that anything was ever published to or subscribed from.
+    /// The topics of a project that anything was ever published to or subscribed from, but for those that the platform
+    /// keeps for itself.
     fn topics(&self, project: &ProjectName) -> Result<Vec<Label>>;
+    /// The resources of all projects whose changes anybody ever listened to: each has the topic
+    /// [`changes::Watched::topic`].
+    fn streams(&self) -> Result<Vec<(ProjectName, changes::Watched)>>;
 }

@@ -71,12 +71,27 @@ impl Control {
             .store
             .write(move |db| projects::remove(db, &gone))
             .await?;
+        self.forget_changes(&name).await;
         self.0.keeper.set(name.clone(), None);
         // Once more when somebody makes a project of this name, should this fail.
         if let Err(error) = self.0.parts.later.forget(&name).await {
             tracing::warn!(project = %name, error = error.chain(), "calls of a removed project are still kept");
         }
         Ok(())
+    }
+
+    /// Whoever makes a project of this name again does not get the changes of this one.
+    async fn forget_changes(&self, project: &ProjectName) {
+        let events = &self.0.parts.events;
+        for of in events.streams(project).unwrap_or_default() {
+            let purged = match events.topic(project, &of.topic()) {
+                Ok(stream) => stream.purge().await.map(drop),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = purged {
+                tracing::warn!(%project, %of, error = error.chain(), "changes of a removed project are still kept");
+            }
+        }
     }
 
     /// The apps of a project.

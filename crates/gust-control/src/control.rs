@@ -142,6 +142,9 @@ impl Control {
         for left in self.0.parts.dispatcher.replace_all(deployments) {
             rejected.push((left.project, left.app, left.error));
         }
+        let left_out = rejected.iter();
+        let left_out = left_out.map(|(project, app, _)| (project.clone(), app.clone()));
+        self.0.parts.events.restored(left_out.collect());
         for (project, app, error) in &rejected {
             tracing::error!(%project, %app, error = error.chain(), "an app is not served");
         }

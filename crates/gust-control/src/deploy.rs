@@ -57,7 +57,7 @@ impl Control {
         self.probe(&plan, heard).await?;
         step(heard, "publish", None, 0, 0);
         let events = &plan.head.events;
-        self.0.parts.events.prepare(project, &app, events).await?;
+        let _ready = self.0.parts.events.prepare(project, &app, events).await?;
         let number = self.commit(&plan, &before).await?;
         tracing::info!(%project, %app, deployment = number, "deployed");
         Ok(deployed(self, &plan, &before, number, warnings))

@@ -46,6 +46,8 @@ impl Control {
                 .await
                 .map_err(|e| validate::within(&kept.function, e))?;
         }
+        let events = &self.0.parts.events;
+        let _ready = events.prepare(project, app, &head.events).await?;
         let new = publish::deployment(self, (project, app), &head, &target.revisions, &before.set);
         let old = before.deployment(self)?;
         let (insert, keep) = (again(target)?, self.0.settings.keep_deployments);

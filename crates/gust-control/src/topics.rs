@@ -15,7 +15,7 @@ use gust_backend::{
     queue::Queue,
     topic::{Position, Start, Subscription, Topic, TopicSettings},
 };
-use gust_types::{AppName, Error, Label, ProjectName, Result};
+use gust_types::{AppName, Error, Label, ProjectName, Result, changes::TopicName};
 use http::HeaderMap;
 use serde_json::value::RawValue;
 
@@ -32,37 +32,44 @@ impl Control {
     pub(crate) async fn topics(&self, project: &ProjectName) -> Result<Vec<TopicShown>> {
         self.must_have(project).await?;
         let mut all = Vec::new();
-        for (name, settings) in self.0.parts.events.topics(project)? {
-            let topic = self.0.parts.events.topic(project, &name)?;
-            all.push(show(name, &*topic, settings).await?);
+        let events = &self.0.parts.events;
+        let streams = events.streams(project)?.into_iter();
+        let streams = streams.map(|of| (of.topic(), TopicSettings::default()));
+        for (name, settings) in events.topics(project)?.into_iter().chain(streams) {
+            let topic = events.topic(project, &name)?;
+            all.push(show(name.into(), &*topic, settings).await?);
         }
         Ok(all)
     }
 
     /// A topic, what it holds and who takes from it.
-    pub(crate) async fn topic(&self, project: &ProjectName, name: &Label) -> Result<TopicShown> {
+    pub(crate) async fn topic(
+        &self,
+        project: &ProjectName,
+        name: &TopicName,
+    ) -> Result<TopicShown> {
         let topic = self.open_topic(project, name).await?;
         let known = self.0.parts.events.topics(project)?;
-        let settings = known.into_iter().find(|(known, _)| known == name);
+        let settings = known.into_iter().find(|(known, _)| *known == name.label());
         let settings = settings.map(|(_, settings)| settings).unwrap_or_default();
         show(name.clone(), &*topic, settings).await
     }
 
-    async fn open_topic(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Topic>> {
+    async fn open_topic(&self, project: &ProjectName, name: &TopicName) -> Result<Arc<dyn Topic>> {
         self.must_have(project).await?;
-        self.0.parts.events.topic(project, name)
+        self.0.parts.events.topic(project, &name.label())
     }
 
     /// Publishes the events of a request, all or none.
     pub(crate) async fn publish_events(
         &self,
         project: &ProjectName,
-        topic: &Label,
+        topic: &TopicName,
         (headers, body): (&HeaderMap, Bytes),
         once: bool,
     ) -> Result<Vec<PublishedEvent>> {
         self.must_have(project).await?;
-        let events = &self.0.parts.events;
+        let (events, topic) = (&self.0.parts.events, topic.publishable()?);
         let appended = events
             .publish_request(project, topic, headers, body, once)
             .await?;
@@ -77,7 +84,7 @@ impl Control {
     pub(crate) async fn read_events(
         &self,
         project: &ProjectName,
-        topic: &Label,
+        topic: &TopicName,
         query: EventsQuery,
     ) -> Result<Events> {
         self.must_have(project).await?;
@@ -102,7 +109,7 @@ impl Control {
             .0
             .parts
             .events
-            .read_events(project, topic, query)
+            .read_events(project, &topic.label(), query)
             .await?;
         let mut events = Vec::with_capacity(page.events.len());
         for read in page.events {
@@ -122,7 +129,7 @@ impl Control {
     pub(crate) async fn seek(
         &self,
         project: &ProjectName,
-        topic: &Label,
+        topic: &TopicName,
         subscription: String,
         seek: Seek,
     ) -> Result<Shown> {
@@ -134,7 +141,7 @@ impl Control {
     }
 
     /// Removes all events; answers how many.
-    pub(crate) async fn purge_topic(&self, project: &ProjectName, name: &Label) -> Result<u64> {
+    pub(crate) async fn purge_topic(&self, project: &ProjectName, name: &TopicName) -> Result<u64> {
         let count = self.open_topic(project, name).await?.purge().await?;
         tracing::info!(%project, topic = %name, count, "a topic was purged");
         Ok(count)
@@ -186,7 +193,7 @@ impl Control {
     }
 }
 
-async fn show(name: Label, topic: &dyn Topic, settings: TopicSettings) -> Result<TopicShown> {
+async fn show(name: TopicName, topic: &dyn Topic, settings: TopicSettings) -> Result<TopicShown> {
     let stats = topic.stats().await?;
     let subscriptions = topic.subscriptions().await?;
     Ok(TopicShown {

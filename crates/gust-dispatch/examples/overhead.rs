@@ -128,6 +128,9 @@ impl Backends for Forget {
     fn topics(&self, _: &ProjectName) -> Result<Vec<Label>> {
         Ok(Vec::new())
     }
+    fn streams(&self) -> Result<Vec<(ProjectName, gust_backend::changes::Watched)>> {
+        Ok(Vec::new())
+    }
 }
 impl Artifacts for Forget {
     fn path(&self, _: &Digest) -> Result<std::path::PathBuf> {

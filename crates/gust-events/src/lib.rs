@@ -8,6 +8,7 @@
 //! Start with [`Events`], then `triggers.rs` (which triggers run) and `deliver/consumer.rs` (how one does).
 #![warn(missing_docs)]
 
+mod changes;
 mod deliver;
 mod feeds;
 pub mod filter;
@@ -30,7 +31,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gust_backend::{
     Backends,
-    desk::{Counts, Desk, EventPage, EventQuery, Later, Progress, TriggerState},
+    changes::Watched,
+    desk::{Counts, Desk, EventPage, EventQuery, Later, Progress, Ready, TriggerState},
     queue::{Message, Published, Queue, QueueSettings},
     topic::{Appended, Topic, TopicSettings},
 };
@@ -44,8 +46,8 @@ use gust_types::{
 
 pub use self::feeds::Sources;
 use self::{
-    hooks::Inboxes, later::Calls, queues::Queues, timetable::Timetable, topics::Topics,
-    triggers::Triggers,
+    changes::Watches, hooks::Inboxes, later::Calls, queues::Queues, timetable::Timetable,
+    topics::Topics, triggers::Triggers,
 };
 
 /// What this room needs from others.
@@ -67,6 +69,7 @@ pub struct Events {
     timetable: Arc<Timetable>,
     later: Calls,
     inboxes: Arc<Inboxes>,
+    watches: Arc<Watches>,
     stop: Stop,
 }
 
@@ -80,6 +83,7 @@ impl Events {
         Self {
             triggers: Arc::new(Triggers::new(parts.clone(), queues.clone())),
             timetable: Arc::new(Timetable::new(parts.clone())),
+            watches: Arc::new(Watches::new(parts.clone())),
             later: Calls::new(parts, queues.clone()),
             inboxes: Arc::default(),
             stop: Stop::new(),
@@ -98,6 +102,7 @@ impl Events {
             ours.later.stop();
         });
         gust_task::spawn("timetable", self.timetable.clone().run(self.stop.clone()));
+        gust_task::spawn("watches", self.watches.clone().run(self.stop.clone()));
         gust_task::spawn("calls", self.later.clone().run(self.stop.clone()));
         let (triggers, stop) = (self.triggers.clone(), self.stop.clone());
         let mut publishes = self.queues.0.dispatcher.publishes();
@@ -164,8 +169,14 @@ impl Desk for Events {
         project: &ProjectName,
         app: &AppName,
         events: &EventsSpec,
-    ) -> Result<()> {
-        self.topics.prepare(project, app, events).await
+    ) -> Result<Ready> {
+        let ready = self.watches.under_way(project, app, events);
+        self.topics.prepare(project, app, events).await?;
+        Ok(ready)
+    }
+
+    fn restored(&self, left_out: Vec<(ProjectName, AppName)>) {
+        self.watches.restored(left_out);
     }
 
     fn queues(&self, project: &ProjectName) -> Result<Vec<(Label, QueueSettings)>> {
@@ -188,6 +199,12 @@ impl Desk for Events {
 
     fn topics(&self, project: &ProjectName) -> Result<Vec<(Label, TopicSettings)>> {
         Ok(self.topics.all(project)?.into_iter().collect())
+    }
+
+    fn streams(&self, project: &ProjectName) -> Result<Vec<Watched>> {
+        let all = self.queues.0.backends.streams()?.into_iter();
+        let of = all.filter(|(of, _)| of == project);
+        Ok(of.map(|(_, watched)| watched).collect())
     }
 
     fn topic(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Topic>> {

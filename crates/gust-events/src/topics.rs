@@ -213,14 +213,15 @@ impl Topics {
         events: &EventsSpec,
     ) -> Result<()> {
         for trigger in &events.triggers {
-            let TriggerSource::Topic { topic, from, .. } = &trigger.source else {
+            let Some(topic) = trigger.source.topic() else {
                 continue;
             };
-            let settings = events.topics.get(topic).cloned();
-            let settings = settings.unwrap_or_else(|| self.settings(project, topic));
-            let topic = self.0.backends.topic(project, topic, &settings)?;
+            let settings = events.topics.get(&topic).cloned();
+            let settings = settings.unwrap_or_else(|| self.settings(project, &topic));
+            let topic = self.0.backends.topic(project, &topic, &settings)?;
             let name = format!("{app}/{}", trigger.name);
-            topic.subscribe(&name, pump::start(*from)).await?;
+            let start = pump::start(trigger.source.from());
+            topic.subscribe(&name, start).await?;
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 use tokio::{sync::OnceCell, task::JoinHandle};
 
 use crate::{
-    Parts, Queues,
+    Parts, Queues, changes,
     deliver::{Consumer, Delivery, EventWork, Tally, Target, Way},
     feeds::Feed,
     filter::Filter,
@@ -142,7 +142,7 @@ impl Triggers {
         }
         let gone = running.extract_if(|key, runs| wanted.get(key) != Some(&runs.wanted));
         for (key, gone) in gone {
-            let topic = |of: &Wanted| of.spec.source.topic().cloned();
+            let topic = |of: &Wanted| of.spec.source.topic();
             let next = wanted.get(&key).and_then(topic);
             gone.over.store(topic(&gone.wanted) != next, Relaxed);
             gone.stop.stop();
@@ -171,6 +171,7 @@ impl Triggers {
             // The timetable has them.
             TriggerSource::Schedule(_) => return Ok(None),
             TriggerSource::Topic { batch, .. } => (inbox(key), *batch),
+            TriggerSource::Changes(spec) => (inbox(key), spec.batch),
             TriggerSource::External(_) | TriggerSource::Webhook(_) => (inbox(key), 1),
         };
         let delivery = Arc::new(self.delivery(key, &wanted.spec));
@@ -228,7 +229,7 @@ impl Triggers {
 
     fn delivery(&self, key: &Key, spec: &TriggerSpec) -> Delivery {
         let trigger = match &spec.source {
-            TriggerSource::Topic { .. } => Trigger::Topic,
+            TriggerSource::Topic { .. } | TriggerSource::Changes(_) => Trigger::Topic,
             _ => Trigger::Queue,
         };
         Delivery {
@@ -351,6 +352,16 @@ impl Triggers {
 // === impl Key ===
 
 impl Key {
+    /// The trigger that has a subscription of this name.
+    pub(crate) fn of_subscription(project: &ProjectName, name: &str) -> Option<Self> {
+        let (app, trigger) = name.split_once('/')?;
+        Some(Self {
+            project: project.clone(),
+            app: AppName::new(app).ok()?,
+            name: Label::new(trigger).ok()?,
+        })
+    }
+
     /// What its subscription of a topic is called.
     pub(crate) fn subscription(&self) -> String {
         format!("{}/{}", self.app, self.name)
@@ -440,6 +451,10 @@ pub(crate) fn check(trigger: &TriggerSpec, events: &EventsSpec) -> Result<()> {
             Ok(_) => Ok(()),
             Err(error) => Err(within(trigger, error)),
         },
+        TriggerSource::Changes(spec) => {
+            let checked = spec.check().and_then(|()| changes::filter(spec));
+            checked.map(drop).map_err(|error| within(trigger, error))
+        }
         TriggerSource::Schedule(schedule) => match timetable::compile(schedule, "") {
             Ok(_) => Ok(()),
             Err(error) => Err(within(trigger, error)),

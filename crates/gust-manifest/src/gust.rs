@@ -1,5 +1,6 @@
 //! Reading `gust.toml`.
 
+mod changes;
 mod events;
 mod later;
 mod outside;

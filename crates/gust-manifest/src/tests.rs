@@ -1,5 +1,6 @@
 //! Both readers, from text to app; the file globs; the texts of faults; the reference pages.
 
+mod changes;
 mod faults;
 mod files;
 mod gust;

@@ -45,6 +45,28 @@ pub enum Form {
     Binary,
 }
 
+/// Text as the value of an HTTP header has it: the binding's percent-encoding of everything outside ASCII, of spaces,
+/// quotes, percent signs and control characters.
+pub fn in_header(text: &str) -> String {
+    let mut written = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'%' | 0..=b' ' | 0x7f.. => {
+                use std::fmt::Write as _;
+                let _ = write!(written, "%{byte:02X}");
+            }
+            byte => written.push(char::from(byte)),
+        }
+    }
+    written
+}
+
+/// Whether the text of an attribute may hold this: no control character, and none of the code points that Unicode keeps from
+/// ever being characters.
+pub fn may_hold(c: char) -> bool {
+    check::is_character(c)
+}
+
 static SPEC_VERSION: LazyLock<Value> =
     LazyLock::new(|| Value::String(Event::SPEC_VERSION.to_owned()));
 

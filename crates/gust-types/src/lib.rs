@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod call;
+pub mod changes;
 pub mod deployment;
 pub mod digest;
 pub mod error;

@@ -8,7 +8,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ByteSize, Error, FunctionName, Label, Result, deployment::Variables, template, units::Span,
+    ByteSize, Error, FunctionName, Label, Result,
+    changes::{ChangeKind, Watched},
+    deployment::Variables,
+    template,
+    units::Span,
 };
 
 /// One trigger of an app.
@@ -61,12 +65,40 @@ pub enum TriggerSource {
         #[serde(default)]
         reply: ReplySpec,
     },
+    /// Changes of what the project keeps, through a subscription of this trigger's own.
+    Changes(ChangesSpec),
     /// Time.
     Schedule(ScheduleSpec),
     /// Something outside the node: a broker, a database, a page that changes.
     External(ExternalSpec),
     /// Requests that somebody else's program makes when something happens, signed.
     Webhook(WebhookSpec),
+}
+
+/// Changes of a resource of the project, and which of them are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangesSpec {
+    /// The resource.
+    pub of: Watched,
+    /// Of a key-value store: only keys that begin so. Default all.
+    #[serde(default)]
+    pub prefix: String,
+    /// Of a database: the tables that are watched. At least one.
+    #[serde(default)]
+    pub tables: Vec<String>,
+    /// What has to happen. Default everything that can.
+    #[serde(default)]
+    pub on: Vec<ChangeKind>,
+    /// Further filters, as those of a topic.
+    #[serde(default)]
+    pub filters: Vec<FilterSpec>,
+    /// Where it begins when it is new. Default `latest`.
+    #[serde(default)]
+    pub from: Beginning,
+    /// Events in one call; more than 1 come as a batch. Default 1.
+    #[serde(default = "one")]
+    pub batch: u32,
 }
 
 /// Where somebody else's program tells of something, and how it signs that.
@@ -345,13 +377,77 @@ fn concurrency() -> u32 {
 }
 
 impl TriggerSource {
-    /// The topic that it takes from.
-    pub fn topic(&self) -> Option<&Label> {
+    /// The topic that it takes from: one of the project's, or the one that keeps the changes of a resource.
+    pub fn topic(&self) -> Option<Label> {
         match self {
-            Self::Topic { topic, .. } => Some(topic),
+            Self::Topic { topic, .. } => Some(topic.clone()),
+            Self::Changes(spec) => Some(spec.of.topic()),
             _ => None,
         }
     }
+
+    /// Where in its topic it begins when it is new.
+    pub fn from(&self) -> Beginning {
+        match self {
+            Self::Topic { from, .. } => *from,
+            Self::Changes(spec) => spec.from,
+            _ => Beginning::default(),
+        }
+    }
+}
+
+impl ChangesSpec {
+    /// Bytes of a prefix, and of a table's name.
+    const TEXT: usize = 1024;
+    /// Tables of one trigger.
+    const TABLES: usize = 64;
+
+    /// Refuses what means nothing for its resource, and what is too much.
+    pub fn check(&self) -> Result<()> {
+        let (kind, of) = (self.of.kind(), &self.of);
+        if let Some(other) = self.on.iter().find(|on| !self.of.kinds().contains(on)) {
+            let words: Vec<_> = self.of.kinds().iter().map(|kind| kind.as_str()).collect();
+            let text = format!("{of} has no such changes: {}", other.as_str());
+            return Err(Error::invalid(text).hint(format!("write {}", words.join(", "))));
+        }
+        let tables = matches!(of, Watched::Sql(_));
+        if tables && self.tables.is_empty() {
+            return Err(Error::invalid(format!("no tables of {of} are named"))
+                .hint("write those that are to be watched: tables = [\"orders\"]"));
+        }
+        if !tables && !self.tables.is_empty() {
+            return Err(Error::invalid(format!(
+                "`tables` means nothing for `{kind}`"
+            )));
+        }
+        if tables && !self.prefix.is_empty() {
+            return Err(Error::invalid(format!(
+                "`prefix` means nothing for `{kind}`"
+            )));
+        }
+        if self.tables.len() > Self::TABLES {
+            let text = format!("more tables than {}: {}", Self::TABLES, self.tables.len());
+            return Err(Error::invalid(text).hint("split them over several triggers"));
+        }
+        if self.prefix.len() > Self::TEXT {
+            let text = format!("prefix is longer than {} bytes", Self::TEXT);
+            return Err(Error::invalid(text));
+        }
+        self.tables.iter().try_for_each(|table| check_table(table))
+    }
+}
+
+/// Refuses a table that nobody could watch.
+fn check_table(table: &str) -> Result<()> {
+    let lower = table.to_ascii_lowercase();
+    let ours = lower.starts_with("_gust_") || lower.starts_with("sqlite_");
+    if table.is_empty() || table.len() > 256 || table.chars().any(char::is_control) || ours {
+        let text = format!("not a table that can be watched: {table:?}");
+        return Err(Error::invalid(text).hint(
+            "a name has 1 to 256 bytes, no control characters, and begins with neither _gust_ nor sqlite_",
+        ));
+    }
+    Ok(())
 }
 
 impl EventsSpec {

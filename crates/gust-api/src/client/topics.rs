@@ -1,7 +1,7 @@
 //! Topics, and what waits for triggers.
 
 use bytes::Bytes;
-use gust_types::{AppName, Label, ProjectName, Result, call};
+use gust_types::{AppName, Label, ProjectName, Result, call, changes::TopicName};
 use http::{HeaderValue, Method, header::CONTENT_TYPE};
 
 use super::{Client, wire::with_query};
@@ -19,7 +19,7 @@ impl Client {
     }
 
     /// A topic, what it holds and who takes from it.
-    pub async fn topic(&self, project: &ProjectName, topic: &Label) -> Result<Topic> {
+    pub async fn topic(&self, project: &ProjectName, topic: &TopicName) -> Result<Topic> {
         self.get(&of(project, topic, ""), &()).await
     }
 
@@ -27,7 +27,7 @@ impl Client {
     pub async fn publish_events(
         &self,
         project: &ProjectName,
-        topic: &Label,
+        topic: &TopicName,
         batch: Bytes,
         query: &PublishQuery,
     ) -> Result<PublishedEvents> {
@@ -44,7 +44,7 @@ impl Client {
     pub async fn events(
         &self,
         project: &ProjectName,
-        topic: &Label,
+        topic: &TopicName,
         query: &EventsQuery,
     ) -> Result<Events> {
         self.get(&of(project, topic, "/events"), query).await
@@ -54,7 +54,7 @@ impl Client {
     pub async fn seek(
         &self,
         project: &ProjectName,
-        topic: &Label,
+        topic: &TopicName,
         (app, trigger): (&AppName, &Label),
         seek: &Seek,
     ) -> Result<Subscription> {
@@ -64,7 +64,7 @@ impl Client {
     }
 
     /// Removes all events of a topic.
-    pub async fn purge_topic(&self, project: &ProjectName, topic: &Label) -> Result<Count> {
+    pub async fn purge_topic(&self, project: &ProjectName, topic: &TopicName) -> Result<Count> {
         self.send(Method::POST, &of(project, topic, "/purge"), &())
             .await
     }
@@ -102,7 +102,7 @@ impl Client {
     }
 }
 
-fn of(project: &ProjectName, topic: &Label, what: &str) -> String {
+fn of(project: &ProjectName, topic: &TopicName, what: &str) -> String {
     format!("/projects/{project}/topics/{topic}{what}")
 }
 

@@ -69,10 +69,52 @@ pub enum TriggerSource {
         #[schema(required = false)]
         reply: ReplySpec,
     },
+    /// Changes of what the project keeps.
+    Changes(ChangesSpec),
     /// Time.
     Schedule(ScheduleSpec),
     /// Something outside the node: a broker, a database, a page that changes.
     External(ExternalSpec),
+}
+
+/// Changes of a resource, and which of them are wanted.
+#[derive(ToSchema)]
+pub struct ChangesSpec {
+    /// The resource: `kv:STORE` or `sql:DATABASE`.
+    #[schema(example = "kv:default")]
+    of: String,
+    /// Of a store: only keys that begin so.
+    #[schema(required = false)]
+    prefix: String,
+    /// Of a database: the tables that are watched.
+    #[schema(required = false)]
+    tables: Vec<String>,
+    /// What has to happen; everything when it is empty.
+    #[schema(required = false)]
+    on: Vec<ChangeKind>,
+    /// Further filters of the CloudEvents Subscriptions API.
+    #[schema(required = false, value_type = Vec<Object>)]
+    filters: Vec<serde_json::Value>,
+    /// Where a new trigger begins.
+    #[schema(required = false)]
+    from: Beginning,
+    /// Events in one call.
+    #[schema(required = false)]
+    batch: u32,
+}
+
+/// What happened to a key or a row.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// A key got a value.
+    Set,
+    /// A row came.
+    Inserted,
+    /// A row became another.
+    Updated,
+    /// It is gone.
+    Deleted,
 }
 
 /// A source outside the node.

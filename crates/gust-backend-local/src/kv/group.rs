@@ -36,6 +36,25 @@ pub(crate) struct Plan {
 struct Draft {
     changes: HashMap<Vec<u8>, Option<Stored>>,
     version: u64,
+    /// What there is to tell, in order; `None` when nobody listens to the store.
+    told: Option<Vec<Told>>,
+}
+
+/// What happened to a key of a store that somebody listens to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) key: String,
+    /// Of the new value, or of the one that is gone.
+    pub(crate) version: u64,
+    pub(crate) what: What,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum What {
+    Set(Bytes),
+    Deleted,
+    /// Its time was up.
+    Expired,
 }
 
 impl<'a> Group<'a> {
@@ -49,23 +68,31 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// One batch: all of it or nothing.
+    /// One batch: all of it or nothing. What happened is told when somebody `listens` to the store.
     pub(crate) fn write(
         &mut self,
         store: &StoreKey,
         batch: Vec<Write>,
-    ) -> Result<Vec<Option<Version>>> {
-        let mut draft = self.draft(store)?;
+        listens: bool,
+    ) -> Result<(Vec<Option<Version>>, Vec<Told>)> {
+        let mut draft = self.draft(store, listens)?;
         let mut versions = Vec::with_capacity(batch.len());
         for write in batch {
             versions.push(self.step(store, &mut draft, write)?);
         }
+        let told = draft.told.take().unwrap_or_default();
         self.keep(store, draft);
-        Ok(versions)
+        Ok((versions, told))
     }
 
     /// Adds to a number.
-    pub(crate) fn increment(&mut self, store: &StoreKey, key: String, delta: i64) -> Result<i64> {
+    pub(crate) fn increment(
+        &mut self,
+        store: &StoreKey,
+        key: String,
+        delta: i64,
+        listens: bool,
+    ) -> Result<(i64, Vec<Told>)> {
         let there = self.live(&store.data(&key))?;
         let value = there.as_ref().map(Stored::as_slice);
         let sum = check::sum(&key, value, delta)?;
@@ -78,19 +105,20 @@ impl<'a> Group<'a> {
                 expires_us,
             },
         };
-        self.write(store, vec![put])?;
-        Ok(sum)
+        let (_, told) = self.write(store, vec![put], listens)?;
+        Ok((sum, told))
     }
 
-    /// Removes a value whose time is up, unless it was given another meanwhile. Answers whether it was removed.
-    pub(crate) fn sweep(&mut self, expires_us: u64, data: Vec<u8>) -> Result<bool> {
+    /// Removes a value whose time is up, unless it was given another meanwhile. Answers its version if it was removed.
+    pub(crate) fn sweep(&mut self, expires_us: u64, data: Vec<u8>) -> Result<Option<u64>> {
         let found = self.found(&data)?;
-        let is_due = found.is_some_and(|s| s.expires_us == expires_us && !s.is_live(self.now_us));
+        let is_due = |s: &Stored| s.expires_us == expires_us && !s.is_live(self.now_us);
+        let due = found.filter(is_due).map(|s| s.version);
         self.swept.insert(keys::expiry(expires_us, &data));
-        if is_due {
+        if due.is_some() {
             self.changes.insert(data, None);
         }
-        Ok(is_due)
+        Ok(due)
     }
 
     /// Everything to write, with this commit's number if there is anything, here or elsewhere.
@@ -128,6 +156,7 @@ impl<'a> Group<'a> {
 
     fn step(&self, store: &StoreKey, draft: &mut Draft, write: Write) -> Result<Option<Version>> {
         let data = store.data(write.key());
+        self.tell(draft, &data, &write)?;
         match write {
             Write::Put {
                 key,
@@ -139,6 +168,13 @@ impl<'a> Group<'a> {
                     check::condition(&key, options.condition, there)?;
                 }
                 draft.version += 1;
+                if let Some(told) = &mut draft.told {
+                    told.push(Told {
+                        key,
+                        version: draft.version,
+                        what: What::Set(value.clone()),
+                    });
+                }
                 let stored = Stored::new(draft.version, options.expires_us, value);
                 draft.changes.insert(data, Some(stored));
                 Ok(Some(Version(draft.version)))
@@ -148,6 +184,28 @@ impl<'a> Group<'a> {
                 Ok(None)
             }
         }
+    }
+
+    /// Tells what becomes of the value that is there, before the write. One whose time was up and that nobody has swept
+    /// yet went by itself, so that each value that expires is told of once.
+    fn tell(&self, draft: &mut Draft, data: &[u8], write: &Write) -> Result<()> {
+        let Some(told) = &mut draft.told else {
+            return Ok(());
+        };
+        let there = match draft.changes.get(data) {
+            Some(change) => change.clone(),
+            None => self.found(data)?,
+        };
+        let what = match (&there, write) {
+            (None, _) => return Ok(()),
+            (Some(there), _) if !there.is_live(self.now_us) => What::Expired,
+            (Some(_), Write::Delete { .. }) => What::Deleted,
+            (Some(_), Write::Put { .. }) => return Ok(()),
+        };
+        let version = there.map_or(0, |there| there.version);
+        let key = write.key().to_owned();
+        told.push(Told { key, version, what });
+        Ok(())
     }
 
     fn version_in(&self, draft: &Draft, data: &[u8]) -> Result<Option<Version>> {
@@ -169,7 +227,7 @@ impl<'a> Group<'a> {
         }
     }
 
-    fn draft(&self, store: &StoreKey) -> Result<Draft> {
+    fn draft(&self, store: &StoreKey, listens: bool) -> Result<Draft> {
         let version = match self.versions.get(store) {
             Some(version) => *version,
             None => self.open.number(&store.version())?,
@@ -177,6 +235,7 @@ impl<'a> Group<'a> {
         Ok(Draft {
             changes: HashMap::new(),
             version,
+            told: listens.then(Vec::new),
         })
     }
 

@@ -9,8 +9,13 @@
 //!
 //! Names never contain a zero byte, so no name and key can be read as another's.
 
+use std::sync::Arc;
+
 use fjall::Slice;
+use gust_backend::changes::Watched;
 use gust_types::{Error, Label, ProjectName, Result};
+
+use crate::queue::keys::topic;
 
 const DATA: u8 = b'd';
 const VERSION: u8 = b'v';
@@ -22,8 +27,12 @@ const FORMAT: u8 = 1;
 const HEADER: usize = 17;
 
 /// A store's place in the tree.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct StoreKey(std::sync::Arc<[u8]>);
+#[derive(Debug, Clone)]
+pub(crate) struct StoreKey {
+    data: Arc<[u8]>,
+    /// The topic that its changes go to.
+    stream: Arc<[u8]>,
+}
 
 impl StoreKey {
     pub(crate) fn new(project: &ProjectName, name: &Label) -> Self {
@@ -32,29 +41,70 @@ impl StoreKey {
             key.extend_from_slice(part.as_bytes());
             key.push(0);
         }
-        Self(key.into())
+        let stream = topic(project, &Watched::Kv(name.clone()).topic());
+        Self {
+            data: key.into(),
+            stream: stream.into(),
+        }
+    }
+
+    /// The store that a data key is of. Stores that the platform keeps for itself have no changes to tell of.
+    pub(crate) fn of(data: &[u8]) -> Option<Self> {
+        let mut parts = data.strip_prefix(&[DATA])?.splitn(3, |byte| *byte == 0);
+        let mut part = || std::str::from_utf8(parts.next()?).ok();
+        let (project, name) = (part()?, part()?);
+        Some(Self::new(
+            &ProjectName::new(project).ok()?,
+            &Label::new(name).ok()?,
+        ))
+    }
+
+    /// The name of the topic that its changes go to.
+    pub(crate) fn stream(&self) -> &Arc<[u8]> {
+        &self.stream
+    }
+
+    /// The source of its events.
+    pub(crate) fn source(&self) -> String {
+        let mut parts = self.data.split(|byte| *byte == 0);
+        let name = parts.nth(1).unwrap_or_default();
+        format!("/kv/{}", String::from_utf8_lossy(name))
     }
 
     /// The key of a value; with `""`, the start of all of them.
     pub(crate) fn data(&self, key: &str) -> Vec<u8> {
-        let mut data = Vec::with_capacity(self.0.len() + key.len());
-        data.extend_from_slice(&self.0);
+        let mut data = Vec::with_capacity(self.data.len() + key.len());
+        data.extend_from_slice(&self.data);
         data.extend_from_slice(key.as_bytes());
         data
     }
 
     /// The key of the version counter.
     pub(crate) fn version(&self) -> Vec<u8> {
-        let mut key = self.0.to_vec();
+        let mut key = self.data.to_vec();
         key[0] = VERSION;
         key
     }
 
     /// The caller's key in a data key of this store.
     pub(crate) fn own(&self, data: &[u8]) -> Result<String> {
-        data.strip_prefix(&self.0[..])
+        data.strip_prefix(&self.data[..])
             .and_then(|key| String::from_utf8(key.to_vec()).ok())
             .ok_or_else(|| Error::internal("a stored key is not one of its store's"))
+    }
+}
+
+impl PartialEq for StoreKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.data == other.data
+    }
+}
+
+impl Eq for StoreKey {}
+
+impl std::hash::Hash for StoreKey {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.data.hash(state);
     }
 }
 
@@ -185,8 +235,12 @@ mod tests {
     fn keys_and_values_read_back() {
         let store = store("default", "Main_1");
         for key in ["", "k", "\u{0}", "你好"] {
-            assert_eq!(store.own(&store.data(key)).unwrap(), key);
+            let data = store.data(key);
+            assert_eq!(store.own(&data).unwrap(), key);
+            let of = StoreKey::of(&data).unwrap();
+            assert_eq!((&of, of.stream()), (&store, store.stream()));
         }
+        assert_eq!(store.source(), "/kv/Main_1");
         let value = Stored::new(7, Some(9), bytes::Bytes::from("v"));
         let read = Stored::decode(value.encode().into()).unwrap();
         assert_eq!((read.version, read.expires_us), (7, 9));

@@ -38,6 +38,8 @@ pub(crate) struct Cache {
     states: HashMap<Keys, State>,
     /// What topics hold.
     pub(crate) topics: HashMap<Keys, crate::topic::State>,
+    /// Which change streams have subscriptions, by the topic's name.
+    pub(crate) listened: HashMap<Arc<[u8]>, bool>,
     /// No entry of this queue and priority stands before this place: saves walking over what was removed.
     starts: HashMap<(Keys, u8), Place>,
     /// Nor any that cannot be taken yet before this one.
@@ -58,6 +60,8 @@ pub(crate) struct Group<'a> {
     pub(crate) now_us: u64,
     /// What each key will hold; `None` when it is removed.
     changes: BTreeMap<Vec<u8>, Option<Slice>>,
+    /// Change streams that were appended to.
+    pub(crate) told: Vec<Arc<[u8]>>,
 }
 
 /// An entry of the index, and where it stands.
@@ -76,7 +80,7 @@ pub(crate) struct Found<T> {
 
 impl<'a> Group<'a> {
     pub(crate) fn new(open: &'a Open, cache: &'a mut Cache, now_us: u64) -> Self {
-        if cache.states.len() + cache.topics.len() > KNOWN {
+        if cache.states.len() + cache.topics.len() + cache.listened.len() > KNOWN {
             *cache = Cache::default();
         }
         Self {
@@ -84,6 +88,7 @@ impl<'a> Group<'a> {
             cache,
             now_us,
             changes: BTreeMap::new(),
+            told: Vec::new(),
         }
     }
 

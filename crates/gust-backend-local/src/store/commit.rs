@@ -4,6 +4,9 @@
 //! evaluates it in order, writes one batch with one sync, and only then answers. While it waits for the disk the next
 //! group gathers, so groups grow with the load and a lone writer waits for nobody.
 //!
+//! Who keeps something here may have listeners: what a request changes goes to the change stream in the same group, so that
+//! what is committed and what is told are one commit (`topic/stream.rs`).
+//!
 //! Easily confused: a *request* is what one caller asked, a *group* the requests of one commit. A request that is refused
 //! (a condition does not hold) does not touch the others of its group.
 
@@ -32,14 +35,15 @@ use super::{
 use crate::{
     disk::Ballast,
     kv::{
-        group::Group,
+        self,
+        group::{Group, Told},
         keys::{self, StoreKey},
     },
     queue::{
         ask::{Done, Op, Target},
         group as queue,
     },
-    topic::ask as topic,
+    topic::{Handles, ask as topic},
 };
 
 /// Requests in one group, and bytes of them.
@@ -138,7 +142,11 @@ enum Ready {
 // === impl Committer ===
 
 impl Committer {
-    pub(crate) fn start(engine: Arc<Engine>, queue: ByteSize) -> Result<Self> {
+    pub(crate) fn start(
+        engine: Arc<Engine>,
+        queue: ByteSize,
+        topics: Arc<Handles>,
+    ) -> Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let counters = Arc::new(Counters::default());
         let room = (queue.bytes() / 1024).clamp(1024, 1 << 22) as u32;
@@ -148,6 +156,7 @@ impl Committer {
             counters: counters.clone(),
             commit: None,
             queues: queue::Cache::default(),
+            topics,
             ours: sender.downgrade(),
             ballast: None,
             last_group: 0,
@@ -296,6 +305,8 @@ struct Thread {
     commit: Option<u64>,
     /// What is known of the queues.
     queues: queue::Cache,
+    /// Whom to ring for when a change stream grows.
+    topics: Arc<Handles>,
     /// The way back to this thread, for as long as others have one.
     ours: mpsc::WeakSender<Queued>,
     /// Room to give up when the disk is so full that not even what gives room back can be written.
@@ -391,19 +402,29 @@ impl Thread {
         );
         let (mut ready, mut durable, mut grows, mut broken) = (Vec::new(), false, false, None);
         for queued in group {
-            if let Some(error) = room.as_ref().err().filter(|_| queued.request.grows()) {
-                self.counters.refused.fetch_add(1, Relaxed);
-                queued.request.refuse(again(error));
+            let listens = match listens(&mut states.1, &queued.request) {
+                Ok(listens) => listens,
+                Err(error) => {
+                    self.refuse(std::iter::once(queued), &error);
+                    continue;
+                }
+            };
+            // What is told takes room, also of what is gone.
+            let more = listens || queued.request.grows();
+            if let Some(error) = room.as_ref().err().filter(|_| more) {
+                self.refuse(std::iter::once(queued), error);
                 continue;
             }
             durable |= queued.request.is_durable();
-            grows |= queued.request.grows();
-            match self.evaluate(&mut states, queued.request) {
+            grows |= more;
+            match self.evaluate(&mut states, queued.request, listens) {
                 Ok(answer) => ready.extend(answer),
                 Err(error) => broken = Some(error),
             }
         }
-        let (kv, queues) = (states.0, states.1.finish());
+        let (kv, mut queues) = states;
+        let told = std::mem::take(&mut queues.told);
+        let queues = queues.finish();
         if let Some(error) = broken {
             return Err((ready, error));
         }
@@ -428,6 +449,8 @@ impl Thread {
         match result {
             Ok(()) => {
                 self.queues = cache;
+                let bells = told.iter().filter_map(|name| self.topics.bell(name));
+                bells.for_each(|bell| bell.notify_waiters());
                 Ok(ready)
             }
             Err(error) => Err((ready, error)),
@@ -489,6 +512,7 @@ impl Thread {
         &self,
         (kv, queues): &mut (Group<'_>, queue::Group<'_>),
         request: Request,
+        listens: bool,
     ) -> Result<Option<Ready>> {
         let refused = |error: &Error| {
             tracing::trace!(error = error.chain(), "a write is refused");
@@ -499,8 +523,11 @@ impl Thread {
                 store,
                 batch,
                 answer,
-            } => match kv.write(&store, batch) {
-                Ok(versions) => Some(Ready::Write(answer, versions)),
+            } => match kv.write(&store, batch, listens) {
+                Ok((versions, told)) => match tell(queues, &store, told) {
+                    Ok(()) => Some(Ready::Write(answer, versions)),
+                    Err(error) => return Err(unanswered(answer, error)),
+                },
                 Err(error) => {
                     refused(&error);
                     let _ = answer.send(Err(error));
@@ -512,8 +539,11 @@ impl Thread {
                 key,
                 delta,
                 answer,
-            } => match kv.increment(&store, key, delta) {
-                Ok(sum) => Some(Ready::Increment(answer, sum)),
+            } => match kv.increment(&store, key, delta, listens) {
+                Ok((sum, told)) => match tell(queues, &store, told) {
+                    Ok(()) => Some(Ready::Increment(answer, sum)),
+                    Err(error) => return Err(unanswered(answer, error)),
+                },
                 Err(error) => {
                     refused(&error);
                     let _ = answer.send(Err(error));
@@ -523,8 +553,12 @@ impl Thread {
             Request::Sweep { due, answer } => {
                 let mut swept = 0;
                 for (expires_us, data) in due {
-                    match kv.sweep(expires_us, data) {
-                        Ok(removed) => swept += u64::from(removed),
+                    match kv.sweep(expires_us, data.clone()) {
+                        Ok(Some(version)) => {
+                            swept += 1;
+                            tell_expired(queues, &data, version)?;
+                        }
+                        Ok(None) => {}
                         Err(error) => {
                             let _ = answer.send(Err(error));
                             return Ok(None);
@@ -616,6 +650,51 @@ impl Thread {
     fn rest(&mut self, why: &Error) {
         self.resting = Some((clock::now(), again(why)));
     }
+}
+
+/// Whether somebody listens to what this request changes.
+fn listens(queues: &mut queue::Group<'_>, request: &Request) -> Result<bool> {
+    match request {
+        Request::Write { store, .. } | Request::Increment { store, .. } => {
+            queues.listens(store.stream())
+        }
+        Request::Sweep { due, .. } => {
+            for (_, data) in due {
+                if let Some(store) = StoreKey::of(data)
+                    && queues.listens(store.stream())?
+                {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        Request::Queue { .. } | Request::Topic { .. } => Ok(false),
+    }
+}
+
+/// Appends what happened to keys to the stream of their store.
+fn tell(queues: &mut queue::Group<'_>, store: &StoreKey, told: Vec<Told>) -> Result<()> {
+    let events = kv::events::events(store, told, queues.now_us);
+    queues.tell(store.stream(), events)
+}
+
+/// The same for a value that was swept.
+fn tell_expired(queues: &mut queue::Group<'_>, data: &[u8], version: u64) -> Result<()> {
+    let Some(store) = StoreKey::of(data) else {
+        return Ok(());
+    };
+    if !queues.listens(store.stream())? {
+        return Ok(());
+    }
+    let key = store.own(data)?;
+    let what = kv::group::What::Expired;
+    tell(queues, &store, vec![Told { key, version, what }])
+}
+
+/// Tells one caller of what has broken the whole group.
+fn unanswered<T>(answer: Answer<T>, error: Error) -> Error {
+    let _ = answer.send(Err(again(&error)));
+    error
 }
 
 // === impl Request ===

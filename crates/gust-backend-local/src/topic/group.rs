@@ -47,6 +47,7 @@ impl Group<'_> {
                 let was = self.get(&keys.cursor(&name))?.is_some();
                 if was {
                     self.delete(keys.cursor(&name));
+                    self.cache.listened.clear();
                 }
                 Done::Was(was)
             }
@@ -91,7 +92,7 @@ impl Group<'_> {
         self.give_number(&target.name).map(Some)
     }
 
-    fn topic_state(&mut self, keys: Keys) -> Result<State> {
+    pub(super) fn topic_state(&mut self, keys: Keys) -> Result<State> {
         if let Some(state) = self.cache.topics.get(&keys) {
             return Ok(*state);
         }
@@ -102,7 +103,7 @@ impl Group<'_> {
         Ok(state)
     }
 
-    fn append(
+    pub(super) fn append(
         &mut self,
         keys: Keys,
         state: &mut State,
@@ -144,7 +145,7 @@ impl Group<'_> {
     }
 
     /// Forgets what is over age or size, the oldest first; some of it.
-    fn trim(
+    pub(super) fn trim(
         &mut self,
         keys: Keys,
         settings: &TopicSettings,
@@ -238,6 +239,7 @@ impl Group<'_> {
             ..Cursor::default()
         };
         self.put(keys.cursor(name), cursor.encode());
+        self.cache.listened.clear();
         Ok(Done::Subscription(cursor.show(name.to_owned(), state)))
     }
 

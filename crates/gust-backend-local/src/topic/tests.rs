@@ -81,7 +81,9 @@ impl Tree {
         let open = engine.try_get().unwrap().unwrap();
         let project = ProjectName::default_project();
         let name = keys::topic(&project, &Label::new("t").unwrap());
-        let committer = crate::store::Committer::start(engine.clone(), ByteSize::mib(1)).unwrap();
+        let committer =
+            crate::store::Committer::start(engine.clone(), ByteSize::mib(1), Arc::default())
+                .unwrap();
         let queues = Queues::new(engine.clone(), Arc::new(committer));
         let tree = Self {
             open,

@@ -6,7 +6,7 @@ pub(crate) mod tail;
 use clap::Subcommand;
 use gust_api::topic::{PublishQuery, PublishedEvents, Seek, Topic};
 use gust_task::clock;
-use gust_types::{AppName, Error, Label, Result};
+use gust_types::{AppName, Error, Label, Result, changes::TopicName};
 
 use self::event::EventArgs;
 use crate::{
@@ -31,8 +31,8 @@ enum Action {
     },
     /// Show a topic: what it holds, how it behaves and who takes from it
     Show {
-        /// The topic
-        topic: Label,
+        /// The topic, or kv:STORE or sql:DATABASE for the changes of one
+        topic: TopicName,
         #[command(flatten)]
         of: Of,
     },
@@ -42,8 +42,8 @@ enum Action {
     Tail(Box<tail::Args>),
     /// Move a trigger to another place in its topic, so that it gets events again
     Replay {
-        /// The topic
-        topic: Label,
+        /// The topic, or kv:STORE or sql:DATABASE for the changes of one
+        topic: TopicName,
         /// Whose trigger
         #[arg(value_name = "APP/TRIGGER")]
         trigger: Trigger,
@@ -54,8 +54,8 @@ enum Action {
     },
     /// Remove all events of a topic
     Purge {
-        /// The topic
-        topic: Label,
+        /// The topic, or kv:STORE or sql:DATABASE for the changes of one
+        topic: TopicName,
         /// Yes, remove them
         #[arg(long)]
         yes: bool,
@@ -85,7 +85,7 @@ struct To {
 #[derive(Debug, clap::Args)]
 struct PublishArgs {
     /// The topic
-    topic: Label,
+    topic: TopicName,
     #[command(flatten)]
     event: EventArgs,
     /// The data: text, @FILE, or @- for stdin
@@ -164,7 +164,7 @@ async fn list(of: &Of) -> Result<()> {
     table.print()
 }
 
-async fn show(topic: &Label, of: &Of) -> Result<()> {
+async fn show(topic: &TopicName, of: &Of) -> Result<()> {
     let topic = of.remote.client()?.topic(&of.remote.project, topic).await;
     let topic = topic.map_err(|e| of.remote.explain(e))?;
     if of.json {
@@ -201,7 +201,7 @@ fn what(topic: &Topic) -> Table {
         ("max_bytes", topic.settings.max_bytes.to_string()),
         ("dedup", topic.settings.dedup.to_string()),
     ];
-    let mut table = Table::new(&["TOPIC", topic.topic.as_str()], &[]);
+    let mut table = Table::new(&["TOPIC", &topic.topic.to_string()], &[]);
     for (name, value) in rows {
         table.row(vec![name.to_owned(), value]);
     }
@@ -245,7 +245,7 @@ async fn send(args: &PublishArgs, events: &[serde_json::Value]) -> Result<Publis
     published.map_err(|e| remote.explain(e))
 }
 
-async fn replay(topic: &Label, trigger: &Trigger, to: &To, of: &Of) -> Result<()> {
+async fn replay(topic: &TopicName, trigger: &Trigger, to: &To, of: &Of) -> Result<()> {
     let now = clock::unix_micros();
     let since = to.since.as_deref().map(|text| time::parse(text, now));
     let seek = Seek {
@@ -271,7 +271,7 @@ async fn replay(topic: &Label, trigger: &Trigger, to: &To, of: &Of) -> Result<()
     Ok(())
 }
 
-async fn purge(topic: &Label, yes: bool, of: &Of) -> Result<()> {
+async fn purge(topic: &TopicName, yes: bool, of: &Of) -> Result<()> {
     if !yes {
         return Err(Error::invalid("nothing is removed without --yes")
             .hint("what is removed cannot be had back; look at it with gust topic tail"));

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use gust_api::queue::{Feed, LookQuery, Purge, Redrive, Trigger, Triggers};
 use gust_types::{
     Error, Result,
-    trigger::{ExternalSpec, ScheduleSpec, TriggerSource},
+    trigger::{ChangesSpec, ExternalSpec, ScheduleSpec, TriggerSource},
 };
 
 use super::{queue, topic};
@@ -180,6 +180,7 @@ fn source(source: &TriggerSource) -> String {
         TriggerSource::Queue { queue, batch: 1 } => format!("queue {queue}"),
         TriggerSource::Queue { queue, batch } => format!("queue {queue}, {batch} at once"),
         TriggerSource::Topic { topic, .. } => format!("topic {topic}"),
+        TriggerSource::Changes(spec) => changes(spec),
         TriggerSource::Schedule(schedule) => when(schedule),
         TriggerSource::External(external) => outside(external),
         TriggerSource::Webhook(hook) => format!("webhook {} ({})", hook.path, hook.scheme.as_str()),
@@ -193,6 +194,15 @@ fn outside(external: &ExternalSpec) -> String {
     match places.into_iter().find_map(text) {
         Some(place) => format!("{} {place}", external.kind),
         None => external.kind.clone(),
+    }
+}
+
+/// The resource, and what of it.
+fn changes(spec: &ChangesSpec) -> String {
+    match (&*spec.prefix, &spec.tables[..]) {
+        ("", []) => spec.of.to_string(),
+        (prefix, []) => format!("{} {}", spec.of, output::printable(&format!("{prefix}*"))),
+        (_, tables) => format!("{} {}", spec.of, output::printable(&tables.join(", "))),
     }
 }
 

@@ -8,7 +8,7 @@ use gust_api::{
         Events, EventsQuery, PublishQuery, PublishedEvents, Seek, Subscription, Topic, Topics,
     },
 };
-use gust_types::{AppName, Label, ProjectName};
+use gust_types::{AppName, Label, ProjectName, changes::TopicName};
 use http::{HeaderMap, StatusCode};
 
 use super::{
@@ -42,7 +42,7 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn show(
     State(control): State<Control>,
-    Path((project, topic)): Path<(ProjectName, Label)>,
+    Path((project, topic)): Path<(ProjectName, TopicName)>,
 ) -> ApiResult<Answer<Topic>> {
     Ok(ok(control.topic(&project, &topic).await?))
 }
@@ -64,7 +64,7 @@ pub(crate) async fn show(
 )]
 pub(crate) async fn publish(
     State(control): State<Control>,
-    Path((project, topic)): Path<(ProjectName, Label)>,
+    Path((project, topic)): Path<(ProjectName, TopicName)>,
     Query(query): Query<PublishQuery>,
     headers: HeaderMap,
     body: Body,
@@ -84,7 +84,7 @@ pub(crate) async fn publish(
 )]
 pub(crate) async fn read(
     State(control): State<Control>,
-    Path((project, topic)): Path<(ProjectName, Label)>,
+    Path((project, topic)): Path<(ProjectName, TopicName)>,
     Query(query): Query<EventsQuery>,
 ) -> ApiResult<Answer<Events>> {
     Ok(ok(control.read_events(&project, &topic, query).await?))
@@ -100,7 +100,7 @@ pub(crate) async fn read(
 )]
 pub(crate) async fn seek(
     State(control): State<Control>,
-    Path((project, topic, app, trigger)): Path<(ProjectName, Label, AppName, Label)>,
+    Path((project, topic, app, trigger)): Path<(ProjectName, TopicName, AppName, Label)>,
     Json(seek): Json<Seek, 1024>,
 ) -> ApiResult<Answer<Subscription>> {
     let name = format!("{app}/{trigger}");
@@ -115,7 +115,7 @@ pub(crate) async fn seek(
 )]
 pub(crate) async fn purge(
     State(control): State<Control>,
-    Path((project, topic)): Path<(ProjectName, Label)>,
+    Path((project, topic)): Path<(ProjectName, TopicName)>,
 ) -> ApiResult<Answer<Count>> {
     let ours = control.clone();
     let purge = async move { ours.purge_topic(&project, &topic).await };

@@ -116,7 +116,16 @@ impl Backends for NoSql {
     fn topics(&self, project: &ProjectName) -> Result<Vec<Label>> {
         let topics = self.topics.lock();
         let of = topics.keys().filter(|(of, _)| of == project);
-        Ok(of.map(|(_, name)| name.clone()).collect())
+        let own = of.filter(|(_, name)| !name.as_str().starts_with('.'));
+        Ok(own.map(|(_, name)| name.clone()).collect())
+    }
+    fn streams(&self) -> Result<Vec<(ProjectName, gust_backend::changes::Watched)>> {
+        let topics = self.topics.lock();
+        let stream = |(project, name): &(ProjectName, Label)| {
+            let of = gust_backend::changes::Watched::of_topic(name)?;
+            Some((project.clone(), of))
+        };
+        Ok(topics.keys().filter_map(stream).collect())
     }
 }
 

@@ -6,8 +6,10 @@ use gust_api::{
 };
 use gust_types::{
     AppSpec, FunctionName, Kind, Label,
+    changes::{ChangeKind, TopicName, Watched},
     trigger::{
-        Beginning, EventsSpec, FilterSpec, ReplySpec, RetrySpec, TriggerSource, TriggerSpec,
+        Beginning, ChangesSpec, EventsSpec, FilterSpec, ReplySpec, RetrySpec, TriggerSource,
+        TriggerSpec,
     },
 };
 
@@ -18,8 +20,8 @@ const STRUCTURED: &str = "content-type: application/cloudevents+json\r\n";
 const BATCHED: &str = "content-type: application/cloudevents-batch+json\r\n";
 const BINARY: &str = "ce-specversion: 1.0\r\nce-id: 1\r\nce-source: /s\r\nce-type: t\r\n";
 
-fn orders() -> Label {
-    Label::new("orders").unwrap()
+fn orders() -> TopicName {
+    "orders".parse().unwrap()
 }
 
 fn event(id: &str, kind: &str) -> String {
@@ -60,7 +62,7 @@ async fn events_come_in_in_every_mode() {
     let listed = node.client.topics(&project()).await.unwrap();
     let topic = &listed.topics[0];
     assert_eq!(
-        (topic.topic.as_str(), topic.events, topic.last),
+        (&*topic.topic.to_string(), topic.events, topic.last),
         ("orders", 4, 4)
     );
     let once = PublishQuery { once: true };
@@ -263,7 +265,7 @@ fn with_trigger(filters: Vec<FilterSpec>) -> AppSpec {
             function: FunctionName::new("main").unwrap(),
             path: "/".to_owned(),
             source: TriggerSource::Topic {
-                topic: orders(),
+                topic: orders().label(),
                 filters,
                 from: Beginning::Latest,
                 batch: 1,
@@ -325,4 +327,46 @@ async fn a_deploy_subscribes_before_it_answers_and_a_bad_filter_is_refused() {
             .is_some_and(|t| t.spec.name.as_str() == "t")
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_of_a_store_are_a_topic_that_is_read_only() {
+    let node = node().await;
+    node.upload("one").await;
+    let mut app = with_trigger(Vec::new());
+    let of: Watched = "kv:default".parse().unwrap();
+    let mut spec = ChangesSpec {
+        of: of.clone(),
+        prefix: "用户/".to_owned(),
+        tables: Vec::new(),
+        on: vec![ChangeKind::Inserted],
+        filters: Vec::new(),
+        from: Beginning::Earliest,
+        batch: 1,
+    };
+    app.events.triggers[0].source = TriggerSource::Changes(spec.clone());
+    let error = node.deploy(app.clone()).await.unwrap_err();
+    let wanted = "trigger \"t\": kv:default has no such changes: inserted";
+    assert_eq!(error.message, wanted);
+    spec.on = vec![ChangeKind::Set];
+    app.events.triggers[0].source = TriggerSource::Changes(spec);
+    node.deploy(app).await.unwrap();
+    let name = TopicName::Changes(of);
+    let topic = node.client.topic(&project(), &name).await.unwrap();
+    assert_eq!(topic.subscriptions[0].name, "shop/t");
+    let listed = node.client.topics(&project()).await.unwrap().topics;
+    assert!(listed.iter().any(|topic| topic.topic == name));
+    let once = PublishQuery::default();
+    let published = node
+        .client
+        .publish_events(&project(), &name, "[]".into(), &once)
+        .await;
+    let error = published.unwrap_err();
+    assert_eq!(error.kind, Kind::Denied, "{}", error.message);
+    assert!(error.message.contains("read only: kv:default"));
+    let read = node
+        .client
+        .events(&project(), &name, &EventsQuery::default())
+        .await;
+    assert!(read.unwrap().events.is_empty());
 }

@@ -74,6 +74,9 @@ impl Backends for Stores {
     fn topics(&self, _: &ProjectName) -> Result<Vec<Label>> {
         Ok(Vec::new())
     }
+    fn streams(&self) -> Result<Vec<(ProjectName, gust_backend::changes::Watched)>> {
+        Ok(Vec::new())
+    }
 }
 
 struct NoArtifacts;

@@ -2,14 +2,8 @@
 
 use gust_types::{Error, Result};
 use http::HeaderValue;
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-/// What is escaped, beside everything outside ASCII.
-const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
-
-pub(super) fn encode(text: &str) -> String {
-    utf8_percent_encode(text, ESCAPED).to_string()
-}
+pub(super) use gust_types::event::in_header as encode;
 
 /// Quotes are taken off first, as older producers put them on; then one round of percent-decoding. UTF-8 that nobody escaped
 /// is read as well: it is what people type.

@@ -17,6 +17,7 @@ use super::{
     pump::{Pace, Pump},
 };
 use crate::{
+    changes,
     filter::Filter,
     triggers::{self, Key},
 };
@@ -43,20 +44,19 @@ impl Subscribed {
         turn: Turn,
         over: Arc<AtomicBool>,
     ) -> Result<Option<Self>> {
-        let TriggerSource::Topic {
-            topic,
-            filters,
-            from,
-            ..
-        } = &spec.source
-        else {
+        let filter = match &spec.source {
+            TriggerSource::Topic { filters, .. } => Filter::new(filters)?,
+            TriggerSource::Changes(spec) => changes::filter(spec)?,
+            _ => return Ok(None),
+        };
+        let Some(topic) = spec.source.topic() else {
             return Ok(None);
         };
         let pump = Pump {
             key: key.clone(),
-            topic: topics.open(&key.project, topic)?,
-            from: *from,
-            filter: Filter::new(filters)?,
+            topic: topics.open(&key.project, &topic)?,
+            from: spec.source.from(),
+            filter,
             queue: queue.clone(),
             inbox: triggers::inbox(key),
             settings: triggers::inbox_settings(),

@@ -84,6 +84,9 @@ impl Backends for NoStores {
     fn topics(&self, _: &ProjectName) -> Result<Vec<Label>> {
         Ok(Vec::new())
     }
+    fn streams(&self) -> Result<Vec<(ProjectName, gust_backend::changes::Watched)>> {
+        Ok(Vec::new())
+    }
 }
 
 /// A node's door, open.

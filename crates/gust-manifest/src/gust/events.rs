@@ -10,7 +10,7 @@ use gust_types::{
     },
 };
 
-use super::{topics, webhook};
+use super::{changes, topics, webhook};
 use crate::{
     check,
     draft::Draft,
@@ -121,7 +121,9 @@ fn source(
     function: Option<&Text>,
 ) -> Option<TriggerSource> {
     let outside = OUTSIDE.iter().map(|(kind, _)| *kind);
-    let ours = ["queue", "topic", "cron", "rate", "at", "webhook"];
+    let ours = [
+        "queue", "topic", "kv", "sql", "cron", "rate", "at", "webhook",
+    ];
     let sources: Vec<&str> = ours.into_iter().chain(outside).collect();
     let given: Vec<&str> = sources
         .iter()
@@ -142,12 +144,20 @@ fn source(
     };
     const OF_TIME: [&str; 5] = ["timezone", "overlap", "missed", "missed_within", "jitter"];
     const OF_TOPICS: [&str; 4] = ["filter", "filters", "from", "reply"];
-    let foreign: [&[&str]; 3] = match only {
-        "queue" => [&OF_TIME, &OF_TOPICS, &[]],
-        "topic" => [&OF_TIME, &[], &[]],
-        "cron" => [&["batch", "concurrency"], &OF_TOPICS, &[]],
-        "rate" | "at" => [&["batch", "concurrency", "timezone"], &OF_TOPICS, &[]],
-        _ => [&OF_TIME, &OF_TOPICS, &["batch"]],
+    const OF_CHANGES: [&str; 3] = ["prefix", "tables", "on"];
+    let foreign: [&[&str]; 4] = match only {
+        "queue" => [&OF_TIME, &OF_TOPICS, &OF_CHANGES, &[]],
+        "topic" => [&OF_TIME, &OF_CHANGES, &[], &[]],
+        "kv" => [&OF_TIME, &["reply", "tables"], &[], &[]],
+        "sql" => [&OF_TIME, &["reply", "prefix"], &[], &[]],
+        "cron" => [&["batch", "concurrency"], &OF_TOPICS, &OF_CHANGES, &[]],
+        "rate" | "at" => [
+            &["batch", "concurrency", "timezone"],
+            &OF_TOPICS,
+            &OF_CHANGES,
+            &[],
+        ],
+        _ => [&OF_TIME, &OF_TOPICS, &OF_CHANGES, &["batch"]],
     };
     for key in foreign.into_iter().flatten() {
         if table.value(key).is_some() {
@@ -164,6 +174,9 @@ fn source(
     }
     if only == "topic" {
         return topics::source(table);
+    }
+    if matches!(only, "kv" | "sql") {
+        return changes::source(draft, table, only).map(TriggerSource::Changes);
     }
     if only == "webhook" {
         let function = function.and_then(|text| FunctionName::new(&text.value).ok());

@@ -56,17 +56,19 @@ pub(super) fn source(table: &Table<'_>) -> Option<TriggerSource> {
     Some(TriggerSource::Topic {
         topic: table.cx.take(&topic.at, Label::new(&topic.value))?,
         filters: filters(table),
-        from: choice(
-            table,
-            "from",
-            &[
-                ("latest", Beginning::Latest),
-                ("earliest", Beginning::Earliest),
-            ],
-        ),
+        from: from(table),
         batch: table.integer("batch", 1, 1000).map_or(1, |n| n as u32),
         reply: reply(table),
     })
+}
+
+/// Where a new trigger begins.
+pub(super) fn from(table: &Table<'_>) -> Beginning {
+    let words = [
+        ("latest", Beginning::Latest),
+        ("earliest", Beginning::Earliest),
+    ];
+    choice(table, "from", &words)
 }
 
 /// `true`, `false`, or the name of a topic.
@@ -90,7 +92,7 @@ fn reply(table: &Table<'_>) -> ReplySpec {
     }
 }
 
-fn filters(table: &Table<'_>) -> Vec<FilterSpec> {
+pub(super) fn filters(table: &Table<'_>) -> Vec<FilterSpec> {
     let cx = table.cx;
     match (table.value("filter"), table.value("filters")) {
         (Some(_), Some(_)) => {

@@ -553,7 +553,7 @@ pub(crate) static TOPIC: Section = section(
 
 pub(crate) static TRIGGER: Section = section(
     "[[trigger]]",
-    "What starts a function. Exactly one of `queue`, `topic`, `cron`, `rate`, `at`, `webhook`, `redis`, `nats` and `mqtt`.",
+    "What starts a function. Exactly one of `queue`, `topic`, `kv`, `sql`, `cron`, `rate`, `at`, `webhook`, `redis`, `nats` and `mqtt`.",
     &[
         key(
             "function",
@@ -573,7 +573,7 @@ pub(crate) static TRIGGER: Section = section(
             "batch",
             "integer, 1 to 1,000",
             "`1`",
-            "Messages in one call, of a queue or topic. More than 1 come as a CloudEvents batch, and the function may say which of them it could not take.",
+            "Messages in one call, of a queue, a topic, a store or a database. More than 1 come as a CloudEvents batch, and the function may say which of them it could not take.",
         ),
         key(
             "topic",
@@ -585,7 +585,7 @@ pub(crate) static TRIGGER: Section = section(
             "filter",
             "string or table",
             "none",
-            "Which events of the topic are wanted: a CloudEvents SQL expression, or a table of one dialect, as in `{ exact = { type = \"order.placed\" } }`. Dialects: `exact`, `prefix`, `suffix`, `all`, `any`, `not`, `sql`.",
+            "Which events of the topic, store or database are wanted: a CloudEvents SQL expression, or a table of one dialect, as in `{ exact = { type = \"order.placed\" } }`. Dialects: `exact`, `prefix`, `suffix`, `all`, `any`, `not`, `sql`.",
         ),
         key(
             "filters",
@@ -597,13 +597,43 @@ pub(crate) static TRIGGER: Section = section(
             "from",
             "`latest` or `earliest`",
             "`\"latest\"`",
-            "Where in the topic a new trigger begins: with what is published after the deploy, or with the oldest event that is kept. One that is there already goes on where it is.",
+            "Where a new trigger begins in its topic, or in the changes of its store or database: with what is published after the deploy, or with the oldest event that is kept. One that is there already goes on where it is.",
         ),
         key(
             "reply",
             "boolean or string",
             "`true`",
             "Events that the function answers with are published to the same topic; `false` for nowhere, or the name of another topic.",
+        ),
+        key(
+            "kv",
+            "string",
+            "none",
+            "Changes of this key-value store, by label. Those of one key are handled in their order.",
+        ),
+        key(
+            "prefix",
+            "string",
+            "all keys",
+            "Of a key-value store, only changes of keys that begin so.",
+        ),
+        key(
+            "sql",
+            "string",
+            "none",
+            "Changes of rows of this SQL database, by label. Those of one row are handled in their order.",
+        ),
+        key(
+            "tables",
+            "list of strings",
+            "required with `sql`",
+            "The tables that are watched. One that is not there yet is watched from when it is made.",
+        ),
+        key(
+            "on",
+            "list of strings",
+            "all of them",
+            "Which changes are wanted: `set` and `deleted` of a store, `inserted`, `updated` and `deleted` of a database.",
         ),
         key(
             "cron",

@@ -126,10 +126,12 @@ fn hops(value: Value) -> Result<Value> {
 
 /// No control characters, and none of the code points that Unicode keeps from ever being characters.
 fn is_text(text: &str) -> bool {
-    !text.chars().any(|c| {
-        let code = u32::from(c);
-        c.is_control() || (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
-    })
+    text.chars().all(is_character)
+}
+
+pub(super) fn is_character(c: char) -> bool {
+    let code = u32::from(c);
+    !(c.is_control() || (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe)
 }
 
 /// The characters of RFC 3986 and whole escapes. Letters outside ASCII are let through, as in RFC 3987: producers send them,

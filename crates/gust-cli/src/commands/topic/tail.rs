@@ -2,7 +2,7 @@
 
 use gust_api::topic::{Event, EventsQuery};
 use gust_task::clock;
-use gust_types::{Error, Label, Result};
+use gust_types::{Error, Result, changes::TopicName};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -17,8 +17,8 @@ const SHOWN: usize = 120;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The topic
-    topic: Label,
+    /// The topic, or kv:STORE or sql:DATABASE for the changes of one
+    topic: TopicName,
     /// Begin behind this position; 0 is before all
     #[arg(long, value_name = "POSITION", conflicts_with = "since")]
     after: Option<u64>,

@@ -1,0 +1,273 @@
+//! Kill -9 at random moments with writers on a store that somebody listens to: the change stream has every write that was
+//! acknowledged, once and in order, and what it tells comes to exactly what the store holds, whatever the kill cut off.
+//!
+//! The test starts itself again as a child, which says on its standard output what was acknowledged. Thirty rounds, two
+//! hundred with `GUST_LONG=1`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use gust_backend::{
+    Backends as _,
+    changes::Watched,
+    kv::{Kv, KvExt as _, ListOptions, PutOptions, Write},
+    topic::{Logged, Position, ReadOptions, Start, Topic, TopicSettings},
+};
+use gust_backend_local::LocalBackends;
+use gust_task::ids;
+use gust_types::{Label, ProjectName};
+
+const FOLDER: &str = "GUST_CRASH_FOLDER";
+const ROUND: &str = "GUST_CRASH_ROUND";
+const TEST: &str = "changes_are_told_with_what_they_change";
+const WRITERS: u64 = 6;
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct Opened {
+    _backends: LocalBackends,
+    kv: Arc<dyn Kv>,
+    stream: Arc<dyn Topic>,
+}
+
+fn open(folder: &Path) -> Opened {
+    let backends = LocalBackends::open(folder).unwrap();
+    let (project, name) = (ProjectName::default_project(), Label::new("crash").unwrap());
+    let stream = Watched::Kv(name.clone()).topic();
+    Opened {
+        kv: backends.kv(&project, &name).unwrap(),
+        stream: backends
+            .topic(&project, &stream, &TopicSettings::default())
+            .unwrap(),
+        _backends: backends,
+    }
+}
+
+fn say(what: impl std::fmt::Display) {
+    let line = format!("\nsaid {what}.\n");
+    std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
+    std::io::stdout().flush().unwrap();
+}
+
+fn put(key: &str, value: &str) -> Write {
+    Write::Put {
+        key: key.to_owned(),
+        value: Bytes::from(value.to_owned()),
+        options: PutOptions::default(),
+    }
+}
+
+/// Each writer has three keys of its own and a number: it sets, overwrites and deletes them, alone and in batches, and
+/// says what became of them once it is acknowledged. In the first round somebody subscribes before anybody writes.
+async fn work(folder: &Path, round: u64) {
+    let opened = open(folder);
+    let subscribed = opened.stream.subscribe("a/t", Start::Earliest);
+    subscribed.await.unwrap();
+    let mut writing = Vec::new();
+    for writer in 0..WRITERS {
+        let kv = opened.kv.clone();
+        writing.push(gust_task::spawn("writer", async move {
+            for n in 0u64.. {
+                let (key, number) = (format!("键{writer}-{}", n % 3), format!("n{writer}"));
+                let value = format!("{round}-{n}");
+                match n % 4 {
+                    0 => {
+                        kv.put(&key, Bytes::from(value.clone())).await.unwrap();
+                        say(format!("{key} {value}"));
+                    }
+                    1 => {
+                        let batch = vec![
+                            put(&key, "first"),
+                            Write::Delete { key: key.clone() },
+                            put(&key, &value),
+                        ];
+                        kv.write(batch).await.unwrap();
+                        say(format!("{key} first {key} - {key} {value}"));
+                    }
+                    2 => {
+                        kv.delete(&key).await.unwrap();
+                        say(format!("{key} -"));
+                    }
+                    _ => {
+                        let sum = kv.increment(&number, 1).await.unwrap();
+                        say(format!("{number} {sum}"));
+                    }
+                }
+            }
+        }));
+    }
+    for writer in writing {
+        writer.await.unwrap();
+    }
+}
+
+/// Runs a child in this folder, kills it after a random while, answers what it said.
+fn run_and_kill(folder: &Path, round: u64) -> Vec<String> {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", TEST, "--nocapture", "--test-threads=1"])
+        .env(FOLDER, folder)
+        .env(ROUND, round.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut running = Running(child);
+    let output = running.0.stdout.take().unwrap();
+    let reading = std::thread::spawn(move || {
+        let lines = BufReader::new(output).lines().map_while(Result::ok);
+        let said = |line: String| Some(line.strip_prefix("said ")?.strip_suffix('.')?.to_owned());
+        lines.filter_map(said).collect::<Vec<_>>()
+    });
+    std::thread::sleep(Duration::from_millis(30 + ids::random_u64() % 350));
+    drop(running);
+    reading.join().unwrap()
+}
+
+/// What was acknowledged of each key, in order; `-` for a deletion.
+#[derive(Default)]
+struct Known {
+    acknowledged: HashMap<String, Vec<String>>,
+    count: u64,
+}
+
+impl Known {
+    fn hear(&mut self, line: &str) {
+        let parts: Vec<_> = line.split(' ').collect();
+        for pair in parts.chunks(2) {
+            let [key, value] = pair else {
+                panic!("not understood: {line}")
+            };
+            let of = self.acknowledged.entry((*key).to_owned()).or_default();
+            of.push((*value).to_owned());
+            self.count += 1;
+        }
+    }
+
+    async fn check(&mut self, folder: &Path) {
+        let opened = open(folder);
+        let mut told: HashMap<String, Vec<String>> = HashMap::new();
+        let (mut holds, mut version) = (BTreeMap::new(), 0);
+        for logged in read(&*opened.stream).await {
+            let of = |name: &str| logged.message.attributes[&format!("ce-{name}")].clone();
+            let key = logged.message.group.clone().unwrap();
+            let number: u64 = of("version").parse().unwrap();
+            let value = String::from_utf8(logged.message.body.to_vec()).unwrap();
+            match &*of("type") {
+                "gust.kv.set" => {
+                    assert!(number > version, "{number} after {version}");
+                    version = number;
+                    holds.insert(key.clone(), (value.clone(), number));
+                    told.entry(key).or_default().push(value);
+                }
+                "gust.kv.deleted" => {
+                    let there = holds.remove(&key).map(|(_, number)| number);
+                    assert_eq!(there, Some(number), "what went was there");
+                    told.entry(key).or_default().push("-".to_owned());
+                }
+                other => panic!("{other}"),
+            }
+        }
+        assert_eq!(holds, contents(&*opened.kv).await, "told and kept are one");
+        for (key, acknowledged) in &mut self.acknowledged {
+            let told = &told[key];
+            is_within(acknowledged, told, key);
+            // What was told and not acknowledged was under way at the kill; it happened, and stays so.
+            acknowledged.clone_from(told);
+        }
+        for (key, told) in told {
+            self.acknowledged.entry(key).or_insert(told);
+        }
+    }
+}
+
+/// All acknowledged changes of a key are told, in order and once; between them may be the one that a kill cut off, and
+/// nothing is told of a deletion of what was not there.
+fn is_within(acknowledged: &[String], told: &[String], key: &str) {
+    let (mut rest, mut there, mut matched) = (told.iter(), false, 0);
+    for wanted in acknowledged {
+        if wanted == "-" && !there {
+            continue;
+        }
+        let found = rest.find(|told| *told == wanted);
+        assert!(found.is_some(), "{key}: {wanted} is not told in its place");
+        there = wanted != "-";
+        matched += 1;
+    }
+    // One request of up to three writes may have been cut off.
+    let more = told.len() - matched;
+    assert!(more <= 3, "{key}: {more} are told that nobody asked for");
+}
+
+async fn read(stream: &dyn Topic) -> Vec<Logged> {
+    let (mut all, mut after) = (Vec::new(), Position(0));
+    loop {
+        let options = ReadOptions {
+            after,
+            most: 1000,
+            ..ReadOptions::default()
+        };
+        let page = stream.read(options).await.unwrap();
+        let Some(last) = page.last() else { return all };
+        after = last.position;
+        all.extend(page);
+    }
+}
+
+async fn contents(kv: &dyn Kv) -> BTreeMap<String, (String, u64)> {
+    let keys: Vec<String> = kv.list(ListOptions::default()).try_collect().await.unwrap();
+    let mut all = BTreeMap::new();
+    for key in keys {
+        let found = kv.get(&key).await.unwrap().unwrap();
+        let value = String::from_utf8(found.value.to_vec()).unwrap();
+        all.insert(key, (value, found.version.0));
+    }
+    all
+}
+
+#[test]
+fn changes_are_told_with_what_they_change() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        let round = std::env::var(ROUND).unwrap().parse().unwrap();
+        return runtime.block_on(work(Path::new(&folder), round));
+    }
+    let rounds = match std::env::var_os("GUST_LONG") {
+        Some(_) => 200,
+        None => 30,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut known = Known::default();
+    for round in 0..rounds {
+        for line in run_and_kill(folder.path(), round) {
+            known.hear(&line);
+        }
+        runtime.block_on(known.check(folder.path()));
+    }
+    assert!(known.count > rounds * 10, "{} acknowledged", known.count);
+    println!("{rounds} rounds: {} acknowledged", known.count);
+}
