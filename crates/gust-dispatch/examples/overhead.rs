@@ -103,6 +103,18 @@ impl Backends for Forget {
         Err(Error::not_found("no databases"))
     }
 
+    fn blob(
+        &self,
+        _: &ProjectName,
+        _: &Label,
+    ) -> Result<Arc<dyn gust_backend::blob::Bucket>> {
+        Err(Error::unavailable("no blobs in these tests"))
+    }
+
+    fn buckets(&self, _: &ProjectName) -> Result<Vec<Label>> {
+        Ok(Vec::new())
+    }
+
     fn queue(
         &self,
         _: &ProjectName,

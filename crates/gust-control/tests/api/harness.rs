@@ -61,6 +61,7 @@ struct NoSql {
     queues: Named<MemoryQueue>,
     topics: Named<MemoryTopic>,
     stores: Named<MemoryKv>,
+    buckets: Named<MemoryBucket>,
 }
 
 fn opened(
@@ -81,6 +82,17 @@ impl Backends for NoSql {
     }
     fn sql(&self, _: &ProjectName, _: &Label) -> Result<Arc<dyn Sql>> {
         Err(Error::unavailable("no sql in these tests"))
+    }
+
+    fn blob(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Bucket>> {
+        let key = (project.clone(), name.clone());
+        Ok(self.buckets.lock().entry(key).or_default().clone())
+    }
+
+    fn buckets(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        let buckets = self.buckets.lock();
+        let of = buckets.keys().filter(|(of, _)| of == project);
+        Ok(of.map(|(_, name)| name.clone()).collect())
     }
 
     fn queue(

@@ -59,6 +59,18 @@ impl Backends for NoStores {
         )))
     }
 
+    fn blob(
+        &self,
+        _: &ProjectName,
+        _: &Label,
+    ) -> Result<Arc<dyn gust_backend::blob::Bucket>> {
+        Err(Error::unavailable("no blobs in these tests"))
+    }
+
+    fn buckets(&self, _: &ProjectName) -> Result<Vec<Label>> {
+        Ok(Vec::new())
+    }
+
     fn queue(
         &self,
         _: &ProjectName,
