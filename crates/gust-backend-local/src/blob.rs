@@ -75,7 +75,8 @@ pub(crate) struct LocalBucket {
 /// The bytes of an object on their way in: in memory as long as they are few.
 struct Intake {
     shared: Arc<Shared>,
-    most: u64,
+    announced: Option<u64>,
+    limits: BlobLimits,
     waiting: BytesMut,
     file: Option<(Incoming, OwnedSemaphorePermit)>,
 }
@@ -130,7 +131,11 @@ impl Buckets {
         for found in open.queue_range(&from, &to) {
             let (key, _) = found?;
             let name = key.get(from.len()..).unwrap_or_default();
-            names.extend(std::str::from_utf8(name).ok().and_then(|n| Label::new(n).ok()));
+            names.extend(
+                std::str::from_utf8(name)
+                    .ok()
+                    .and_then(|n| Label::new(n).ok()),
+            );
         }
         Ok(names)
     }
@@ -154,7 +159,8 @@ impl Bucket for LocalBucket {
         self.shared.engine.disk.check(options.size.unwrap_or(0))?;
         let mut intake = Intake {
             shared: self.shared.clone(),
-            most: options.size.unwrap_or(self.limits.object),
+            announced: options.size,
+            limits: self.limits,
             waiting: BytesMut::new(),
             file: None,
         };
@@ -409,7 +415,8 @@ impl Intake {
             self.waiting
                 .extend_from_slice(&chunk.split_to(room.min(chunk.len())));
             let written = self.file.as_ref().map_or(0, |(file, _)| file.size);
-            check::fits(written + self.waiting.len() as u64, self.most)?;
+            let size = written + self.waiting.len() as u64;
+            check::coming(size, self.announced, &self.limits)?;
             if self.waiting.len() == BLOCK {
                 self.write(false).await?;
             }
@@ -447,11 +454,19 @@ impl Intake {
     async fn write(&mut self, sync: bool) -> Result<()> {
         let block = self.waiting.split();
         let busy = || {
-            Error::unavailable("too many objects are being put at once").hint("try again in a moment")
+            Error::unavailable("too many objects are being put at once")
+                .hint("try again in a moment")
         };
         let (file, place) = match self.file.take() {
             Some((file, place)) => (Some(file), place),
-            None => (None, self.shared.writing.clone().try_acquire_owned().map_err(|_| busy())?),
+            None => (
+                None,
+                self.shared
+                    .writing
+                    .clone()
+                    .try_acquire_owned()
+                    .map_err(|_| busy())?,
+            ),
         };
         let files = self.shared.files.clone();
         let write = move || {

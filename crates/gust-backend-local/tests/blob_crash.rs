@@ -87,7 +87,10 @@ async fn work(folder: &Path, round: u64) {
                 }
                 let size = SIZES[(n as usize + writer as usize) % SIZES.len()];
                 let tag = format!("{round}-{writer}-{n}-{size}");
-                let pieces: Vec<_> = bytes(&tag, size).chunks(7000).map(|c| Ok(Bytes::copy_from_slice(c))).collect();
+                let pieces: Vec<_> = bytes(&tag, size)
+                    .chunks(7000)
+                    .map(|c| Ok(Bytes::copy_from_slice(c)))
+                    .collect();
                 say(format!("begin {key} {tag}"));
                 let put = bucket.put(&key, stream::iter(pieces).boxed(), PutOptions::default());
                 put.await.unwrap();
@@ -166,7 +169,12 @@ impl Known {
             }
             found.insert(key, tag(&bytes, size).unwrap());
         }
-        let keys: HashSet<_> = self.holds.keys().chain(self.under_way.keys()).cloned().collect();
+        let keys: HashSet<_> = self
+            .holds
+            .keys()
+            .chain(self.under_way.keys())
+            .cloned()
+            .collect();
         for key in keys {
             let there = found.get(&key).map_or("-", String::as_str);
             let acknowledged = self.holds.get(&key).map_or("-", String::as_str);

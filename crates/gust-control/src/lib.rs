@@ -11,6 +11,7 @@
 
 mod api;
 mod apps;
+mod blobs;
 mod control;
 mod deploy;
 mod garbage;

@@ -103,11 +103,7 @@ impl Backends for Forget {
         Err(Error::not_found("no databases"))
     }
 
-    fn blob(
-        &self,
-        _: &ProjectName,
-        _: &Label,
-    ) -> Result<Arc<dyn gust_backend::blob::Bucket>> {
+    fn blob(&self, _: &ProjectName, _: &Label) -> Result<Arc<dyn gust_backend::blob::Bucket>> {
         Err(Error::unavailable("no blobs in these tests"))
     }
 

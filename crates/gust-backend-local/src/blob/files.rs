@@ -109,7 +109,9 @@ impl Files {
         let moved = match fs::rename(&from, &to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let shard = to.parent().unwrap_or(&to);
-                fs::create_dir(shard).or_else(is_there).and_then(|()| fs::rename(&from, &to))
+                fs::create_dir(shard)
+                    .or_else(is_there)
+                    .and_then(|()| fs::rename(&from, &to))
             }
             moved => moved,
         };

@@ -153,7 +153,10 @@ pub(crate) fn buckets(project: &ProjectName) -> (Vec<u8>, Vec<u8>) {
 }
 
 fn range(project: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    ([&[BUCKET], project, &[0]].concat(), [&[BUCKET], project, &[1]].concat())
+    (
+        [&[BUCKET], project, &[0]].concat(),
+        [&[BUCKET], project, &[1]].concat(),
+    )
 }
 
 /// The first key behind all that begin so. What begins a key is never empty and never ends in 0xff.
@@ -221,7 +224,13 @@ mod tests {
         assert_eq!(Id::parse(&id.to_string()), Some(id));
         assert_eq!(Id::of_garbage(&id.garbage()), Some(id));
         assert_eq!(Id::of_garbage(&id.file()), None);
-        for bad in ["", "x", "ab", "../../etc/passwd", "+0000000000000000000000000000001"] {
+        for bad in [
+            "",
+            "x",
+            "ab",
+            "../../etc/passwd",
+            "+0000000000000000000000000000001",
+        ] {
             assert_eq!(Id::parse(bad), None, "{bad}");
         }
     }

@@ -66,7 +66,12 @@ async fn passes_the_suite() {
     let folder = tempfile::tempdir().unwrap();
     let backends = LocalBackends::open(folder.path()).unwrap();
     let made = AtomicUsize::new(0);
-    let make = async || bucket(&backends, &format!("b{}", made.fetch_add(1, Ordering::Relaxed)));
+    let make = async || {
+        bucket(
+            &backends,
+            &format!("b{}", made.fetch_add(1, Ordering::Relaxed)),
+        )
+    };
     suite::run(make).await;
     let buckets = backends.buckets(&ProjectName::default_project()).unwrap();
     assert!(buckets.len() > 8, "{buckets:?}");
@@ -173,7 +178,10 @@ async fn damage_is_told_and_never_passed_off_as_the_object() {
             }
         }
     }
-    assert!((1_000_000..1_299_999).contains(&all), "{all}: the last block is held back");
+    assert!(
+        (1_000_000..1_299_999).contains(&all),
+        "{all}: the last block is held back"
+    );
     // A part that is asked for alone is not held against anything.
     let options = GetOptions {
         range: Some(ByteRange::From(1)),
@@ -210,7 +218,10 @@ async fn a_full_disk_refuses_and_keeps_what_is_there() {
     let endless = stream::repeat_with(|| Ok(Bytes::from(vec![7; 1 << 20])));
     let put = photos.put("k", endless.boxed(), PutOptions::default());
     let error = put.await.err().unwrap();
-    assert_eq!((error.kind, &*error.message), (Kind::Exhausted, "disk is full"));
+    assert_eq!(
+        (error.kind, &*error.message),
+        (Kind::Exhausted, "disk is full")
+    );
     files_are(disk.path(), 2).await;
     // Announced to be more than there is room for: not a byte is taken.
     let options = PutOptions {
@@ -252,10 +263,14 @@ async fn changes_are_told_while_somebody_listens() {
     let second = photos.put_bytes("照片/猫", Bytes::from("x")).await.unwrap();
     photos.delete("照片/猫", Condition::Always).await.unwrap();
     photos.delete("照片/猫", Condition::Always).await.unwrap();
-    let refused = photos.put("照片/猫", body("y".into()), PutOptions {
-        condition: Condition::Present,
-        ..PutOptions::default()
-    });
+    let refused = photos.put(
+        "照片/猫",
+        body("y".into()),
+        PutOptions {
+            condition: Condition::Present,
+            ..PutOptions::default()
+        },
+    );
     assert_eq!(refused.await.err().unwrap().kind, Kind::Conflict);
     let told = stream.read(ReadOptions::default()).await.unwrap();
     let of = |name: &str| {
@@ -265,14 +280,21 @@ async fn changes_are_told_while_somebody_listens() {
     };
     assert_eq!(
         of("type"),
-        ["gust.blob.created", "gust.blob.created", "gust.blob.deleted"]
+        [
+            "gust.blob.created",
+            "gust.blob.created",
+            "gust.blob.deleted"
+        ]
     );
     assert_eq!(of("source"), ["/blobs/photos"; 3]);
     assert_eq!(of("subject"), ["%E7%85%A7%E7%89%87/%E7%8C%AB"; 3]);
     let gone = format!("{}-deleted", second.version);
     assert_eq!(of("id"), [first.version, second.version, gone]);
     let data: serde_json::Value = serde_json::from_slice(&told[0].message.body).unwrap();
-    assert_eq!((&data["key"], &data["size"]), (&"照片/猫".into(), &300_000.into()));
+    assert_eq!(
+        (&data["key"], &data["size"]),
+        (&"照片/猫".into(), &300_000.into())
+    );
     assert_eq!(data["etag"], first.etag);
     assert_eq!(data["content_type"], "application/octet-stream");
     assert_eq!(backends.streams().unwrap(), [(project, watched)]);

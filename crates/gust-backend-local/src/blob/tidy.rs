@@ -49,7 +49,11 @@ pub(super) fn settle(engine: &Engine, files: &Files) -> Result<()> {
     }
     if settled > 0 || !lost.is_empty() {
         let removed = files.remove(lost).len();
-        tracing::info!(settled, removed, "objects that were on their way in are settled");
+        tracing::info!(
+            settled,
+            removed,
+            "objects that were on their way in are settled"
+        );
     }
     Ok(())
 }

@@ -55,9 +55,8 @@ fn metadata(metadata: &BTreeMap<String, String>, limits: &BlobLimits) -> Result<
         return Err(Error::new(Kind::Exhausted, Blame::Function, text));
     }
     for (name, value) in metadata {
-        let token = |b: u8| {
-            matches!(b, b'a'..=b'z' | b'0'..=b'9') || b"!#$%&'*+-.^_`|~".contains(&b)
-        };
+        let token =
+            |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9') || b"!#$%&'*+-.^_`|~".contains(&b);
         if name.is_empty() || !name.bytes().all(token) {
             return Err(invalid(format!("not a name for metadata: {name:?}"))
                 .hint("small letters, digits, - _ and ."));
@@ -77,6 +76,17 @@ pub fn fits(size: u64, most: u64) -> Result<()> {
         return Err(Error::new(Kind::Exhausted, Blame::Function, text));
     }
     Ok(())
+}
+
+/// Refuses more bytes than may come, while they come: so many have.
+pub fn coming(size: u64, announced: Option<u64>, limits: &BlobLimits) -> Result<()> {
+    fits(size, limits.object)?;
+    match announced {
+        Some(announced) if size > announced => Err(invalid(format!(
+            "more bytes came than the {announced} that were announced"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses bytes that are not those that were announced.

@@ -40,7 +40,7 @@ impl Bucket for MemoryBucket {
         while let Some(chunk) = body.next().await {
             let chunk = chunk?;
             size += chunk.len() as u64;
-            check::fits(size, self.limits.object)?;
+            check::coming(size, options.size, &self.limits)?;
             hash.update(&chunk);
             chunks.push(chunk);
         }
@@ -88,7 +88,10 @@ impl Bucket for MemoryBucket {
         let cut = move |chunk: Bytes| {
             let (from, to) = (at, at + chunk.len() as u64);
             at = to;
-            let (from, to) = (from.max(wanted.start) - from, to.min(wanted.end).max(from) - from);
+            let (from, to) = (
+                from.max(wanted.start) - from,
+                to.min(wanted.end).max(from) - from,
+            );
             (from < to).then(|| Ok(chunk.slice(from as usize..to as usize)))
         };
         Ok(Got::Found(Found {

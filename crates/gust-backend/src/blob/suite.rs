@@ -84,7 +84,14 @@ fn on(condition: Condition) -> PutOptions {
 }
 
 async fn objects_round_trip(bucket: Arc<dyn Bucket>) {
-    let keys = ["plain", "照片/二〇二六/猫 %2F.jpg", "../../etc/passwd", "/", "a//b", "\u{1f980}\u{1}"];
+    let keys = [
+        "plain",
+        "照片/二〇二六/猫 %2F.jpg",
+        "../../etc/passwd",
+        "/",
+        "a//b",
+        "\u{1f980}\u{1}",
+    ];
     for (size, key) in SIZES.into_iter().zip(keys) {
         assert!(ok(bucket.head(key).await).is_none(), "{key:?}");
         let bytes = bytes(size);
@@ -111,7 +118,10 @@ async fn objects_round_trip(bucket: Arc<dyn Bucket>) {
             Got::Absent
         ));
     }
-    assert_eq!(ok(bucket.list(ListOptions::default()).await), Page::default());
+    assert_eq!(
+        ok(bucket.list(ListOptions::default()).await),
+        Page::default()
+    );
 }
 
 async fn what_is_said_of_an_object_is_kept(bucket: Arc<dyn Bucket>) {
@@ -327,7 +337,16 @@ fn keys(page: &Page) -> Vec<&str> {
 }
 
 async fn keys_list_in_byte_order(bucket: Arc<dyn Bucket>) {
-    let all = ["A", "a", "a/b", "a0", "b", "照片/一", "照片/二", "\u{10ffff}x"];
+    let all = [
+        "A",
+        "a",
+        "a/b",
+        "a0",
+        "b",
+        "照片/一",
+        "照片/二",
+        "\u{10ffff}x",
+    ];
     for key in all.iter().rev() {
         put(&bucket, key, key).await;
     }
@@ -372,7 +391,14 @@ async fn lists_fold_and_go_on(bucket: Arc<dyn Bucket>) {
     let page = list("", None, 0).await;
     assert_eq!((page.prefixes.len(), page.objects.len()), (1, 30));
     // Page by page it is the same, whatever the size of a page.
-    for (prefix, most) in [("in/", 1), ("in/", 2), ("in/", 4), ("", 1), ("", 7), ("k", 30)] {
+    for (prefix, most) in [
+        ("in/", 1),
+        ("in/", 2),
+        ("in/", 4),
+        ("", 1),
+        ("", 7),
+        ("k", 30),
+    ] {
         let whole = list(prefix, None, 0).await;
         let (mut all, mut after) = (Page::default(), None);
         loop {

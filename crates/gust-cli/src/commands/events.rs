@@ -8,7 +8,7 @@ use gust_api::{
     Client,
     queue::{LookQuery, Messages, Redrive, Trigger},
 };
-use gust_types::{AppName, Error, Label, Result, trigger::TriggerSource};
+use gust_types::{AppName, Error, Label, Result, changes::TopicName, trigger::TriggerSource};
 use serde::Serialize;
 
 use super::{
@@ -159,7 +159,7 @@ async fn list(of: &Of) -> Result<()> {
 /// Follows every topic there is, and those that come.
 async fn tail(how: &How) -> Result<()> {
     let client = how.remote.client()?;
-    let mut known: HashSet<Label> = HashSet::new();
+    let mut known: HashSet<TopicName> = HashSet::new();
     let mut following = FuturesUnordered::new();
     let mut first = true;
     loop {
@@ -193,7 +193,7 @@ async fn tail(how: &How) -> Result<()> {
     }
 }
 
-async fn follow(how: &How, topic: Label, from: tail::From) -> Result<()> {
+async fn follow(how: &How, topic: TopicName, from: tail::From) -> Result<()> {
     let before = format!("{topic}  ");
     tail::follow(how, &topic, from, &mut u64::MAX.clone(), &before).await
 }

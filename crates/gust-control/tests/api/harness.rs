@@ -14,6 +14,7 @@ use gust_api::{
 };
 use gust_backend::{
     Backends,
+    blob::{Bucket, memory::MemoryBucket},
     kv::{Kv, memory::MemoryKv},
     queue::{Queue, QueueSettings, memory::MemoryQueue},
     sql::Sql,
@@ -188,13 +189,14 @@ pub async fn assemble(data: &Path, mut settings: Settings) -> Node {
     settings.data = Some(data.to_owned());
     let events = Events::new(gust_events::Parts {
         dispatcher: dispatcher.clone(),
-        backends,
+        backends: backends.clone(),
         sources: Default::default(),
     });
     let parts = Parts {
         dispatcher: dispatcher.clone(),
         runtime: Arc::new(runtime.clone()),
         artifacts: artifacts.clone(),
+        backends,
         later: events.later(),
         events: Arc::new(events.clone()),
         ledger: ledger.clone(),

@@ -49,11 +49,7 @@ impl Backends for Stores {
         )))
     }
 
-    fn blob(
-        &self,
-        _: &ProjectName,
-        _: &Label,
-    ) -> Result<Arc<dyn gust_backend::blob::Bucket>> {
+    fn blob(&self, _: &ProjectName, _: &Label) -> Result<Arc<dyn gust_backend::blob::Bucket>> {
         Err(Error::unavailable("no blobs in these tests"))
     }
 

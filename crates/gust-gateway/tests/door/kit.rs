@@ -59,11 +59,7 @@ impl Backends for NoStores {
         )))
     }
 
-    fn blob(
-        &self,
-        _: &ProjectName,
-        _: &Label,
-    ) -> Result<Arc<dyn gust_backend::blob::Bucket>> {
+    fn blob(&self, _: &ProjectName, _: &Label) -> Result<Arc<dyn gust_backend::blob::Bucket>> {
         Err(Error::unavailable("no blobs in these tests"))
     }
 

@@ -60,7 +60,9 @@ fn changes_of_a_store_and_of_a_database_arrive() {
         }
     );
     assert_eq!(
-        spec("blob = \"photos\"\nprefix = \"in/\"\nsuffix = \".jpg\"\non = [\"created\", \"deleted\"]"),
+        spec(
+            "blob = \"photos\"\nprefix = \"in/\"\nsuffix = \".jpg\"\non = [\"created\", \"deleted\"]"
+        ),
         ChangesSpec {
             of: Watched::Blob(label("photos")),
             prefix: "in/".to_owned(),

@@ -68,7 +68,7 @@ pub(crate) enum From {
 /// Prints the events of a topic, each line with this before it, until so many are printed.
 pub(crate) async fn follow(
     how: &How,
-    topic: &Label,
+    topic: &TopicName,
     from: From,
     left: &mut u64,
     before: &str,
@@ -120,7 +120,7 @@ impl How {
     }
 }
 
-fn print(topic: &Label, event: &Event, json: bool, before: &str) -> Result<()> {
+fn print(topic: &TopicName, event: &Event, json: bool, before: &str) -> Result<()> {
     if json {
         let line = match before {
             "" => serde_json::to_string(event),
@@ -146,7 +146,7 @@ fn print(topic: &Label, event: &Event, json: bool, before: &str) -> Result<()> {
 /// An event of one topic among others.
 #[derive(Serialize)]
 struct Placed<'a> {
-    topic: &'a Label,
+    topic: &'a TopicName,
     #[serde(flatten)]
     event: &'a Event,
 }
