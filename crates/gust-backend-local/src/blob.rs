@@ -245,7 +245,7 @@ impl LocalBucket {
     async fn commit(&self, key: &str, whole: Whole, options: PutOptions) -> Result<Object> {
         let (content, file) = match whole.content {
             Content::Inline(content) => (Some(content), None),
-            Content::File(file) => (None, Some(file)),
+            Content::File(file) => (None, Some(file.pledge())),
         };
         let id = file.as_ref().map_or_else(Id::new, |file| file.id);
         let object = Object {
@@ -279,8 +279,8 @@ impl LocalBucket {
                     Ok(object)
                 }
                 Err(error) => {
-                    if !shared.is_refused(file.id) {
-                        file.leave();
+                    if shared.is_refused(file.id) {
+                        file.discard();
                     }
                     Err(error)
                 }

@@ -115,12 +115,21 @@ fn run_and_kill(folder: &Path, round: u64) -> Vec<String> {
         .unwrap();
     let mut running = Running(child);
     let output = running.0.stdout.take().unwrap();
+    let (begun, beginning) = std::sync::mpsc::sync_channel(1);
     let reading = std::thread::spawn(move || {
         let lines = BufReader::new(output).lines().map_while(Result::ok);
-        let said = |line: String| Some(line.strip_prefix("said ")?.strip_suffix('.')?.to_owned());
+        let said = |line: String| {
+            let said = line.strip_prefix("said ")?.strip_suffix('.')?.to_owned();
+            let _ = begun.try_send(());
+            Some(said)
+        };
         lines.filter_map(said).collect::<Vec<_>>()
     });
-    std::thread::sleep(Duration::from_millis(50 + ids::random_u64() % 400));
+    // Some die while they open the folder, most while they write.
+    if round % 6 != 5 {
+        let _ = beginning.recv_timeout(Duration::from_secs(30));
+    }
+    std::thread::sleep(Duration::from_millis(10 + ids::random_u64() % 300));
     drop(running);
     reading.join().unwrap()
 }

@@ -38,13 +38,24 @@ pub(crate) struct Files {
 
 /// A file on its way in. Dropping it removes it.
 pub(crate) struct Incoming {
-    pub(crate) id: Id,
-    files: Arc<Files>,
     file: File,
     pub(crate) hash: Sha256,
     pub(crate) size: u64,
-    /// False when it is not ours to remove any more.
+    own: Own,
+}
+
+/// Removes the file when it is dropped, as long as it is ours.
+struct Own {
+    of: Pledged,
     ours: bool,
+}
+
+/// A whole file whose object may be committed at any moment: dropping it leaves it where it is, for the next start to find
+/// out about.
+#[derive(Clone)]
+pub(crate) struct Pledged {
+    pub(crate) id: Id,
+    files: Arc<Files>,
 }
 
 /// An object's file, to be read from.
@@ -82,11 +93,15 @@ impl Files {
         };
         Ok(Incoming {
             file: file.map_err(|e| disk::fault("make an object's file", &path, e))?,
-            id,
-            files: self.clone(),
             hash: Sha256::new(),
             size: 0,
-            ours: true,
+            own: Own {
+                of: Pledged {
+                    id,
+                    files: self.clone(),
+                },
+                ours: true,
+            },
         })
     }
 
@@ -211,7 +226,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 impl Incoming {
     /// Adds bytes.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.files.disk.check(bytes.len() as u64)?;
+        self.own.of.files.disk.check(bytes.len() as u64)?;
         self.hash.update(bytes);
         self.size += bytes.len() as u64;
         let written = self.file.write_all(bytes);
@@ -221,33 +236,43 @@ impl Incoming {
     /// Everything is on the disk, under its name.
     pub(crate) fn sync(&mut self) -> Result<()> {
         let synced = self.file.sync_all();
-        let synced = synced.and_then(|()| sync_folder(&self.files.folder.join(INCOMING)));
+        let synced = synced.and_then(|()| sync_folder(&self.own.of.files.folder.join(INCOMING)));
         synced.map_err(|e| self.fault("sync", e))
     }
 
-    /// The object is committed.
-    pub(crate) fn settle(mut self) {
-        self.ours = false;
-        self.files.settle(self.id);
-    }
-
-    /// It is not known whether the object is committed: the next start finds out.
-    pub(crate) fn leave(mut self) {
-        self.ours = false;
+    /// From now on it is not ours to remove.
+    pub(crate) fn pledge(mut self) -> Pledged {
+        self.own.ours = false;
+        self.own.of.clone()
     }
 
     fn fault(&self, doing: &str, error: io::Error) -> Error {
         let doing = format!("{doing} an object's file");
-        disk::fault(&doing, &self.files.incoming(self.id), error)
+        let Pledged { id, files } = &self.own.of;
+        disk::fault(&doing, &files.incoming(*id), error)
     }
 }
 
-impl Drop for Incoming {
+impl Drop for Own {
     fn drop(&mut self) {
         if self.ours {
-            // Should this fail, the next start removes it.
-            let _ = fs::remove_file(self.files.incoming(self.id));
+            self.of.discard();
         }
+    }
+}
+
+// === impl Pledged ===
+
+impl Pledged {
+    /// The object is committed.
+    pub(crate) fn settle(&self) {
+        self.files.settle(self.id);
+    }
+
+    /// It is certain that the object is not committed, and will not be.
+    pub(crate) fn discard(&self) {
+        // Should this fail, the next start removes it.
+        let _ = fs::remove_file(self.files.incoming(self.id));
     }
 }
 
