@@ -10,6 +10,7 @@
 #![warn(missing_docs)]
 
 pub mod app;
+pub mod blob;
 pub mod client;
 pub mod deploy;
 pub mod later;

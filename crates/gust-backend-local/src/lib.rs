@@ -1,11 +1,12 @@
-//! Everything kept in one folder on this machine: key-value stores, queues and topics (fjall), SQL databases (SQLite),
-//! the ledger.
+//! Everything kept in one folder on this machine: key-value stores, queues and topics (fjall), objects (fjall and files),
+//! SQL databases (SQLite), the ledger.
 //!
 //! Writes of many callers become few syncs: one thread commits for all of them. It never answers a write that is not on
 //! the disk, and it never knows what a guest is. Start with [`LocalBackends`], then `store/commit.rs` (the group commit),
-//! `queue/group.rs`, `sql/pool.rs` and `ledger.rs`.
+//! `queue/group.rs`, `blob.rs`, `sql/pool.rs` and `ledger.rs`.
 #![warn(missing_docs)]
 
+mod blob;
 mod disk;
 pub mod kv;
 pub mod ledger;
@@ -23,6 +24,7 @@ use std::{path::Path, sync::Arc};
 use async_trait::async_trait;
 use gust_backend::{
     Backends,
+    blob::Bucket,
     changes::Watched,
     kv::Kv,
     queue::{Queue, QueueSettings},
@@ -61,6 +63,7 @@ pub struct LocalBackends {
     kv: kv::Stores,
     queues: Arc<queue::Queues>,
     topics: topic::Topics,
+    buckets: blob::Buckets,
     sql: sql::Databases,
     committer: Arc<Committer>,
     engine: Arc<Engine>,
@@ -82,7 +85,14 @@ impl LocalBackends {
         let committer = Committer::start(engine.clone(), settings.kv.queue, handles.clone())?;
         let committer = Arc::new(committer);
         let queues = Arc::new(queue::Queues::new(engine.clone(), committer.clone()));
+        let buckets = blob::Buckets::open(
+            &folder.join("blobs"),
+            disk.clone(),
+            engine.clone(),
+            committer.clone(),
+        )?;
         Ok(Self {
+            buckets,
             sql: sql::Databases::new(&folder.join("sql"), disk, &settings.sql, committer.clone())?,
             kv: kv::Stores::new(engine.clone(), committer.clone(), &settings.kv)?,
             topics: topic::Topics::new(engine.clone(), committer.clone(), queues.clone(), handles),
@@ -142,6 +152,14 @@ impl Backends for LocalBackends {
         Ok(Arc::new(self.sql.database(project, name)))
     }
 
+    fn blob(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Bucket>> {
+        Ok(Arc::new(self.buckets.bucket(project, name)))
+    }
+
+    fn buckets(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        self.buckets.names(project)
+    }
+
     fn queue(
         &self,
         project: &ProjectName,
@@ -180,6 +198,7 @@ impl Backends for LocalBackends {
 impl Drop for LocalBackends {
     fn drop(&mut self) {
         self.kv.stop();
+        self.buckets.stop();
         self.sql.stop();
         self.queues.stop();
         self.topics.stop();

@@ -1,11 +1,12 @@
-//! Where things are kept: the seams for key-value stores, SQL databases and queues.
+//! Where things are kept: the seams for key-value stores, SQL databases, blobs, queues and topics.
 //!
 //! A backend never knows what a guest is; a runtime never knows which engine is behind. Each seam comes with a public
-//! suite (`kv::suite`, `sql::suite`, `queue::suite`, `unit::suite`) that every implementation passes. The key-value store and the queue in
+//! suite (`kv::suite`, `sql::suite`, `blob::suite`, `queue::suite`, `unit::suite`) that every implementation passes. The key-value store and the queue in
 //! memory are here ([`kv::memory`], [`queue::memory`]); SQL in memory is SQLite's own and lives with it in `gust-backend-local`.
 //! Start with [`kv::Kv`].
 #![warn(missing_docs)]
 
+pub mod blob;
 pub mod changes;
 pub mod desk;
 pub mod kv;
@@ -29,6 +30,10 @@ pub trait Backends: Send + Sync {
     fn kv(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn kv::Kv>>;
     /// The database behind this name.
     fn sql(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn sql::Sql>>;
+    /// The bucket behind this name.
+    fn blob(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn blob::Bucket>>;
+    /// The buckets of a project that anything was ever put into.
+    fn buckets(&self, project: &ProjectName) -> Result<Vec<Label>>;
     /// The queue behind this name, which behaves like this from now on.
     fn queue(
         &self,

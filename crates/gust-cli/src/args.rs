@@ -53,6 +53,8 @@ pub(crate) enum Command {
     /// See all events of a project: what waits, what comes in, what was given up, and deliver that again
     #[command(visible_alias = "event")]
     Events(commands::events::Args),
+    /// List buckets, put and get objects
+    Blob(commands::blob::Args),
     /// List topics, publish events, follow them, and replay them to triggers
     Topic(commands::topic::Args),
     /// List queues, publish to them, look into them and at what was given up

@@ -1,6 +1,7 @@
 //! One file a verb, each with its `Args` and its `run`.
 
 pub(crate) mod bill;
+pub(crate) mod blob;
 pub(crate) mod budget;
 pub(crate) mod build;
 pub(crate) mod call;

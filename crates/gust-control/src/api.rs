@@ -5,6 +5,7 @@
 
 pub(crate) mod apps;
 pub(crate) mod artifacts;
+pub(crate) mod blobs;
 pub(crate) mod deploys;
 pub(crate) mod error;
 pub(crate) mod extract;
@@ -66,6 +67,12 @@ impl Modify for Token {
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let (_, mut described) = described().split_for_parts();
     described.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    // The router's word for the rest of a path is none of OpenAPI's.
+    let paths = std::mem::take(&mut described.paths.paths);
+    let plain = paths
+        .into_iter()
+        .map(|(path, item)| (path.replace("{*", "{"), item));
+    described.paths.paths = plain.collect();
     described
 }
 
@@ -122,6 +129,9 @@ fn described() -> OpenApiRouter<Control> {
         .routes(routes!(queues::redrive))
         .routes(routes!(queues::purge))
         .routes(routes!(queues::triggers))
+        .routes(routes!(blobs::buckets))
+        .routes(routes!(blobs::list))
+        .routes(routes!(blobs::put, blobs::get, blobs::remove))
         .routes(routes!(topics::list))
         .routes(routes!(topics::show))
         .routes(routes!(topics::publish, topics::read))

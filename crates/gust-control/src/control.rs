@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use gust_backend::desk::{Desk, Later};
+use gust_backend::{
+    Backends,
+    desk::{Desk, Later},
+};
 use gust_dispatch::Dispatcher;
 use gust_meter::{BudgetKeeper, Ledger, Prices};
 use gust_runtime::{Runtime, artifact::ArtifactFolder};
@@ -47,6 +50,8 @@ pub struct Parts {
     pub runtime: Arc<dyn Runtime>,
     /// Keeps artifacts.
     pub artifacts: ArtifactFolder,
+    /// Opens buckets.
+    pub backends: Arc<dyn Backends>,
     /// Keeps queues and runs triggers.
     pub events: Arc<dyn Desk>,
     /// Makes calls later.

@@ -11,6 +11,7 @@
 
 mod api;
 mod apps;
+mod blobs;
 mod control;
 mod count;
 mod deploy;

@@ -30,6 +30,10 @@ pub(crate) fn filter(spec: &ChangesSpec) -> Result<Filter> {
         let subject = ("subject".to_owned(), spec.prefix.clone());
         all.push(FilterSpec::Prefix([subject].into()));
     }
+    if !spec.suffix.is_empty() {
+        let subject = ("subject".to_owned(), spec.suffix.clone());
+        all.push(FilterSpec::Suffix([subject].into()));
+    }
     // First, so that places in an error are those of the manifest.
     let mut filters = spec.filters.clone();
     filters.extend(all);
@@ -84,6 +88,7 @@ mod tests {
         let mut spec = ChangesSpec {
             of: Watched::Kv(Label::new("default").unwrap()),
             prefix: String::new(),
+            suffix: String::new(),
             tables: Vec::new(),
             on: Vec::new(),
             filters: Vec::new(),
@@ -108,6 +113,12 @@ mod tests {
         assert_eq!(wants(&spec), [true, true, false]);
         spec.filters = vec![FilterSpec::Sql("type = 'gust.kv.deleted'".into())];
         assert_eq!(wants(&spec), [false, true, false]);
+        spec.filters.clear();
+        for (suffix, wanted) in [("户/1", [true, true, false]), ("2", [false; 3])] {
+            spec.suffix = suffix.into();
+            assert_eq!(wants(&spec), wanted, "{suffix}");
+        }
+        spec.suffix.clear();
         let tables = ChangesSpec {
             of: Watched::Sql(Label::new("default").unwrap()),
             tables: vec!["订单".into()],

@@ -100,6 +100,18 @@ impl Backends for Failing {
         self.backends.topics(project)
     }
 
+    fn blob(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+    ) -> Result<Arc<dyn gust_backend::blob::Bucket>> {
+        self.backends.blob(project, name)
+    }
+
+    fn buckets(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        self.backends.buckets(project)
+    }
+
     fn streams(&self) -> Result<Vec<(ProjectName, gust_backend::changes::Watched)>> {
         self.backends.streams()
     }
@@ -168,6 +180,7 @@ impl World {
             dispatcher: dispatcher.clone(),
             backends: backends.clone(),
             sources: Sources::default(),
+            callbacks: Default::default(),
         });
         let spec = EventsSpec {
             triggers: vec![TriggerSpec {

@@ -60,7 +60,7 @@ impl Rooms {
         );
         let events = Events::new(gust_events::Parts {
             dispatcher: dispatcher.clone(),
-            backends,
+            backends: backends.clone(),
             sources: sources::sources(settings.blocked()?),
             callbacks: settings.callbacks()?,
         });
@@ -79,6 +79,7 @@ impl Rooms {
             dispatcher: dispatcher.clone(),
             runtime: Arc::new(runtime.clone()),
             artifacts: artifacts.clone(),
+            backends,
             later: events.later(),
             events: Arc::new(events.clone()),
             ledger: ledger.clone(),

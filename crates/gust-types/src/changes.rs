@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Label, Result};
 
-/// A resource whose changes are events: written `kv:default`, `sql:shop`.
+/// A resource whose changes are events: written `kv:default`, `sql:shop`, `blob:photos`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Watched {
@@ -17,6 +17,8 @@ pub enum Watched {
     Kv(Label),
     /// A SQL database.
     Sql(Label),
+    /// A bucket of objects.
+    Blob(Label),
 }
 
 /// What happened to one thing in it.
@@ -25,6 +27,8 @@ pub enum Watched {
 pub enum ChangeKind {
     /// A key got a value.
     Set,
+    /// An object was put.
+    Created,
     /// A row came.
     Inserted,
     /// A row became another.
@@ -51,6 +55,7 @@ impl Watched {
         match kind {
             "kv" => Some(Self::Kv(name)),
             "sql" => Some(Self::Sql(name)),
+            "blob" => Some(Self::Blob(name)),
             _ => None,
         }
     }
@@ -60,13 +65,14 @@ impl Watched {
         match self {
             Self::Kv(_) => "kv",
             Self::Sql(_) => "sql",
+            Self::Blob(_) => "blob",
         }
     }
 
     /// Its name in the project.
     pub fn name(&self) -> &Label {
         match self {
-            Self::Kv(name) | Self::Sql(name) => name,
+            Self::Kv(name) | Self::Sql(name) | Self::Blob(name) => name,
         }
     }
 
@@ -83,7 +89,10 @@ impl Watched {
 
     /// The source of its events.
     pub fn source(&self) -> String {
-        format!("/{}/{}", self.kind(), self.name())
+        match self {
+            Self::Blob(name) => format!("/blobs/{name}"),
+            _ => format!("/{}/{}", self.kind(), self.name()),
+        }
     }
 
     /// The source of events of one of its tables. SQLite compares names without regard to case, and so does this.
@@ -107,6 +116,7 @@ impl Watched {
     pub fn kinds(&self) -> &'static [ChangeKind] {
         match self {
             Self::Kv(_) => &[ChangeKind::Set, ChangeKind::Deleted],
+            Self::Blob(_) => &[ChangeKind::Created, ChangeKind::Deleted],
             Self::Sql(_) => &[
                 ChangeKind::Inserted,
                 ChangeKind::Updated,
@@ -133,7 +143,7 @@ impl std::str::FromStr for Watched {
     fn from_str(text: &str) -> Result<Self> {
         let unknown = || {
             Error::invalid(format!("nothing whose changes are kept: {text:?}"))
-                .hint("write kv:STORE or sql:DATABASE")
+                .hint("write kv:STORE, sql:DATABASE or blob:BUCKET")
         };
         let (kind, name) = text.split_once(':').ok_or_else(unknown)?;
         Self::of(kind, Label::new(name)?).ok_or_else(unknown)
@@ -161,6 +171,7 @@ impl ChangeKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Set => "set",
+            Self::Created => "created",
             Self::Inserted => "inserted",
             Self::Updated => "updated",
             Self::Deleted => "deleted",
@@ -240,7 +251,7 @@ mod tests {
 
     #[test]
     fn names_of_streams_are_read_back_and_are_nobody_elses() {
-        for text in ["kv:default", "sql:my_shop"] {
+        for text in ["kv:default", "sql:my_shop", "blob:photos"] {
             let name: TopicName = text.parse().unwrap();
             assert_eq!(name.to_string(), text);
             assert!(name.publishable().is_err());

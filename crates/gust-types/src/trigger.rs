@@ -85,9 +85,12 @@ pub enum TriggerSource {
 pub struct ChangesSpec {
     /// The resource.
     pub of: Watched,
-    /// Of a key-value store: only keys that begin so. Default all.
+    /// Of a key-value store or a bucket: only keys that begin so. Default all.
     #[serde(default)]
     pub prefix: String,
+    /// Of a bucket: only keys that end so. Default all.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub suffix: String,
     /// Of a database: the tables that are watched. At least one.
     #[serde(default)]
     pub tables: Vec<String>,
@@ -433,18 +436,23 @@ impl ChangesSpec {
                 "`tables` means nothing for `{kind}`"
             )));
         }
-        if tables && !self.prefix.is_empty() {
-            return Err(Error::invalid(format!(
-                "`prefix` means nothing for `{kind}`"
-            )));
+        let bucket = matches!(of, Watched::Blob(_));
+        for (word, text, means) in [
+            ("prefix", &self.prefix, !tables),
+            ("suffix", &self.suffix, bucket),
+        ] {
+            if !means && !text.is_empty() {
+                let text = format!("`{word}` means nothing for `{kind}`");
+                return Err(Error::invalid(text));
+            }
+            if text.len() > Self::TEXT {
+                let text = format!("{word} is longer than {} bytes", Self::TEXT);
+                return Err(Error::invalid(text));
+            }
         }
         if self.tables.len() > Self::TABLES {
             let text = format!("more tables than {}: {}", Self::TABLES, self.tables.len());
             return Err(Error::invalid(text).hint("split them over several triggers"));
-        }
-        if self.prefix.len() > Self::TEXT {
-            let text = format!("prefix is longer than {} bytes", Self::TEXT);
-            return Err(Error::invalid(text));
         }
         self.tables.iter().try_for_each(|table| check_table(table))
     }

@@ -60,13 +60,7 @@ impl Client {
         from: impl AsyncRead + Send + Unpin + 'static,
         heard: Upload,
     ) -> Result<Stored> {
-        let body: Body = Reading {
-            from,
-            left: size,
-            sent: 0,
-            heard,
-        }
-        .boxed_unsync();
+        let body: Body = Reading::new(from, size, heard).boxed_unsync();
         let request = self.request(Method::PUT, &format!("/artifacts/{digest}"), body)?;
         // No bound on the whole: a large upload over a slow line is fine as long as the node takes it. The node
         // bounds how long it waits for bytes.
@@ -83,11 +77,22 @@ impl Client {
 }
 
 /// A reader as a body of a known length.
-struct Reading<R> {
+pub(super) struct Reading<R> {
     from: R,
     left: u64,
     sent: u64,
     heard: Upload,
+}
+
+impl<R> Reading<R> {
+    pub(super) fn new(from: R, size: u64, heard: Upload) -> Self {
+        Self {
+            from,
+            left: size,
+            sent: 0,
+            heard,
+        }
+    }
 }
 
 impl<R: AsyncRead + Unpin> http_body::Body for Reading<R> {

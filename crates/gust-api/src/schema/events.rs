@@ -83,12 +83,15 @@ pub enum TriggerSource {
 /// Changes of a resource, and which of them are wanted.
 #[derive(ToSchema)]
 pub struct ChangesSpec {
-    /// The resource: `kv:STORE` or `sql:DATABASE`.
+    /// The resource: `kv:STORE`, `sql:DATABASE` or `blob:BUCKET`.
     #[schema(example = "kv:default")]
     of: String,
-    /// Of a store: only keys that begin so.
+    /// Of a store or a bucket: only keys that begin so.
     #[schema(required = false)]
     prefix: String,
+    /// Of a bucket: only keys that end so.
+    #[schema(required = false)]
+    suffix: String,
     /// Of a database: the tables that are watched.
     #[schema(required = false)]
     tables: Vec<String>,
@@ -112,6 +115,8 @@ pub struct ChangesSpec {
 pub enum ChangeKind {
     /// A key got a value.
     Set,
+    /// An object was put.
+    Created,
     /// A row came.
     Inserted,
     /// A row became another.

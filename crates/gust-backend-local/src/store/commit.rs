@@ -34,6 +34,7 @@ use super::{
     unit::Unit,
 };
 use crate::{
+    blob::ask as blob,
     disk::Ballast,
     kv::{
         self,
@@ -130,6 +131,10 @@ enum Request {
         unit: Box<Unit>,
         answer: Answer<()>,
     },
+    Blob {
+        op: Box<blob::Op>,
+        answer: Answer<blob::Done>,
+    },
 }
 
 type Answer<T> = oneshot::Sender<Result<T>>;
@@ -143,6 +148,7 @@ enum Ready {
     Queue(Answer<Done>, Done, Option<Arc<Notify>>),
     Topic(Answer<topic::Done>, topic::Done, Option<Arc<Notify>>),
     Unit(Answer<()>, Vec<Arc<Notify>>),
+    Blob(Answer<blob::Done>, blob::Done),
 }
 
 // === impl Committer ===
@@ -244,27 +250,26 @@ impl Committer {
         reply.blocking_recv().map_err(|_| closed())?.map(drop)
     }
 
+    /// Asks something of a bucket; answers when it is done, and durable if it has to be.
+    pub(crate) async fn blob(&self, op: blob::Op) -> Result<blob::Done> {
+        let bytes = op.bytes();
+        let op = Box::new(op);
+        self.ask(bytes, |answer| Request::Blob { op, answer }).await
+    }
+
+    /// The same from a thread of ours, unless the store is busy: what it does can wait.
+    pub(crate) fn blob_now(&self, op: blob::Op) -> Result<Option<blob::Done>> {
+        let bytes = op.bytes();
+        let op = Box::new(op);
+        self.ask_now(bytes, |answer| Request::Blob { op, answer })
+    }
+
     /// Removes what is due, from the sweeper's thread; answers how many values went.
     pub(crate) fn sweep(&self, due: Vec<(u64, Vec<u8>)>) -> Result<u64> {
         let bytes = due.iter().map(|(_, key)| key.len() * 2).sum();
-        let Ok(room) = self
-            .room
-            .clone()
-            .try_acquire_many_owned(self.permits(bytes))
-        else {
-            // The stores are busy; what is swept later is invisible all the same.
-            return Ok(0);
-        };
-        let (answer, reply) = oneshot::channel();
-        let queued = Queued {
-            request: Request::Sweep { due, answer },
-            bytes,
-            _room: Some(room),
-        };
-        if self.sender()?.try_send(queued).is_err() {
-            return Ok(0);
-        }
-        reply.blocking_recv().map_err(|_| closed())?
+        // Should the stores be busy: what is swept later is invisible all the same.
+        let swept = self.ask_now(bytes, |answer| Request::Sweep { due, answer })?;
+        Ok(swept.unwrap_or(0))
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -308,6 +313,28 @@ impl Committer {
         }
         // From here on the thread answers, whatever happens to the disk.
         reply.await.map_err(|_| closed())?
+    }
+
+    /// `None` when the store is busy.
+    fn ask_now<T>(
+        &self,
+        bytes: usize,
+        make: impl FnOnce(Answer<T>) -> Request,
+    ) -> Result<Option<T>> {
+        let room = self.room.clone();
+        let Ok(room) = room.try_acquire_many_owned(self.permits(bytes)) else {
+            return Ok(None);
+        };
+        let (answer, reply) = oneshot::channel();
+        let queued = Queued {
+            request: make(answer),
+            bytes,
+            _room: Some(room),
+        };
+        if self.sender()?.try_send(queued).is_err() {
+            return Ok(None);
+        }
+        reply.blocking_recv().map_err(|_| closed())?.map(Some)
     }
 
     fn permits(&self, bytes: usize) -> u32 {
@@ -632,6 +659,23 @@ impl Thread {
                     }
                 }
             }
+            Request::Blob { op, answer } => {
+                let stream = op.bucket().map(|bucket| bucket.stream().clone());
+                let evaluated = queues.evaluate_blob(*op, listens);
+                match (evaluated, stream) {
+                    (Ok((done, told)), Some(stream)) => match queues.tell(&stream, told) {
+                        Ok(()) => Some(Ready::Blob(answer, done)),
+                        Err(error) => return Err(unanswered(answer, error)),
+                    },
+                    (Ok((done, _)), None) => Some(Ready::Blob(answer, done)),
+                    (Err(error), _) => {
+                        refused(&error);
+                        let broken = (error.kind == Kind::Internal).then(|| again(&error));
+                        let _ = answer.send(Err(error));
+                        return broken.map_or(Ok(None), Err);
+                    }
+                }
+            }
         })
     }
 
@@ -710,6 +754,10 @@ fn listens(queues: &mut queue::Group<'_>, request: &Request) -> Result<bool> {
             Ok(false)
         }
         Request::Unit { unit, .. } => unit.is_heard(queues),
+        Request::Blob { op, .. } => match op.bucket() {
+            Some(bucket) => queues.listens(bucket.stream()),
+            None => Ok(false),
+        },
         Request::Queue { .. } | Request::Topic { .. } => Ok(false),
     }
 }
@@ -751,6 +799,7 @@ impl Request {
             Request::Queue { answer, .. } => answer.send(Err(error)).is_ok(),
             Request::Topic { answer, .. } => answer.send(Err(error)).is_ok(),
             Request::Unit { answer, .. } => answer.send(Err(error)).is_ok(),
+            Request::Blob { answer, .. } => answer.send(Err(error)).is_ok(),
         };
     }
 
@@ -763,6 +812,7 @@ impl Request {
             Request::Queue { op, .. } => op.grows(),
             Request::Topic { op, .. } => op.grows(),
             Request::Unit { unit, .. } => unit.grows(),
+            Request::Blob { op, .. } => op.grows(),
         }
     }
 
@@ -771,6 +821,7 @@ impl Request {
         match self {
             Request::Queue { op, .. } => op.is_durable(),
             Request::Topic { op, .. } => op.is_durable(),
+            Request::Blob { op, .. } => op.is_durable(),
             _ => true,
         }
     }
@@ -791,6 +842,7 @@ impl Ready {
             Ready::Queue(answer, done, bell) => and_ring(answer, result.map(|()| done), bell),
             Ready::Topic(answer, done, bell) => and_ring(answer, result.map(|()| done), bell),
             Ready::Unit(answer, bells) => and_ring(answer, result, bells),
+            Ready::Blob(answer, done) => answer.send(result.map(|()| done)).is_ok(),
         };
     }
 }

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use super::{Commit, Place, Publication};
 use crate::{
     Backends,
+    blob::{Bucket, memory::MemoryBucket},
     changes::Watched,
     kv::{Kv, memory::MemoryKv},
     queue::{Queue, QueueSettings, Verdict, memory::MemoryQueue},
@@ -29,6 +30,7 @@ pub struct MemoryBackends {
     stores: Named<MemoryKv>,
     queues: Named<Arc<MemoryQueue>>,
     topics: Named<Arc<MemoryTopic>>,
+    buckets: Named<Arc<MemoryBucket>>,
 }
 
 // === impl MemoryBackends ===
@@ -112,6 +114,15 @@ impl Backends for MemoryBackends {
 
     fn topics(&self, project: &ProjectName) -> Result<Vec<Label>> {
         Ok(names(&self.topics, project))
+    }
+
+    fn blob(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Bucket>> {
+        let key = (project.clone(), name.clone());
+        Ok(self.buckets.lock().entry(key).or_default().clone())
+    }
+
+    fn buckets(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        Ok(names(&self.buckets, project))
     }
 
     fn streams(&self) -> Result<Vec<(ProjectName, Watched)>> {

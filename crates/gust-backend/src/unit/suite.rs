@@ -666,6 +666,14 @@ impl Backends for Down {
         self.0.topics(project)
     }
 
+    fn blob(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn crate::blob::Bucket>> {
+        self.0.blob(project, name)
+    }
+
+    fn buckets(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        self.0.buckets(project)
+    }
+
     fn streams(&self) -> Result<Vec<(ProjectName, crate::changes::Watched)>> {
         self.0.streams()
     }

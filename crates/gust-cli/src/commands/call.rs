@@ -235,7 +235,7 @@ fn callback(callback: &Callback) -> String {
     if let Some(cause) = &callback.cause {
         text.push_str(&format!(", {cause}"));
     }
-    if let Some(next) = moment(callback.next_us) {
+    if let Some(next) = callback.next_us.map(time::millis) {
         text.push_str(&format!(", tried next {next}"));
     }
     output::printable(&text)

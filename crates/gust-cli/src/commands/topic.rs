@@ -31,7 +31,7 @@ enum Action {
     },
     /// Show a topic: what it holds, how it behaves and who takes from it
     Show {
-        /// The topic, or kv:STORE or sql:DATABASE for the changes of one
+        /// The topic, or kv:STORE, sql:DATABASE or blob:BUCKET for the changes of one
         topic: TopicName,
         #[command(flatten)]
         of: Of,
@@ -42,7 +42,7 @@ enum Action {
     Tail(Box<tail::Args>),
     /// Move a trigger to another place in its topic, so that it gets events again
     Replay {
-        /// The topic, or kv:STORE or sql:DATABASE for the changes of one
+        /// The topic, or kv:STORE, sql:DATABASE or blob:BUCKET for the changes of one
         topic: TopicName,
         /// Whose trigger
         #[arg(value_name = "APP/TRIGGER")]
@@ -54,7 +54,7 @@ enum Action {
     },
     /// Remove all events of a topic
     Purge {
-        /// The topic, or kv:STORE or sql:DATABASE for the changes of one
+        /// The topic, or kv:STORE, sql:DATABASE or blob:BUCKET for the changes of one
         topic: TopicName,
         /// Yes, remove them
         #[arg(long)]

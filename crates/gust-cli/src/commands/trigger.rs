@@ -199,10 +199,13 @@ fn outside(external: &ExternalSpec) -> String {
 
 /// The resource, and what of it.
 fn changes(spec: &ChangesSpec) -> String {
-    match (&*spec.prefix, &spec.tables[..]) {
-        ("", []) => spec.of.to_string(),
-        (prefix, []) => format!("{} {}", spec.of, output::printable(&format!("{prefix}*"))),
-        (_, tables) => format!("{} {}", spec.of, output::printable(&tables.join(", "))),
+    match (&*spec.prefix, &*spec.suffix, &spec.tables[..]) {
+        ("", "", []) => spec.of.to_string(),
+        (prefix, suffix, []) => {
+            let keys = format!("{prefix}*{suffix}");
+            format!("{} {}", spec.of, output::printable(&keys))
+        }
+        (_, _, tables) => format!("{} {}", spec.of, output::printable(&tables.join(", "))),
     }
 }
 

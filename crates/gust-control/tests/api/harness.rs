@@ -95,7 +95,7 @@ pub async fn assemble(data: &Path, mut settings: Settings) -> Node {
     settings.data = Some(data.to_owned());
     let events = Events::new(gust_events::Parts {
         dispatcher: dispatcher.clone(),
-        backends,
+        backends: backends.clone(),
         sources: Default::default(),
         callbacks: gust_events::Callbacks {
             hosts: vec!["http://127.0.0.1:*".to_owned()],
@@ -106,6 +106,7 @@ pub async fn assemble(data: &Path, mut settings: Settings) -> Node {
         dispatcher: dispatcher.clone(),
         runtime: Arc::new(runtime.clone()),
         artifacts: artifacts.clone(),
+        backends,
         later: events.later(),
         events: Arc::new(events.clone()),
         ledger: ledger.clone(),

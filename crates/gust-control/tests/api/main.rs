@@ -11,6 +11,7 @@
 
 mod apps;
 mod auth;
+mod blobs;
 mod crash;
 mod deploys;
 mod description;

@@ -340,6 +340,7 @@ async fn changes_of_a_store_are_a_topic_that_is_read_only() {
     let mut spec = ChangesSpec {
         of: of.clone(),
         prefix: "用户/".to_owned(),
+        suffix: String::new(),
         tables: Vec::new(),
         on: vec![ChangeKind::Inserted],
         filters: Vec::new(),

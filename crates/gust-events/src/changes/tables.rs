@@ -117,7 +117,7 @@ fn database(source: &TriggerSource) -> Option<(&Label, &ChangesSpec)> {
     match source {
         TriggerSource::Changes(spec) => match &spec.of {
             Watched::Sql(name) => Some((name, spec)),
-            Watched::Kv(_) => None,
+            Watched::Kv(_) | Watched::Blob(_) => None,
         },
         _ => None,
     }

@@ -1,4 +1,4 @@
-//! What a `[[trigger]]` with `kv` or `sql` says.
+//! What a `[[trigger]]` with `kv`, `sql` or `blob` says.
 
 use gust_types::{
     Label,
@@ -9,17 +9,19 @@ use gust_types::{
 use super::topics;
 use crate::{draft::Draft, reader::Table};
 
-/// The source of a trigger with `kv` or `sql`, which is `kind`.
+/// The source of a trigger with `kv`, `sql` or `blob`, which is `kind`.
 pub(super) fn source(draft: &Draft<'_>, table: &Table<'_>, kind: &str) -> Option<ChangesSpec> {
     let text = table.string(kind)?;
     let name = table.cx.take(&text.at, Label::new(&text.value))?;
     let of = match kind {
         "kv" => Watched::Kv(name),
+        "blob" => Watched::Blob(name),
         _ => Watched::Sql(name),
     };
     let spec = ChangesSpec {
         on: on(table, &of),
         prefix: table.string_or_empty("prefix"),
+        suffix: table.string_or_empty("suffix"),
         tables: table
             .strings("tables")
             .into_iter()
@@ -30,7 +32,7 @@ pub(super) fn source(draft: &Draft<'_>, table: &Table<'_>, kind: &str) -> Option
         batch: table.integer("batch", 1, 1000).map_or(1, |n| n as u32),
         of,
     };
-    let at = ["tables", "prefix"]
+    let at = ["tables", "suffix", "prefix"]
         .into_iter()
         .find(|key| table.value(key).is_some())
         .unwrap_or(kind);
@@ -60,8 +62,10 @@ fn on(table: &Table<'_>, of: &Watched) -> Vec<ChangeKind> {
 /// A name that no function of the app has is another app's, or written wrongly: whoever reads it knows.
 fn hint_at_nobody(draft: &Draft<'_>, table: &Table<'_>, of: &Watched) {
     let mut bound = draft.functions.values().flat_map(|function| match of {
-        Watched::Kv(_) => &function.kv,
+        Watched::Kv(_) => &function.kv[..],
         Watched::Sql(_) => &function.sql,
+        // Objects come from outside more often than not.
+        Watched::Blob(_) => std::slice::from_ref(of.name()),
     });
     if !bound.any(|label| label == of.name()) {
         let line = table.cx.line(&table.key_at(of.kind()));

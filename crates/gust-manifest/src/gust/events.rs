@@ -124,7 +124,7 @@ fn source(
 ) -> Option<TriggerSource> {
     let outside = OUTSIDE.iter().map(|(kind, _)| *kind);
     let ours = [
-        "queue", "topic", "kv", "sql", "cron", "rate", "at", "webhook",
+        "queue", "topic", "kv", "sql", "blob", "cron", "rate", "at", "webhook",
     ];
     let sources: Vec<&str> = ours.into_iter().chain(outside).collect();
     let given: Vec<&str> = sources
@@ -151,12 +151,13 @@ fn source(
     };
     const OF_TIME: [&str; 5] = ["timezone", "overlap", "missed", "missed_within", "jitter"];
     const OF_TOPICS: [&str; 4] = ["filter", "filters", "from", "reply"];
-    const OF_CHANGES: [&str; 3] = ["prefix", "tables", "on"];
+    const OF_CHANGES: [&str; 4] = ["prefix", "suffix", "tables", "on"];
     let foreign: [&[&str]; 4] = match only {
         "queue" => [&OF_TIME, &OF_TOPICS, &OF_CHANGES, &[]],
         "topic" => [&OF_TIME, &OF_CHANGES, &[], &[]],
-        "kv" => [&OF_TIME, &["reply", "tables"], &[], &[]],
-        "sql" => [&OF_TIME, &["reply", "prefix"], &[], &[]],
+        "kv" => [&OF_TIME, &["reply", "tables", "suffix"], &[], &[]],
+        "sql" => [&OF_TIME, &["reply", "prefix", "suffix"], &[], &[]],
+        "blob" => [&OF_TIME, &["reply", "tables"], &[], &[]],
         "cron" => [&["batch", "concurrency"], &OF_TOPICS, &OF_CHANGES, &[]],
         "rate" | "at" => [
             &["batch", "concurrency", "timezone"],
@@ -182,7 +183,7 @@ fn source(
     if only == "topic" {
         return topics::source(table);
     }
-    if matches!(only, "kv" | "sql") {
+    if matches!(only, "kv" | "sql" | "blob") {
         return changes::source(draft, table, only).map(TriggerSource::Changes);
     }
     if only == "webhook" {

@@ -572,7 +572,7 @@ pub(crate) static TOPIC: Section = section(
 
 pub(crate) static TRIGGER: Section = section(
     "[[trigger]]",
-    "What starts a function. Exactly one of `queue`, `topic`, `kv`, `sql`, `cron`, `rate`, `at`, `webhook`, `redis`, `nats`, `mqtt`, `amqp`, `postgres` and `http`.",
+    "What starts a function. Exactly one of `queue`, `topic`, `kv`, `sql`, `blob`, `cron`, `rate`, `at`, `webhook`, `redis`, `nats`, `mqtt`, `amqp`, `postgres` and `http`.",
     &[
         key(
             "function",
@@ -592,7 +592,7 @@ pub(crate) static TRIGGER: Section = section(
             "batch",
             "integer, 1 to 1,000",
             "`1`",
-            "Messages in one call, of a queue, a topic, a store or a database. More than 1 come as a CloudEvents batch, and the function may say which of them it could not take.",
+            "Messages in one call, of a queue, a topic, a store, a database or a bucket. More than 1 come as a CloudEvents batch, and the function may say which of them it could not take.",
         ),
         key(
             "topic",
@@ -604,7 +604,7 @@ pub(crate) static TRIGGER: Section = section(
             "filter",
             "string or table",
             "none",
-            "Which events of the topic, store or database are wanted: a CloudEvents SQL expression, or a table of one dialect, as in `{ exact = { type = \"order.placed\" } }`. Dialects: `exact`, `prefix`, `suffix`, `all`, `any`, `not`, `sql`.",
+            "Which events of the topic, store, database or bucket are wanted: a CloudEvents SQL expression, or a table of one dialect, as in `{ exact = { type = \"order.placed\" } }`. Dialects: `exact`, `prefix`, `suffix`, `all`, `any`, `not`, `sql`.",
         ),
         key(
             "filters",
@@ -616,7 +616,7 @@ pub(crate) static TRIGGER: Section = section(
             "from",
             "`latest` or `earliest`",
             "`\"latest\"`",
-            "Where a new trigger begins in its topic, or in the changes of its store or database: with what is published after the deploy, or with the oldest event that is kept. One that is there already goes on where it is.",
+            "Where a new trigger begins in its topic, or in the changes of its store, database or bucket: with what is published after the deploy, or with the oldest event that is kept. One that is there already goes on where it is.",
         ),
         key(
             "reply",
@@ -634,7 +634,19 @@ pub(crate) static TRIGGER: Section = section(
             "prefix",
             "string",
             "all keys",
-            "Of a key-value store, only changes of keys that begin so.",
+            "Of a key-value store or a bucket, only changes of keys that begin so.",
+        ),
+        key(
+            "blob",
+            "string",
+            "none",
+            "Objects that are put into this bucket or deleted from it, by label. Those of one key are handled in their order.",
+        ),
+        key(
+            "suffix",
+            "string",
+            "all keys",
+            "Of a bucket, only changes of keys that end so.",
         ),
         key(
             "sql",
@@ -652,7 +664,7 @@ pub(crate) static TRIGGER: Section = section(
             "on",
             "list of strings",
             "all of them",
-            "Which changes are wanted: `set` and `deleted` of a store, `inserted`, `updated` and `deleted` of a database.",
+            "Which changes are wanted: `set` and `deleted` of a store, `inserted`, `updated` and `deleted` of a database, `created` and `deleted` of a bucket.",
         ),
         key(
             "cron",

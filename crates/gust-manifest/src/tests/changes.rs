@@ -1,4 +1,4 @@
-//! `kv` and `sql` of a trigger.
+//! `kv`, `sql` and `blob` of a trigger.
 
 use gust_types::{
     Label,
@@ -30,6 +30,7 @@ fn changes_of_a_store_and_of_a_database_arrive() {
     let plain = ChangesSpec {
         of: Watched::Kv(label("default")),
         prefix: String::new(),
+        suffix: String::new(),
         tables: Vec::new(),
         on: Vec::new(),
         filters: Vec::new(),
@@ -55,6 +56,18 @@ fn changes_of_a_store_and_of_a_database_arrive() {
             of: Watched::Sql(label("shop")),
             tables: vec!["订单".to_owned(), "Orders".to_owned()],
             on: vec![ChangeKind::Inserted],
+            ..plain.clone()
+        }
+    );
+    assert_eq!(
+        spec(
+            "blob = \"photos\"\nprefix = \"in/\"\nsuffix = \".jpg\"\non = [\"created\", \"deleted\"]"
+        ),
+        ChangesSpec {
+            of: Watched::Blob(label("photos")),
+            prefix: "in/".to_owned(),
+            suffix: ".jpg".to_owned(),
+            on: vec![ChangeKind::Created, ChangeKind::Deleted],
             ..plain
         }
     );
@@ -87,6 +100,15 @@ fn what_means_nothing_is_refused_with_its_place() {
             "`tables` means nothing",
         ),
         ("kv = \"default\"\nreply = true", "`reply` means nothing"),
+        ("kv = \"default\"\nsuffix = \"x\"", "`suffix` means nothing"),
+        (
+            "blob = \"photos\"\non = [\"set\"]",
+            "write \"created\", \"deleted\"",
+        ),
+        (
+            "blob = \"photos\"\ntables = [\"t\"]",
+            "`tables` means nothing",
+        ),
         ("kv = \"default\"\nqueue = \"q\"", "exactly one of"),
         (
             "kv = \"default\"\ntimezone = \"UTC\"",

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a story that cannot go on fails")]
 
 mod bill;
+mod blobs;
 mod broken_off;
 mod brokers;
 mod callbacks;

@@ -17,7 +17,7 @@ const SHOWN: usize = 120;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The topic, or kv:STORE or sql:DATABASE for the changes of one
+    /// The topic, or kv:STORE, sql:DATABASE or blob:BUCKET for the changes of one
     topic: TopicName,
     /// Begin behind this position; 0 is before all
     #[arg(long, value_name = "POSITION", conflicts_with = "since")]
