@@ -13,7 +13,7 @@ use gust_runtime::{
 use gust_task::{clock, ids};
 use gust_telemetry::PathMetrics;
 use gust_types::{
-    AppName, Body, Call, Deployment, Digest, Error, FunctionKey, FunctionName, Label, Outcome,
+    AppName, Body, Call, Deployment, Digest, Error, FunctionKey, FunctionName, Outcome,
     ProjectName, Reply, Result, Revision, Usage,
     app::{FunctionSpec, RouteSpec, RouteTarget, Source},
     call::{Origin, Trace, Trigger, empty, full},

@@ -6,7 +6,6 @@ use std::sync::{
 };
 
 use gust_backend::{
-    Backends,
     kv::KvExt as _,
     queue::{Message, Queue, QueueSettings, TakeOptions},
     unit::{Marks, Unit},
