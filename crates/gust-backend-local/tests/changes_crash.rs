@@ -143,7 +143,7 @@ async fn work_on_rows(folder: &Path, round: u64) {
         let connection = opened.sql.connect().await.unwrap();
         writing.push(gust_task::spawn("writer", async move {
             for n in 0u64.. {
-                let (id, value) = (format!("键{writer}-{}", n % 3), format!("{round}-{n}"));
+                let (id, value) = (format!("键{writer}-{}", n / 3 % 3), format!("{round}-{n}"));
                 let insert = format!("INSERT INTO 行 VALUES ('{id}', '{value}')");
                 let delete = format!("DELETE FROM 行 WHERE id = '{id}'");
                 match n % 3 {
@@ -261,9 +261,14 @@ impl Known {
         opened.sql.watch(vec!["行".to_owned()], true).await.unwrap();
         let kept = rows(&*opened.sql).await;
         let mut found = (BTreeMap::new(), HashMap::new());
+        let (mut events, mut quiet) = (0, 0);
         for _ in 0..500 {
-            found = fold(&read(&*opened.rows).await);
-            if found.0 == kept {
+            let all = read(&*opened.rows).await;
+            found = fold(&all);
+            // What comes and goes again makes no difference to what is kept: until nothing more comes.
+            quiet = if all.len() == events { quiet + 1 } else { 0 };
+            events = all.len();
+            if found.0 == kept && quiet >= 10 {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -275,10 +280,11 @@ impl Known {
     /// What was acknowledged is told; and from now on what was told counts as acknowledged.
     fn compare(&mut self, told: HashMap<String, Vec<String>>) {
         for (key, acknowledged) in &mut self.acknowledged {
-            let told = &told[key];
+            // Of what was never there nothing is told.
+            let told = told.get(key).map_or(&[][..], Vec::as_slice);
             is_within(acknowledged, told, key);
             // What was told and not acknowledged was under way at the kill; it happened, and stays so.
-            acknowledged.clone_from(told);
+            *acknowledged = told.to_vec();
         }
         for (key, told) in told {
             self.acknowledged.entry(key).or_insert(told);
