@@ -85,6 +85,17 @@ fn settings_are_checked_with_their_variables() {
             of("picky", json!({"url": "picky://h", "password": "geheim"})),
             "in the open",
         ),
+        (
+            of(
+                "picky",
+                json!({"url": "picky://h", "headers": {"Authorization": "geheim"}}),
+            ),
+            "in the open",
+        ),
+        (
+            of("picky", json!({"url": "picky://h", "keys": ["{{ nope }}"]})),
+            "not set",
+        ),
     ] {
         let error = check(&spec).unwrap_err();
         let text = format!("{error:?}");
