@@ -42,6 +42,7 @@ use tokio::{io::AsyncReadExt as _, io::AsyncWriteExt as _, net::TcpStream};
 pub struct Node {
     pub control: Control,
     pub events: Events,
+    pub backends: Arc<dyn Backends>,
     pub client: Client,
     pub address: SocketAddr,
     pub runtime: MemoryRuntime,
@@ -177,7 +178,7 @@ pub async fn assemble(data: &Path, mut settings: Settings) -> Node {
     settings.data = Some(data.to_owned());
     let events = Events::new(gust_events::Parts {
         dispatcher: dispatcher.clone(),
-        backends,
+        backends: backends.clone(),
         sources: Default::default(),
     });
     let parts = Parts {
@@ -211,6 +212,7 @@ pub async fn assemble(data: &Path, mut settings: Settings) -> Node {
         client: Client::new(&format!("http://{address}"), Some(token.clone())).unwrap(),
         control,
         events,
+        backends,
         address,
         runtime,
         dispatcher,
