@@ -154,7 +154,8 @@ impl Events {
 impl Desk for Events {
     fn check(&self, project: &ProjectName, app: &AppName, events: &EventsSpec) -> Result<()> {
         for trigger in &events.triggers {
-            triggers::check(trigger, events)?;
+            let settings = |queue: &Label| self.queues.settings_with((project, app, events), queue);
+            triggers::check(trigger, settings)?;
             if let TriggerSource::External(external) = &trigger.source {
                 let checked = self.queues.0.sources.check(external, &events.values);
                 checked.map_err(|error| triggers::within(trigger, error))?;

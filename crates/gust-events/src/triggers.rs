@@ -17,7 +17,7 @@ use gust_types::{
     deployment::Variables,
     event::Event,
     template,
-    trigger::{EventsSpec, QueueSettings, TopicSettings, TriggerSource, TriggerSpec},
+    trigger::{QueueSettings, TopicSettings, TriggerSource, TriggerSpec},
 };
 use parking_lot::Mutex;
 use tokio::{sync::OnceCell, task::JoinHandle};
@@ -419,8 +419,11 @@ pub(crate) fn within(trigger: &TriggerSpec, mut error: Error) -> Error {
     error
 }
 
-/// Refuses a trigger that could never run.
-pub(crate) fn check(trigger: &TriggerSpec, events: &EventsSpec) -> Result<()> {
+/// Refuses a trigger that could never run. `settings` says how a queue will behave once the app is served.
+pub(crate) fn check(
+    trigger: &TriggerSpec,
+    settings: impl Fn(&Label) -> QueueSettings,
+) -> Result<()> {
     let refuse = |why: String| {
         let text = format!("trigger {:?} {why}", trigger.name.as_str());
         Err(Error::invalid(text))
@@ -428,7 +431,7 @@ pub(crate) fn check(trigger: &TriggerSpec, events: &EventsSpec) -> Result<()> {
     RetryPolicy::from(&trigger.retry).check()?;
     match &trigger.source {
         TriggerSource::Queue { queue, .. } => {
-            let settings = events.queues.get(queue).cloned().unwrap_or_default();
+            let settings = settings(queue);
             if settings.attempts != 0 && settings.attempts < trigger.retry.attempts {
                 return refuse(format!(
                     "tries {} times, and its queue gives messages up after {}",

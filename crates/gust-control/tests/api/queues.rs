@@ -1,9 +1,12 @@
 //! Queues through the API: what is published comes out, what is wrong is refused, and a project leaves none behind.
 
 use gust_api::queue::{LookQuery, NewMessage, Publish, Purge, Redrive};
-use gust_types::{Kind, Label, ProjectName};
+use gust_types::{
+    Kind, Label, ProjectName,
+    trigger::{QueueSettings, TriggerSource, TriggerSpec},
+};
 
-use crate::harness::{node, project};
+use crate::harness::{app, app_name, function_name, node, project};
 
 fn text(text: &str) -> NewMessage {
     NewMessage {
@@ -132,4 +135,49 @@ async fn a_project_with_messages_stays() {
         .await
         .unwrap();
     client.remove_project(&team).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_apps_share_outlasts_the_triggers_of_both() {
+    let node = node().await;
+    node.upload("one").await;
+    let orders = Label::new("orders").unwrap();
+    let mut says = app("says", "one");
+    let settings = QueueSettings {
+        attempts: 2,
+        ..QueueSettings::default()
+    };
+    says.events.queues.insert(orders.clone(), settings);
+    let mut takes = app("takes", "one");
+    takes.events.triggers.push(TriggerSpec {
+        name: Label::new("t").unwrap(),
+        function: function_name("main"),
+        path: "/".to_owned(),
+        source: TriggerSource::Queue {
+            queue: orders.clone(),
+            batch: 1,
+        },
+        concurrency: 1,
+        retry: Default::default(),
+    });
+    // Whichever comes first.
+    node.deploy(says.clone()).await.unwrap();
+    let error = node.deploy(takes.clone()).await.unwrap_err();
+    assert!(error.message.contains("tries 8 times"), "{error}");
+    let name = app_name("says");
+    node.client.remove_app(&project(), &name).await.unwrap();
+    node.deploy(takes.clone()).await.unwrap();
+    let error = node.deploy(says.clone()).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Conflict);
+    assert!(error.message.contains("after 2: orders"), "{error}");
+    // What the app itself said before is no matter.
+    let own = QueueSettings {
+        attempts: 8,
+        ..QueueSettings::default()
+    };
+    takes.events.queues.insert(orders, own);
+    node.deploy(takes.clone()).await.unwrap();
+    takes.events.queues.clear();
+    takes.events.triggers[0].retry.attempts = 9;
+    node.deploy(takes).await.unwrap();
 }
