@@ -58,6 +58,7 @@ impl Default for Settings {
 pub struct LocalBackends {
     kv: kv::Stores,
     queues: Arc<queue::Queues>,
+    sweeper: queue::sweep::Sweeper,
     topics: topic::Topics,
     sql: sql::Databases,
     committer: Arc<Committer>,
@@ -83,6 +84,7 @@ impl LocalBackends {
         Ok(Self {
             sql: sql::Databases::new(&folder.join("sql"), disk, &settings.sql),
             kv: kv::Stores::new(engine.clone(), committer.clone(), &settings.kv)?,
+            sweeper: queue::sweep::Sweeper::start(queues.clone())?,
             topics: topic::Topics::new(engine.clone(), committer.clone(), queues.clone(), handles),
             queues,
             committer,
@@ -139,6 +141,7 @@ impl Backends for LocalBackends {
 impl Drop for LocalBackends {
     fn drop(&mut self) {
         self.kv.stop();
+        self.sweeper.stop();
         self.queues.stop();
         self.topics.stop();
         self.committer.stop();
