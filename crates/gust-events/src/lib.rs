@@ -32,7 +32,7 @@ use bytes::Bytes;
 use gust_backend::{
     Backends,
     changes::Watched,
-    desk::{Counts, Desk, EventPage, EventQuery, Later, Progress, Ready, TriggerState},
+    desk::{Counts, Desk, EventPage, EventQuery, Inbox, Later, Progress, Ready, TriggerState},
     queue::{Message, Published, Queue, QueueSettings},
     topic::{Appended, Topic, TopicSettings},
 };
@@ -246,12 +246,7 @@ impl Desk for Events {
         self.topics.read(project, topic, query).await
     }
 
-    fn inbox(
-        &self,
-        project: &ProjectName,
-        app: &AppName,
-        trigger: &Label,
-    ) -> Result<Arc<dyn Queue>> {
+    fn inbox(&self, project: &ProjectName, app: &AppName, trigger: &Label) -> Result<Inbox> {
         self.triggers.inbox(project, app, trigger)
     }
 

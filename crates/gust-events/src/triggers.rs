@@ -5,10 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use gust_backend::{
-    desk::{Counts, FeedState, Progress},
-    queue::Queue,
-};
+use gust_backend::desk::{Counts, FeedState, Inbox, Progress};
 use gust_dispatch::Dispatcher;
 use gust_task::Stop;
 use gust_types::{
@@ -234,13 +231,13 @@ impl Triggers {
         }
     }
 
-    /// The queue that a trigger's events wait in, also of one that is gone.
+    /// Where a trigger's events wait, also of one that is gone.
     pub(crate) fn inbox(
         &self,
         project: &ProjectName,
         app: &AppName,
         trigger: &Label,
-    ) -> Result<Arc<dyn Queue>> {
+    ) -> Result<Inbox> {
         let key = Key {
             project: project.clone(),
             app: app.clone(),
@@ -248,14 +245,15 @@ impl Triggers {
         };
         let wanted = wanted(&self.parts, &self.queues);
         let source = wanted.get(&key).map(|wanted| &wanted.spec.source);
-        match source {
-            Some(TriggerSource::Queue { queue, .. }) => self.queues.open(project, queue),
-            Some(TriggerSource::Schedule(_)) => Err(Error::invalid(format!(
-                "the runs of schedules are in no queue of their own: {}",
-                key.subscription()
-            ))),
-            _ => self.queues.open(project, &inbox(&key)),
-        }
+        let queue = match source {
+            Some(TriggerSource::Queue { queue, .. }) => self.queues.open(project, queue)?,
+            Some(TriggerSource::Schedule(_)) => {
+                let runs = timetable::queue(&self.parts, project)?;
+                return Ok(Inbox::part(runs, key.app, key.name));
+            }
+            _ => self.queues.open(project, &inbox(&key))?,
+        };
+        Ok(Inbox::whole(queue))
     }
 
     /// How the source of a trigger is doing that is outside the node.
