@@ -62,6 +62,7 @@ impl Default for Settings {
 pub struct LocalBackends {
     kv: kv::Stores,
     queues: Arc<queue::Queues>,
+    sweeper: queue::sweep::Sweeper,
     topics: topic::Topics,
     buckets: blob::Buckets,
     sql: sql::Databases,
@@ -95,6 +96,7 @@ impl LocalBackends {
             buckets,
             sql: sql::Databases::new(&folder.join("sql"), disk, &settings.sql, committer.clone())?,
             kv: kv::Stores::new(engine.clone(), committer.clone(), &settings.kv)?,
+            sweeper: queue::sweep::Sweeper::start(queues.clone())?,
             topics: topic::Topics::new(engine.clone(), committer.clone(), queues.clone(), handles),
             queues,
             committer,
@@ -200,6 +202,7 @@ impl Drop for LocalBackends {
         self.kv.stop();
         self.buckets.stop();
         self.sql.stop();
+        self.sweeper.stop();
         self.queues.stop();
         self.topics.stop();
         self.committer.stop();

@@ -3,6 +3,7 @@
 //! - `keys.rs`, `codec.rs`, `index.rs`: how a queue lies in the tree.
 //! - `ask.rs`: what is asked, and what comes of it.
 //! - `group.rs`: what a group of requests comes to: pure but for reads.
+//! - `sweep.rs`: forgets the dead of queues that nobody asks anything of.
 //!
 //! Memory does not grow with what a queue holds: everything is in the tree, and a consumer reads from its front.
 
@@ -11,6 +12,7 @@ pub(crate) mod codec;
 pub(crate) mod group;
 mod index;
 pub(crate) mod keys;
+pub(crate) mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +53,8 @@ const HANDLES: usize = 1024;
 const WALKED: usize = 20_000;
 /// Messages swept in one commit.
 const SWEPT: usize = 200;
+/// How often a queue that is full is gone through for what may be forgotten: that reads all its dead.
+const TIDY: Duration = Duration::from_secs(60);
 /// How often what is over its time is swept.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -69,6 +73,10 @@ struct Shared {
     /// No message has a number below this: saves walking over what was removed.
     first: AtomicU64,
     swept_us: AtomicU64,
+    /// When it was last gone through for room.
+    tidied_us: AtomicU64,
+    /// How the last one who opened it wants it to behave.
+    settings: Mutex<Option<Arc<QueueSettings>>>,
 }
 
 /// One queue.
@@ -109,12 +117,14 @@ impl Queues {
                 shared
             })
         };
+        let settings = Arc::new(settings.clone());
+        *shared.settings.lock() = Some(settings.clone());
         LocalQueue {
             engine: self.engine.clone(),
             committer: self.committer.clone(),
             target: Target {
                 name,
-                settings: Arc::new(settings.clone()),
+                settings,
                 bell: shared.bell.clone(),
             },
             shared,
@@ -148,6 +158,18 @@ pub(crate) fn names(engine: &Engine, kind: u8, project: &ProjectName) -> Result<
         names.extend(name.and_then(|name| Label::new(name).ok()));
     }
     Ok(names)
+}
+
+/// The queues, or topics, of all projects, the platform's own among them.
+pub(crate) fn all(engine: &Engine, kind: u8) -> Result<Vec<(ProjectName, Label)>> {
+    let recovering = || Error::unavailable("the store is being recovered");
+    let open = engine.try_get()?.ok_or_else(recovering)?;
+    let mut all = Vec::new();
+    for found in open.queue_range(&[kind], &[kind + 1]) {
+        let (key, _) = found?;
+        all.extend(keys::named(&key));
+    }
+    Ok(all)
 }
 
 // === impl LocalQueue ===
@@ -202,7 +224,23 @@ impl LocalQueue {
         Ok(number.map(|number| Keys(number as u32)))
     }
 
-    /// Now and then, on the way: what nobody asks of needs no sweeping.
+    /// Whether it is worth while to go through the dead for room: not again and again.
+    fn may_make_room(&self) -> bool {
+        let now_us = clock::unix_micros();
+        let before = self.shared.tidied_us.load(Relaxed);
+        now_us.saturating_sub(before) >= TIDY.as_micros() as u64
+    }
+
+    /// Full: once more, when that was only of dead messages whose time is over.
+    async fn make_room(&self, full: Error, messages: Vec<Message>) -> Result<Done> {
+        self.shared.tidied_us.store(clock::unix_micros(), Relaxed);
+        match self.forget().await? {
+            0 => Err(full),
+            _ => self.ask(Op::Publish(messages)).await,
+        }
+    }
+
+    /// Now and then, on the way: what nobody asks of is swept slowly, by a thread of its own.
     async fn sweep(&self) -> Result<()> {
         let now_us = clock::unix_micros();
         let before = self.shared.swept_us.load(Relaxed);
@@ -235,7 +273,14 @@ impl Queue for LocalQueue {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
-        let Done::Published(published) = self.ask(Op::Publish(messages)).await? else {
+        let again = self.may_make_room().then(|| messages.clone());
+        let published = match (self.ask(Op::Publish(messages)).await, again) {
+            (Err(full), Some(messages)) if full.kind == gust_types::Kind::Exhausted => {
+                self.make_room(full, messages).await?
+            }
+            (published, _) => published?,
+        };
+        let Done::Published(published) = published else {
             return Err(mixed_up());
         };
         // What is published is published; the next one sweeps again.

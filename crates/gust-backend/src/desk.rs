@@ -3,6 +3,7 @@
 //! The control plane asks the events room through [`Desk`] and knows nothing of deliveries; the events room never knows
 //! who asks.
 
+mod inbox;
 mod later;
 
 use std::{sync::Arc, time::Duration};
@@ -22,6 +23,7 @@ use crate::{
     topic::{Appended, Position, Topic, TopicSettings},
 };
 
+pub use inbox::Inbox;
 pub use later::{Accepted, Callback, CallbackState, Later, LaterCall, LaterState, Wishes};
 
 /// A trigger and what became of its events.
@@ -174,13 +176,8 @@ pub trait Desk: Send + Sync {
         topic: &Label,
         query: EventQuery,
     ) -> Result<EventPage>;
-    /// The queue that a trigger's events wait in before it gets them: its source, or one that the platform keeps for it.
-    fn inbox(
-        &self,
-        project: &ProjectName,
-        app: &AppName,
-        trigger: &Label,
-    ) -> Result<Arc<dyn Queue>>;
+    /// Where a trigger's events wait before it gets them: its source, or what the platform keeps for it.
+    fn inbox(&self, project: &ProjectName, app: &AppName, trigger: &Label) -> Result<Inbox>;
     /// The triggers of a project, by app and name.
     fn triggers(&self, project: &ProjectName) -> Vec<TriggerState>;
 }

@@ -7,7 +7,7 @@ use gust_api::queue::{
     Feed, LookQuery, Message as Shown, Messages, NewMessage, Progress, PublishedMessage,
     Queue as QueueShown, Redrive, Trigger,
 };
-use gust_backend::desk::{Desk, TriggerState};
+use gust_backend::desk::{Desk, Inbox, TriggerState};
 use gust_backend::queue::{Message, MessageId, Queue, QueueSettings, QueueStats, check};
 use gust_types::{Error, Label, ProjectName, Result};
 
@@ -101,7 +101,7 @@ impl Control {
         query: LookQuery,
     ) -> Result<Messages> {
         let queue = self.open_queue(project, queue).await?;
-        dead(&*queue, query).await
+        dead(&Inbox::whole(queue), query).await
     }
 
     /// Publishes dead messages again; answers how many.
@@ -112,7 +112,7 @@ impl Control {
         redrive: Redrive,
     ) -> Result<u64> {
         let queue = self.open_queue(project, queue).await?;
-        again(&*queue, redrive).await
+        again(&Inbox::whole(queue), redrive).await
     }
 
     /// Removes messages; answers how many.
@@ -156,20 +156,20 @@ pub(crate) fn lag(state: &TriggerState, backlog: &QueueStats) -> u64 {
     state.progress.map_or(0, |progress| progress.lag) + backlog.messages
 }
 
-/// Publishes dead messages of a queue again; answers how many.
-pub(crate) async fn again(queue: &dyn Queue, redrive: Redrive) -> Result<u64> {
+/// Publishes dead messages of a queue, or of a trigger, again; answers how many.
+pub(crate) async fn again(inbox: &Inbox, redrive: Redrive) -> Result<u64> {
     let ids = redrive
         .ids
         .map(|ids| ids.into_iter().map(MessageId).collect());
     let most = redrive.limit.unwrap_or(u64::MAX);
     let most = usize::try_from(most).unwrap_or(usize::MAX);
-    queue.redrive(ids, most).await
+    inbox.redrive(ids, most).await
 }
 
-/// Looks at the dead of a queue.
-pub(crate) async fn dead(queue: &dyn Queue, query: LookQuery) -> Result<Messages> {
+/// Looks at the dead of a queue, or of a trigger.
+pub(crate) async fn dead(inbox: &Inbox, query: LookQuery) -> Result<Messages> {
     let (after, limit) = page(query)?;
-    let dead = queue.dead(after, limit).await?;
+    let dead = inbox.dead(after, limit).await?;
     let messages = dead.into_iter().map(|dead| Shown {
         id: dead.id.0,
         attempts: dead.attempts,

@@ -11,8 +11,7 @@ use gust_api::{
     },
 };
 use gust_backend::{
-    desk::EventQuery,
-    queue::Queue,
+    desk::{EventQuery, Inbox},
     topic::{Position, Start, Subscription, Topic, TopicSettings},
 };
 use gust_types::{AppName, Error, Label, ProjectName, Result, changes::TopicName};
@@ -147,12 +146,7 @@ impl Control {
         Ok(count)
     }
 
-    async fn inbox(
-        &self,
-        project: &ProjectName,
-        app: &AppName,
-        trigger: &Label,
-    ) -> Result<Arc<dyn Queue>> {
+    async fn inbox(&self, project: &ProjectName, app: &AppName, trigger: &Label) -> Result<Inbox> {
         self.must_have(project).await?;
         self.0.parts.events.inbox(project, app, trigger)
     }
@@ -165,7 +159,7 @@ impl Control {
         query: LookQuery,
     ) -> Result<Messages> {
         let inbox = self.inbox(project, &app, &trigger).await?;
-        queues::dead(&*inbox, query).await
+        queues::dead(&inbox, query).await
     }
 
     /// Delivers dead events of a trigger again; answers how many.
@@ -176,7 +170,7 @@ impl Control {
         redrive: Redrive,
     ) -> Result<u64> {
         let inbox = self.inbox(project, &app, &trigger).await?;
-        queues::again(&*inbox, redrive).await
+        queues::again(&inbox, redrive).await
     }
 
     /// Removes what waits for a trigger, or what was given up; answers how many.

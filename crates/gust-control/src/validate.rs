@@ -7,14 +7,17 @@ mod files;
 mod limits;
 mod routes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use gust_types::{
-    AppSpec, Digest, Error, Limits, Result,
+    AppSpec, Digest, Error, Limits, Result, Span,
     app::{FunctionSpec, RouteTarget, Source, VariableSpec},
     later::Destination,
     template,
-    trigger::{EventsSpec, TriggerSource},
+    trigger::{EventsSpec, RetrySpec, TriggerSource},
 };
 
 /// Functions of one app.
@@ -32,6 +35,9 @@ const MAX_TRIGGERS: usize = 1000;
 /// Calls of one trigger at once, and events of one call.
 const MAX_AT_ONCE: u32 = 10_000;
 const MAX_BATCH: u32 = 1000;
+/// Attempts of one event, and the longest time between two and of all of them.
+const MAX_ATTEMPTS: u32 = 1000;
+const MAX_WAIT: Span = Span::secs(14 * 86_400);
 /// Bytes of a text for people.
 const MAX_TEXT: usize = 4 << 10;
 /// Environment variables of one function, in bytes.
@@ -111,6 +117,33 @@ fn triggers(spec: &AppSpec) -> Result<()> {
         if !trigger.path.starts_with('/') || trigger.path.len() > MAX_TEXT {
             return refuse("its path does not begin with / or is too long".to_owned());
         }
+        retry(&trigger.retry).map_err(|e| within(format_args!("trigger {}", trigger.name), e))?;
+    }
+    Ok(())
+}
+
+/// As far as it is no matter of the numbers alone, the events room checks it.
+fn retry(retry: &RetrySpec) -> Result<()> {
+    let times = [
+        ("delay", retry.delay),
+        ("max_delay", retry.max_delay),
+        ("max_age", retry.max_age),
+    ];
+    let (least, most) = (Span(Duration::from_millis(1)), MAX_WAIT);
+    for (name, time) in times {
+        if !(least..=most).contains(&time) {
+            let text = format!("retry.{name} is not {least} to {most}: {time}");
+            return Err(Error::invalid(text));
+        }
+    }
+    let (attempts, jitter) = (retry.attempts, retry.jitter);
+    if !(1..=MAX_ATTEMPTS).contains(&attempts) {
+        let text = format!("retry.attempts is not 1 to {MAX_ATTEMPTS}: {attempts}");
+        return Err(Error::invalid(text));
+    }
+    if jitter > 100 {
+        let text = format!("retry.jitter is not 0 to 100: {jitter}");
+        return Err(Error::invalid(text));
     }
     Ok(())
 }

@@ -125,11 +125,10 @@ fn starts_with(media: &HeaderValue, start: &str) -> bool {
 
 /// What the attributes and the data come to, once they are read.
 fn fits(event: Event, limits: &Limits) -> Result<Event> {
-    let extensions = event.extensions().count();
+    let (extensions, attributes) = event.counted();
     if extensions > limits.extensions {
         return Err(too_many_extensions(limits));
     }
-    let attributes = event.attribute_bytes();
     if attributes as u64 > limits.attribute_bytes.bytes() {
         return Err(too_large(
             "the attributes of an event",
@@ -160,7 +159,8 @@ fn too_large(what: &str, most: ByteSize, bytes: usize) -> Error {
 impl Limits {
     /// No event has more attributes than this, whatever they are.
     fn attributes(&self) -> usize {
-        Event::CORE.len() + self.extensions.min(Event::MAX_EXTENSIONS)
+        let extensions = self.extensions.min(Event::MAX_EXTENSIONS);
+        Event::CORE.len() + extensions + Event::UNCOUNTED
     }
 }
 

@@ -70,6 +70,8 @@ struct Inner {
     making: Mutex<HashMap<Arc<FunctionKey>, Making>>,
     /// Bodies of calls that are being taken over.
     arriving: Arriving,
+    /// What became of the calls of those that are no longer made.
+    past: Mutex<Counts>,
     /// Consumers that were told to stop and still settle.
     leaving: Mutex<Vec<JoinHandle<Option<()>>>>,
     stop: Stop,
@@ -102,6 +104,7 @@ impl Calls {
             board: Board::default(),
             making: Mutex::default(),
             arriving: Arriving::default(),
+            past: Mutex::default(),
             leaving: Mutex::default(),
             stop: Stop::new(),
         }))
@@ -142,6 +145,7 @@ impl Calls {
                 }
             }
         }
+        self.retire().await;
         let mut making = self.0.making.lock();
         for (function, making) in making.iter_mut() {
             let concurrency = self.concurrency(function);
@@ -163,6 +167,49 @@ impl Calls {
         all
     }
 
+    /// Nobody waits any more for the calls of a function that is gone and has none left.
+    async fn retire(&self) {
+        let is_gone = |function: &Arc<FunctionKey>| {
+            let function = self.0.parts.dispatcher.function(function);
+            function.is_none()
+        };
+        let gone: Vec<_> = {
+            let making = self.0.making.lock();
+            making.keys().filter(|of| is_gone(of)).cloned().collect()
+        };
+        for function in gone {
+            let retired = async {
+                let (queue, records) = (self.queue(&function)?, self.records(&function.project)?);
+                if queue.stats().await?.messages > 0 {
+                    return Ok(());
+                }
+                records.unmark(&function).await?;
+                self.unmake(|made| *made == *function);
+                // One that was on its way in found it still being made.
+                if queue.stats().await?.messages > 0 {
+                    records.mark(&function).await?;
+                    self.start(&function)?;
+                }
+                Ok(())
+            };
+            // The next publish tries again.
+            let retired: Result<()> = retired.await;
+            if let Err(error) = retired {
+                tracing::warn!(%function, error = error.chain(), "calls of a function that is gone are still waited for");
+            }
+        }
+    }
+
+    /// Makes no more calls of these functions.
+    fn unmake(&self, which: impl Fn(&FunctionKey) -> bool) {
+        let mut making = self.0.making.lock();
+        for (_, gone) in making.extract_if(|function, _| which(function)) {
+            gone.stop.stop();
+            *self.0.past.lock() += gone.tally.counts();
+            self.0.leaving.lock().push(gone.task);
+        }
+    }
+
     async fn take_up(&self, project: &ProjectName) -> Result<()> {
         let records = self.records(project)?;
         for function in records.marked().await? {
@@ -178,17 +225,17 @@ impl Calls {
         Ok(())
     }
 
-    /// Makes the calls of a function from now on, if it is not done already.
-    fn start(&self, function: &Arc<FunctionKey>) -> Result<()> {
+    /// Makes the calls of a function from now on; false when it is done already.
+    fn start(&self, function: &Arc<FunctionKey>) -> Result<bool> {
         let mut making = self.0.making.lock();
         // What is accepted while the node stops is made after the next start.
         if making.contains_key(function) || self.0.stop.is_stopped() {
-            return Ok(());
+            return Ok(false);
         }
         let concurrency = self.concurrency(function);
         let new = self.make(function, concurrency, Arc::default(), Released::default())?;
         making.insert(function.clone(), new);
-        Ok(())
+        Ok(true)
     }
 
     fn make(
@@ -322,7 +369,10 @@ impl Calls {
             }
             return Err(full(error, &function));
         }
-        self.start(&function)?;
+        // They were made when this began, and are not any more: the mark may have gone with that.
+        if self.start(&function)? && !mark {
+            records.mark(&function).await?;
+        }
         Ok(Accepted {
             id: kept.head.id,
             duplicate,
@@ -354,7 +404,7 @@ impl Calls {
 
     /// What became of calls since the node started.
     pub(crate) fn counts(&self) -> Counts {
-        let mut sum = Counts::default();
+        let mut sum = *self.0.past.lock();
         for making in self.0.making.lock().values() {
             sum += making.tally.counts();
         }
@@ -480,6 +530,8 @@ impl Later for Calls {
 
     async fn forget(&self, project: &ProjectName) -> Result<()> {
         let records = self.records(project)?;
+        // Whoever accepts a call after this marks its function again.
+        self.unmake(|function| function.project == *project);
         for function in records.marked().await? {
             self.queue(&function)?.purge(false).await?;
             for dead in [false, true] {

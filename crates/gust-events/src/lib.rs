@@ -33,7 +33,7 @@ use bytes::Bytes;
 use gust_backend::{
     Backends,
     changes::Watched,
-    desk::{Counts, Desk, EventPage, EventQuery, Later, Progress, Ready, TriggerState},
+    desk::{Counts, Desk, EventPage, EventQuery, Inbox, Later, Progress, Ready, TriggerState},
     queue::{Message, Published, Queue, QueueSettings},
     topic::{Appended, Topic, TopicSettings},
 };
@@ -157,7 +157,8 @@ impl Events {
 impl Desk for Events {
     fn check(&self, project: &ProjectName, app: &AppName, events: &EventsSpec) -> Result<()> {
         for trigger in &events.triggers {
-            triggers::check(trigger, events)?;
+            let settings = |queue: &Label| self.queues.settings_with((project, app, events), queue);
+            triggers::check(trigger, settings)?;
             if let TriggerSource::External(external) = &trigger.source {
                 let checked = self.queues.0.sources.check(external, &events.values);
                 checked.map_err(|error| triggers::within(trigger, error))?;
@@ -250,12 +251,7 @@ impl Desk for Events {
         self.topics.read(project, topic, query).await
     }
 
-    fn inbox(
-        &self,
-        project: &ProjectName,
-        app: &AppName,
-        trigger: &Label,
-    ) -> Result<Arc<dyn Queue>> {
+    fn inbox(&self, project: &ProjectName, app: &AppName, trigger: &Label) -> Result<Inbox> {
         self.triggers.inbox(project, app, trigger)
     }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use gust_backend::queue::{Queue, QueueSettings};
 use gust_types::{
     AppName, Error, Label, ProjectName, Result, Span,
-    trigger::{EventsSpec, WebhookSpec},
+    trigger::{EventsSpec, TriggerSource, TriggerSpec, WebhookSpec},
 };
 
 use crate::{
@@ -43,6 +43,23 @@ impl Queues {
     /// What the app says that gives it settings; the defaults when none does.
     pub(crate) fn settings(&self, project: &ProjectName, name: &Label) -> QueueSettings {
         self.0.dispatcher.queue_settings(project, name)
+    }
+
+    /// What will hold once this app is served: what it says itself, or another app.
+    pub(crate) fn settings_with(
+        &self,
+        (project, app, events): (&ProjectName, &AppName, &EventsSpec),
+        name: &Label,
+    ) -> QueueSettings {
+        if let Some(settings) = events.queues.get(name) {
+            return settings.clone();
+        }
+        let served = self.0.dispatcher.events();
+        let mut others = served
+            .iter()
+            .filter(|(of, other, _)| of == project && other != app);
+        let settings = others.find_map(|(.., theirs)| theirs.queues.get(name));
+        settings.cloned().unwrap_or_default()
     }
 
     /// Every queue of a project: those that hold or held something, and those that apps name.
@@ -86,15 +103,36 @@ impl Queues {
                     return Err(Error::conflict(text)
                         .hint("let one app say how the queue behaves, or both the same"));
                 }
+                // Theirs is the trigger, ours are the settings: the queue would give up before the trigger does.
+                if let Some(trigger) = theirs
+                    .triggers
+                    .iter()
+                    .find(|theirs| outlasts(theirs, name, settings))
+                {
+                    let text = format!(
+                        "trigger {:?} of app {:?} tries {} times, and the queue would give messages up after {}: {name}",
+                        trigger.name.as_str(),
+                        other.as_str(),
+                        trigger.retry.attempts,
+                        settings.attempts
+                    );
+                    return Err(Error::conflict(text)
+                        .hint("give the queue as many attempts, or the trigger fewer"));
+                }
             }
         }
         Ok(())
     }
 }
 
+/// Whether a trigger takes from this queue and tries more often than the queue does.
+fn outlasts(trigger: &TriggerSpec, queue: &Label, settings: &QueueSettings) -> bool {
+    let ours = matches!(&trigger.source, TriggerSource::Queue { queue: of, .. } if of == queue);
+    ours && settings.attempts != 0 && settings.attempts < trigger.retry.attempts
+}
+
 /// The queues that an app names.
 fn named(events: &EventsSpec) -> impl Iterator<Item = Label> {
-    use gust_types::trigger::TriggerSource;
     let of_triggers = events
         .triggers
         .iter()

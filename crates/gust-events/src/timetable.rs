@@ -45,6 +45,8 @@ const FIRED: &str = "gust.schedule.fired";
 /// The extensions that say whose run it is.
 pub(crate) const APP: &str = "gustapp";
 pub(crate) const NAME: &str = "gusttrigger";
+/// The queue of a project's runs, and the store of what was settled.
+const RUNS: &str = "schedules";
 /// Runs of a project under way at once.
 const CONCURRENCY: usize = 1000;
 /// Schedules looked at before what they fire is written.
@@ -118,6 +120,20 @@ struct Look {
     /// When each of them was due.
     due_us: Vec<u64>,
     settled: Vec<(u64, String, State)>,
+}
+
+/// The queue that the runs of a project's schedules are in.
+pub(crate) fn queue(parts: &Parts, project: &ProjectName) -> Result<Arc<dyn Queue>> {
+    let settings = QueueSettings {
+        // Only what takes the node down with it gets there: a trigger's own retries end before.
+        attempts: 1000,
+        max_age: Span::secs(14 * 86_400),
+        // As long as a node may be down after a crash between a run and the memory of it.
+        dedup: Span::secs(86_400),
+        ..QueueSettings::default()
+    };
+    let name = Label::reserved(RUNS);
+    parts.backends.queue(project, &name, &settings)
 }
 
 /// What a manifest says, in the words of [`schedule`].
@@ -299,16 +315,8 @@ impl Timetable {
         if let Some(there) = self.book.lock().projects.get(project) {
             return Ok((there.memory.clone(), there.way.clone()));
         }
-        let name = Label::reserved("schedules");
-        let settings = QueueSettings {
-            // Only what takes the node down with it gets there: a trigger's own retries end before.
-            attempts: 1000,
-            max_age: Span::secs(14 * 86_400),
-            // As long as a node may be down after a crash between a run and the memory of it.
-            dedup: Span::secs(86_400),
-            ..QueueSettings::default()
-        };
-        let queue = self.parts.backends.queue(project, &name, &settings)?;
+        let name = Label::reserved(RUNS);
+        let queue = queue(&self.parts, project)?;
         let memory = self.parts.backends.kv(project, &name)?;
         let left = left_running(project, &*queue).await?;
         let way = Arc::new(Runs {

@@ -5,10 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use gust_backend::{
-    desk::{Counts, FeedState, Progress},
-    queue::Queue,
-};
+use gust_backend::desk::{Counts, FeedState, Inbox, Progress};
 use gust_dispatch::Dispatcher;
 use gust_task::Stop;
 use gust_types::{
@@ -17,7 +14,7 @@ use gust_types::{
     deployment::Variables,
     event::Event,
     template,
-    trigger::{EventsSpec, QueueSettings, TopicSettings, TriggerSource, TriggerSpec},
+    trigger::{QueueSettings, TopicSettings, TriggerSource, TriggerSpec},
 };
 use parking_lot::Mutex;
 use tokio::{sync::OnceCell, task::JoinHandle};
@@ -244,13 +241,13 @@ impl Triggers {
         }
     }
 
-    /// The queue that a trigger's events wait in, also of one that is gone.
+    /// Where a trigger's events wait, also of one that is gone.
     pub(crate) fn inbox(
         &self,
         project: &ProjectName,
         app: &AppName,
         trigger: &Label,
-    ) -> Result<Arc<dyn Queue>> {
+    ) -> Result<Inbox> {
         let key = Key {
             project: project.clone(),
             app: app.clone(),
@@ -258,14 +255,15 @@ impl Triggers {
         };
         let wanted = wanted(&self.parts, &self.queues);
         let source = wanted.get(&key).map(|wanted| &wanted.spec.source);
-        match source {
-            Some(TriggerSource::Queue { queue, .. }) => self.queues.open(project, queue),
-            Some(TriggerSource::Schedule(_)) => Err(Error::invalid(format!(
-                "the runs of schedules are in no queue of their own: {}",
-                key.subscription()
-            ))),
-            _ => self.queues.open(project, &inbox(&key)),
-        }
+        let queue = match source {
+            Some(TriggerSource::Queue { queue, .. }) => self.queues.open(project, queue)?,
+            Some(TriggerSource::Schedule(_)) => {
+                let runs = timetable::queue(&self.parts, project)?;
+                return Ok(Inbox::part(runs, key.app, key.name));
+            }
+            _ => self.queues.open(project, &inbox(&key))?,
+        };
+        Ok(Inbox::whole(queue))
     }
 
     /// How the source of a trigger is doing that is outside the node.
@@ -429,8 +427,11 @@ pub(crate) fn within(trigger: &TriggerSpec, mut error: Error) -> Error {
     error
 }
 
-/// Refuses a trigger that could never run.
-pub(crate) fn check(trigger: &TriggerSpec, events: &EventsSpec) -> Result<()> {
+/// Refuses a trigger that could never run. `settings` says how a queue will behave once the app is served.
+pub(crate) fn check(
+    trigger: &TriggerSpec,
+    settings: impl Fn(&Label) -> QueueSettings,
+) -> Result<()> {
     let refuse = |why: String| {
         let text = format!("trigger {:?} {why}", trigger.name.as_str());
         Err(Error::invalid(text))
@@ -438,7 +439,7 @@ pub(crate) fn check(trigger: &TriggerSpec, events: &EventsSpec) -> Result<()> {
     RetryPolicy::from(&trigger.retry).check()?;
     match &trigger.source {
         TriggerSource::Queue { queue, .. } => {
-            let settings = events.queues.get(queue).cloned().unwrap_or_default();
+            let settings = settings(queue);
             if settings.attempts != 0 && settings.attempts < trigger.retry.attempts {
                 return refuse(format!(
                     "tries {} times, and its queue gives messages up after {}",

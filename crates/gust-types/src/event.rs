@@ -70,6 +70,12 @@ pub fn may_hold(c: char) -> bool {
 static SPEC_VERSION: LazyLock<Value> =
     LazyLock::new(|| Value::String(Event::SPEC_VERSION.to_owned()));
 
+/// Whether the platform itself says this of an event, and no more of it than it would.
+fn is_ours(name: &str, value: &Value) -> bool {
+    let mut ours = Event::OURS.iter();
+    ours.any(|(own, most)| *own == name && value.written_len() <= *most)
+}
+
 // === impl Event ===
 
 impl Event {
@@ -111,6 +117,19 @@ impl Event {
     pub const TRACE_PARENT: &str = "traceparent";
     /// The distributed tracing extension: the header of the same name.
     pub const TRACE_STATE: &str = "tracestate";
+
+    /// What the platform itself says of an event, and the bytes of it that do not count: an event that is at its limits when
+    /// it comes in has room for them on its way.
+    const OURS: [(&str, usize); 6] = [
+        ("gustattempt", 16),
+        (Self::HOPS, 16),
+        (Self::TRAIL, 4096),
+        ("gustapp", 128),
+        ("gusttrigger", 128),
+        (Self::TRACE_PARENT, 64),
+    ];
+    /// How many that are.
+    pub const UNCOUNTED: usize = Self::OURS.len();
 
     /// Could an attribute have this name?
     pub fn is_name(name: &str) -> bool {
@@ -195,16 +214,21 @@ impl Event {
         let freed = known.map_or(0, |old| name.len() + old.written_len());
         let added = name.len() + value.written_len();
         let bytes = (self.attribute_bytes - freed).saturating_add(added);
-        if bytes > Self::MAX_ATTRIBUTE_BYTES {
+        let ours = is_ours(name, &value);
+        let uncounted = self.ours().filter(|(other, _)| *other != name);
+        let uncounted: usize = uncounted.map(|(n, v)| n.len() + v.written_len()).sum();
+        let counted = bytes - uncounted;
+        if !ours && counted > Self::MAX_ATTRIBUTE_BYTES {
             return Err(Error::invalid(format!(
                 "the attributes are over {} bytes together, with: {name}",
                 Self::MAX_ATTRIBUTE_BYTES
             ))
             .hint("large things belong in the data"));
         }
-        if known.is_none()
+        if known.is_none_or(|known| is_ours(name, known))
+            && !ours
             && !Self::CORE.contains(&name)
-            && self.extensions().count() >= Self::MAX_EXTENSIONS
+            && self.counted().0 >= Self::MAX_EXTENSIONS
         {
             return Err(Error::invalid(format!(
                 "more than {} extensions, with: {name}",
@@ -247,6 +271,22 @@ impl Event {
     pub fn extensions(&self) -> impl Iterator<Item = (&str, &Value)> {
         let all = self.attributes.iter().map(|(n, v)| (&**n, v));
         all.filter(|(name, _)| !Self::CORE.contains(name))
+    }
+
+    /// How many extensions count, and how many bytes of all attributes: all but what the platform itself says.
+    pub fn counted(&self) -> (usize, usize) {
+        let (mut extensions, mut bytes) = (self.extensions().count(), self.attribute_bytes);
+        for (name, value) in self.ours() {
+            extensions -= 1;
+            bytes -= name.len() + value.written_len();
+        }
+        (extensions, bytes)
+    }
+
+    fn ours(&self) -> impl Iterator<Item = (&'static str, &Value)> {
+        let found = |(name, _)| Some((name, self.attributes.get(name)?));
+        let all = Self::OURS.into_iter().filter_map(found);
+        all.filter(|(name, value)| is_ours(name, value))
     }
 
     /// With the source, what tells it from all other events.

@@ -47,6 +47,10 @@ pub(crate) enum Op {
     Sweep {
         most: usize,
     },
+    /// Forgets these dead messages, those of them whose time is up.
+    Forget {
+        ids: Vec<MessageId>,
+    },
 }
 
 /// What came of it.
@@ -95,7 +99,7 @@ impl Op {
     pub(crate) fn is_durable(&self) -> bool {
         !matches!(
             self,
-            Self::Take { .. } | Self::Release { .. } | Self::Sweep { .. }
+            Self::Take { .. } | Self::Release { .. } | Self::Sweep { .. } | Self::Forget { .. }
         )
     }
 
@@ -106,6 +110,7 @@ impl Op {
                 most * 64
             }
             Self::Settle(verdicts) => verdicts.len() * 64,
+            Self::Forget { ids } => ids.len() * 64,
             Self::Redrive { .. } | Self::Purge { .. } => check::LOOK_BYTES as usize,
         }
     }

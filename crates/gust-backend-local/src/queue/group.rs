@@ -131,6 +131,7 @@ impl<'a> Group<'a> {
             } => self.purge(keys, &mut state, (what, upto), after, most)?,
             Op::Release { after, most } => self.release(keys, after, most)?,
             Op::Sweep { most } => Done::Count(self.sweep(keys, settings, &mut state, most)?),
+            Op::Forget { ids } => Done::Count(self.forget_dead(keys, settings, &mut state, ids)?),
         };
         if state != before {
             self.put(keys.state(), state.encode());
@@ -697,7 +698,7 @@ fn none(op: Op, settings: &QueueSettings) -> Result<Done> {
         Op::Settle(verdicts) => {
             Done::Settled(verdicts.iter().map(|_| Err(check::stale())).collect())
         }
-        Op::Redrive { .. } | Op::Sweep { .. } => Done::Count(0),
+        Op::Redrive { .. } | Op::Sweep { .. } | Op::Forget { .. } => Done::Count(0),
         Op::Purge { .. } | Op::Release { .. } => Done::Walked(0, None),
     })
 }

@@ -47,6 +47,17 @@ pub(crate) fn topic(project: &ProjectName, name: &Label) -> Vec<u8> {
 pub(crate) const QUEUE: u8 = b'q';
 pub(crate) const TOPIC: u8 = b'T';
 
+/// Project and name out of the name of a queue, or topic, in the tree.
+pub(crate) fn named(key: &[u8]) -> Option<(ProjectName, Label)> {
+    let key = std::str::from_utf8(key.get(1..)?).ok()?;
+    let (project, name) = key.split_once('\0')?;
+    let name = match name.strip_prefix('.') {
+        Some(reserved) => Label::reserved(reserved),
+        None => Label::new(name).ok()?,
+    };
+    Some((ProjectName::new(project).ok()?, name))
+}
+
 /// All queues, or topics, of a project.
 pub(crate) fn names(kind: u8, project: &ProjectName) -> (Vec<u8>, Vec<u8>) {
     let mut from = vec![kind];

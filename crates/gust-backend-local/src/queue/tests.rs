@@ -549,3 +549,79 @@ async fn who_leaves_before_the_answer_has_taken_nothing() {
     let taken = queue.take(options).await.unwrap();
     assert_eq!(taken[0].receipt.attempt, 1);
 }
+
+/// Publishes and gives up, and answers when all are dead.
+async fn bury(queue: &dyn Queue, bodies: usize) {
+    let messages = (0..bodies).map(|_| Message::new("给".repeat(200)));
+    queue.publish(messages.collect()).await.unwrap();
+    let mut left = bodies;
+    while left > 0 {
+        let options = TakeOptions {
+            most: left,
+            ..TakeOptions::default()
+        };
+        let taken = queue.take(options).await.unwrap();
+        left -= taken.len();
+        let dead = |receipt| (receipt, Verdict::Dead("坏".into()));
+        let verdicts = taken.into_iter().map(|taken| dead(taken.receipt));
+        queue.settle(verdicts.collect()).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_dead_are_forgotten_where_nobody_asks_anything_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let backends = LocalBackends::open(folder.path()).unwrap();
+    let settings = QueueSettings {
+        dead_age: Span::millis(50),
+        ..QueueSettings::default()
+    };
+    let project = ProjectName::default_project();
+    // More than one step of a sweep, in a queue of the platform's own too.
+    let mut all = Vec::new();
+    for name in [Label::new("left").unwrap(), Label::reserved("in/shop/gone")] {
+        let queue = backends.queue(&project, &name, &settings).unwrap();
+        bury(&*queue, 450).await;
+        all.push(queue);
+    }
+    let kept = queue(&backends, "kept", QueueSettings::default());
+    bury(&*kept, 1).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let queues = backends.queues.clone();
+    let stopped = queues.clone();
+    let sweep = tokio::task::spawn_blocking(move || stopped.sweep(|| true).unwrap());
+    assert_eq!(sweep.await.unwrap(), 0, "it hears that it is to stop");
+    let sweep = tokio::task::spawn_blocking(move || queues.sweep(|| false).unwrap());
+    assert_eq!(sweep.await.unwrap(), 900);
+    for queue in all {
+        let stats = queue.stats().await.unwrap();
+        assert_eq!((stats.dead, stats.dead_bytes), (0, 0));
+    }
+    assert_eq!(kept.stats().await.unwrap().dead, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_is_full_of_what_may_be_forgotten_is_not_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let backends = LocalBackends::open(folder.path()).unwrap();
+    let young = QueueSettings {
+        max_bytes: ByteSize::kib(512),
+        ..QueueSettings::default()
+    };
+    let q = queue(&backends, "q", young.clone());
+    bury(&*q, 600).await;
+    let large = || vec![Message::new(vec![0; 256 << 10])];
+    let error = q.publish(large()).await.unwrap_err();
+    assert_eq!(error.kind, gust_types::Kind::Exhausted, "{error}");
+    // Their time is over from now on. It looked for room a moment ago, so another node's first question does.
+    drop((q, backends));
+    let backends = LocalBackends::open(folder.path()).unwrap();
+    let old = QueueSettings {
+        dead_age: Span::millis(1),
+        ..young
+    };
+    let q = queue(&backends, "q", old);
+    q.publish(large()).await.unwrap();
+    let stats = q.stats().await.unwrap();
+    assert_eq!((stats.messages, stats.dead), (1, 0));
+}

@@ -272,6 +272,29 @@ impl Committer {
         Ok(swept.unwrap_or(0))
     }
 
+    /// Asks something of a queue from a thread that may wait; `None` when the stores are too busy for what can be done
+    /// later.
+    pub(crate) fn queue_from_a_thread(&self, target: Target, op: Op) -> Result<Option<Done>> {
+        let bytes = op.bytes();
+        let Ok(room) = self
+            .room
+            .clone()
+            .try_acquire_many_owned(self.permits(bytes))
+        else {
+            return Ok(None);
+        };
+        let (answer, reply) = oneshot::channel();
+        let queued = Queued {
+            request: Request::Queue { target, op, answer },
+            bytes,
+            _room: Some(room),
+        };
+        if self.sender()?.try_send(queued).is_err() {
+            return Ok(None);
+        }
+        reply.blocking_recv().map_err(|_| closed())?.map(Some)
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         let of = |counter: &AtomicU64| counter.load(Relaxed);
         Stats {

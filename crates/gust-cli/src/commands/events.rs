@@ -118,10 +118,7 @@ async fn places(client: &Client, of: &Of) -> Result<Vec<Held>> {
 
 /// A trigger as a place, when its events are not in a queue that is listed already.
 fn kept(trigger: Trigger) -> Option<Held> {
-    if matches!(
-        trigger.spec.source,
-        TriggerSource::Queue { .. } | TriggerSource::Schedule(_)
-    ) {
+    if matches!(trigger.spec.source, TriggerSource::Queue { .. }) {
         return None;
     }
     let progress = trigger.progress;

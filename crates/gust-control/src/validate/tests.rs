@@ -78,6 +78,13 @@ fn triggers_have_the_bounds_of_the_manifest() {
         ),
         (json!({"function": "back"}), "no such function: back"),
         (json!({"path": "a"}), "its path"),
+        (
+            json!({"retry": {"attempts": 1001}}),
+            "retry.attempts is not 1 to 1000: 1001",
+        ),
+        (json!({"retry": {"jitter": 101}}), "retry.jitter is not"),
+        (json!({"retry": {"delay": "0s"}}), "retry.delay is not"),
+        (json!({"retry": {"max_age": "15d"}}), "retry.max_age is not"),
     ] {
         let said = said(vec![trigger(more)]);
         assert!(said.contains(fault), "{said}");

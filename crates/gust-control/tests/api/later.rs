@@ -405,3 +405,65 @@ async fn a_project_takes_its_calls_with_it() {
     let listed = node.client.calls(&team, &CallsQuery::default()).await;
     assert!(listed.unwrap().calls.is_empty());
 }
+
+/// Whether a project's function is marked as one that may have calls, which a start looks for.
+async fn is_marked(node: &Node, project: &gust_types::ProjectName) -> bool {
+    let records = node
+        .backends
+        .kv(project, &Label::reserved("calls"))
+        .unwrap();
+    records.get("f/shop/main").await.unwrap().is_some()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_a_project_that_was_made_again_are_found_by_the_next_start() {
+    let node = node().await;
+    node.upload("hello").await;
+    let team = gust_types::ProjectName::new("team").unwrap();
+    let request = gust_api::deploy::DeployRequest {
+        app: app("shop", "hello"),
+        variables: Default::default(),
+    };
+    let (shop, main) = (app_name("shop"), function_name("main"));
+    for _ in 0..2 {
+        node.client.create_project(&team).await.unwrap();
+        let deployed = node.client.deploy(&team, &request, &mut |_| {}).await;
+        deployed.unwrap();
+        let call = Request::get("/").body(gust_types::call::empty()).unwrap();
+        let asked = node
+            .client
+            .invoke_later(&team, &shop, &main, call, None, None);
+        asked.await.unwrap();
+        assert!(is_marked(&node, &team).await);
+        node.control.remove_app(&team, &shop).await.unwrap();
+        node.client.remove_project(&team).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_the_calls_of_a_function_that_is_gone() {
+    let node = node().await;
+    node.upload("hello").await;
+    node.deploy(app("shop", "hello")).await.unwrap();
+    let accepted = ask(&node, "一", None).await.unwrap();
+    assert_eq!(over(&node, accepted.id).await.state, LaterState::Done);
+    assert!(is_marked(&node, &project()).await);
+    let shop = app_name("shop");
+    // Its message is done a moment after its call is over.
+    eventually("the mark goes with the function", async || {
+        node.client.remove_app(&project(), &shop).await.ok();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if !is_marked(&node, &project()).await {
+            return true;
+        }
+        node.deploy(app("shop", "hello")).await.unwrap();
+        false
+    })
+    .await;
+    let before = node.events.counts();
+    assert_eq!(before.done, 1, "what it did is still counted");
+    node.deploy(app("shop", "hello")).await.unwrap();
+    let again = ask(&node, "二", None).await.unwrap();
+    assert_eq!(over(&node, again.id).await.state, LaterState::Done);
+    assert!(is_marked(&node, &project()).await);
+}

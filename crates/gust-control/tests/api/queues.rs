@@ -1,9 +1,12 @@
 //! Queues through the API: what is published comes out, what is wrong is refused, and a project leaves none behind.
 
 use gust_api::queue::{LookQuery, NewMessage, Publish, Purge, Redrive};
-use gust_types::{Kind, Label, ProjectName};
+use gust_types::{
+    Kind, Label, ProjectName,
+    trigger::{QueueSettings, TriggerSource, TriggerSpec},
+};
 
-use crate::harness::{node, project};
+use crate::harness::{app, app_name, eventually, function_name, node, project};
 
 fn text(text: &str) -> NewMessage {
     NewMessage {
@@ -185,4 +188,109 @@ async fn a_scrape_tells_of_each_queue_and_topic_and_counts_now_and_then() {
         .unwrap();
     let again = scrape().await;
     assert!(again.contains(r#"gust_queue_ready{project="default",queue="orders"} 2"#));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_apps_share_outlasts_the_triggers_of_both() {
+    let node = node().await;
+    node.upload("one").await;
+    let orders = Label::new("orders").unwrap();
+    let mut says = app("says", "one");
+    let settings = QueueSettings {
+        attempts: 2,
+        ..QueueSettings::default()
+    };
+    says.events.queues.insert(orders.clone(), settings);
+    let mut takes = app("takes", "one");
+    takes.events.triggers.push(TriggerSpec {
+        name: Label::new("t").unwrap(),
+        function: function_name("main"),
+        path: "/".to_owned(),
+        source: TriggerSource::Queue {
+            queue: orders.clone(),
+            batch: 1,
+        },
+        concurrency: 1,
+        exactly_once: false,
+        retry: Default::default(),
+    });
+    // Whichever comes first.
+    node.deploy(says.clone()).await.unwrap();
+    let error = node.deploy(takes.clone()).await.unwrap_err();
+    assert!(error.message.contains("tries 8 times"), "{error}");
+    let name = app_name("says");
+    node.client.remove_app(&project(), &name).await.unwrap();
+    node.deploy(takes.clone()).await.unwrap();
+    let error = node.deploy(says.clone()).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Conflict);
+    assert!(error.message.contains("after 2: orders"), "{error}");
+    // What the app itself said before is no matter.
+    let own = QueueSettings {
+        attempts: 8,
+        ..QueueSettings::default()
+    };
+    takes.events.queues.insert(orders, own);
+    node.deploy(takes.clone()).await.unwrap();
+    takes.events.queues.clear();
+    takes.events.triggers[0].retry.attempts = 9;
+    node.deploy(takes).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_of_a_schedule_that_were_given_up_are_seen_and_delivered_again() {
+    let node = node().await;
+    // Until it is mended.
+    let bad = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let is_bad = bad.clone();
+    node.teach("weak", move |_| {
+        let status = if is_bad.load(std::sync::atomic::Ordering::SeqCst) {
+            400
+        } else {
+            200
+        };
+        let answer = http::Response::builder().status(status);
+        async move { Ok(answer.body(gust_types::call::empty()).unwrap()) }
+    });
+    node.send("weak").await;
+    let mut shop = app("shop", "weak");
+    for name in ["tick", "tock"] {
+        shop.events.triggers.push(TriggerSpec {
+            name: Label::new(name).unwrap(),
+            function: function_name("main"),
+            path: "/".to_owned(),
+            source: TriggerSource::Schedule(gust_types::trigger::ScheduleSpec {
+                rate: Some(gust_types::Span::secs(1)),
+                ..Default::default()
+            }),
+            concurrency: 1,
+            exactly_once: false,
+            retry: Default::default(),
+        });
+    }
+    node.deploy(shop).await.unwrap();
+    let (project, name, tick) = (project(), app_name("shop"), Label::new("tick").unwrap());
+    let dead = async || {
+        let query = LookQuery::default();
+        let dead = node.client.trigger_dead(&project, (&name, &tick), &query);
+        dead.await.unwrap().messages
+    };
+    eventually("one is given up", async || !dead().await.is_empty()).await;
+    for message in dead().await {
+        assert_eq!(message.message.attributes["ce-gusttrigger"], "tick");
+    }
+    bad.store(false, std::sync::atomic::Ordering::SeqCst);
+    eventually("all are done at last", async || {
+        let all = Redrive::default();
+        let redriven = node.client.trigger_redrive(&project, (&name, &tick), &all);
+        redriven.await.unwrap();
+        dead().await.is_empty()
+    })
+    .await;
+    let purge = Purge { dead: true };
+    let error = node
+        .client
+        .trigger_purge(&project, (&name, &tick), &purge)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, Kind::Invalid, "{error}");
 }

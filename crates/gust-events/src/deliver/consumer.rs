@@ -12,6 +12,9 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 const LOOK: Duration = Duration::from_secs(600);
 /// After a look that failed.
 const REST: Duration = Duration::from_secs(1);
+/// Batches at once, and messages of one batch, whatever was asked for.
+const CONCURRENCY: usize = 10_000;
+const BATCH: usize = 1000;
 /// What a message is the consumer's longer than its work may take: for the settling.
 pub(super) const MARGIN: Duration = Duration::from_secs(30);
 
@@ -53,7 +56,7 @@ pub(crate) struct Handled {
 impl Consumer {
     /// Takes and delivers until `stop`, then waits for what is under way.
     pub(crate) async fn run(self: Arc<Self>, stop: Stop) {
-        let slots = Arc::new(Semaphore::new(self.concurrency));
+        let slots = Arc::new(Semaphore::new(self.concurrency()));
         // Once for each queue, and before anybody takes from it.
         self.released.get_or_init(|| self.release()).await;
         loop {
@@ -61,7 +64,7 @@ impl Consumer {
                 break;
             };
             let options = TakeOptions {
-                most: places.len() * self.batch,
+                most: places.len() * self.batch(),
                 visibility: Some(self.work.patience() + MARGIN),
                 wait: LOOK,
             };
@@ -82,7 +85,16 @@ impl Consumer {
             }
         }
         // Every place free again: nothing is under way.
-        let _ = slots.acquire_many(self.concurrency as u32).await;
+        let _ = slots.acquire_many(self.concurrency() as u32).await;
+    }
+
+    /// Deploys are checked; this holds for what was deployed before they were.
+    fn concurrency(&self) -> usize {
+        self.concurrency.clamp(1, CONCURRENCY)
+    }
+
+    fn batch(&self) -> usize {
+        self.batch.clamp(1, BATCH)
     }
 
     async fn release(&self) {
@@ -105,7 +117,7 @@ impl Consumer {
         stop: &Stop,
     ) {
         while !taken.is_empty() {
-            let rest = taken.split_off(taken.len().min(self.batch));
+            let rest = taken.split_off(taken.len().min(self.batch()));
             let batch = std::mem::replace(&mut taken, rest);
             let place = places.pop();
             let (consumer, stop) = (self.clone(), stop.clone());
@@ -158,4 +170,61 @@ async fn free(slots: &Arc<Semaphore>, stop: &Stop) -> Option<Vec<OwnedSemaphoreP
     tokio::task::yield_now().await;
     let more = std::iter::from_fn(|| slots.clone().try_acquire_owned().ok());
     Some(std::iter::once(first).chain(more).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use gust_backend::queue::{Message, QueueSettings, memory::MemoryQueue};
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// Notes the sizes of the batches it gets.
+    #[derive(Default)]
+    struct Sizes(Mutex<Vec<usize>>);
+
+    #[async_trait]
+    impl Work for Sizes {
+        fn patience(&self) -> Duration {
+            Duration::from_secs(1)
+        }
+
+        async fn handle(&self, batch: Vec<Taken>) -> Handled {
+            self.0.lock().push(batch.len());
+            let done = batch.iter().map(|taken| (taken.receipt, Verdict::Done));
+            Handled {
+                verdicts: done.collect(),
+                ..Handled::default()
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_no_deploy_would_take_is_served_within_bounds() {
+        for (batch, concurrency) in [(0, 0), (usize::MAX, u32::MAX as usize)] {
+            let queue = Arc::new(MemoryQueue::new(QueueSettings::default()));
+            let messages = vec![Message::new("一"), Message::new("二")];
+            queue.publish(messages).await.unwrap();
+            let work = Arc::<Sizes>::default();
+            let consumer = Arc::new(Consumer {
+                queue: queue.clone(),
+                name: Label::new("q").unwrap(),
+                work: work.clone(),
+                batch,
+                concurrency,
+                released: Arc::default(),
+            });
+            let stop = Stop::new();
+            let running = gust_task::spawn("consumer", consumer.run(stop.clone()));
+            while queue.stats().await.unwrap().messages > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            stop.stop();
+            running.await.unwrap().unwrap();
+            let sizes: HashSet<_> = work.0.lock().iter().copied().collect();
+            assert_eq!(sizes, HashSet::from([if batch == 0 { 1 } else { 2 }]));
+        }
+    }
 }

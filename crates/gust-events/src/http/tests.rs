@@ -615,3 +615,22 @@ fn what_is_not_what_it_says_is_written_as_bytes() {
         assert!(body.ends_with(&format!("{member}}}")), "{body}");
     }
 }
+
+#[test]
+fn an_event_at_its_limits_is_read_again_with_what_the_platform_said() {
+    let mut event = Event::new("1", "/s", "t").unwrap();
+    for n in 0..Event::MAX_EXTENSIONS {
+        event.set(&format!("x{n}"), "v").unwrap();
+    }
+    event.set("gustattempt", 2).unwrap();
+    event.set(Event::HOPS, 1).unwrap();
+    let (headers, body) = encode_binary(&event);
+    let decoded = decode(&headers, &body, &Limits::default()).unwrap();
+    assert_eq!(decoded.unwrap().events[0].extensions().count(), 66);
+    let (headers, body) = encode_structured(&event).unwrap();
+    let decoded = decode(&headers, &body, &Limits::default()).unwrap();
+    assert_eq!(decoded.unwrap().events[0].extensions().count(), 66);
+    let (mut headers, body) = encode_binary(&event);
+    headers.insert("ce-more", HeaderValue::from_static("v"));
+    assert!(decode(&headers, &body, &Limits::default()).is_err());
+}

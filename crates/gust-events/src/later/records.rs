@@ -251,10 +251,15 @@ impl Records {
         }
     }
 
+    /// The function may have calls from now on.
+    pub(super) async fn mark(&self, function: &FunctionKey) -> Result<()> {
+        let write = plain(mark(function), Bytes::new());
+        self.kv.write(vec![write]).await.map(drop)
+    }
+
     /// The function has no calls any more, and may be gone.
     pub(super) async fn unmark(&self, function: &FunctionKey) -> Result<()> {
-        let key = format!("f/{}/{}", function.app, function.function);
-        self.kv.delete(&key).await
+        self.kv.delete(&mark(function)).await
     }
 }
 
@@ -327,6 +332,10 @@ impl Record {
 
 fn key(id: CallId) -> String {
     format!("c/{:032x}", !id.0)
+}
+
+fn mark(function: &FunctionKey) -> String {
+    format!("f/{}/{}", function.app, function.function)
 }
 
 fn body_key(id: CallId) -> String {

@@ -15,7 +15,7 @@ use gust_backend::{
 };
 use gust_dispatch::{Dispatcher, Refusal, Refused};
 use gust_task::{clock, ids};
-use gust_types::{Call, FunctionKey, Reply, Result, later::LaterSpec};
+use gust_types::{Call, FunctionKey, Kind, Reply, Result, later::LaterSpec};
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use http_body_util::BodyExt as _;
 
@@ -347,10 +347,10 @@ impl FunctionCalls {
             Ok(()) => DONE,
             Err(error) => {
                 tracing::warn!(call = %attempt.record.id, %destination, error = error.chain(), "a destination is not told");
-                match error.kind.retryable() {
-                    true => (Verdict::Back(QUIET), None),
+                match is_hopeless(error.kind) {
                     // It would be the same each time; the record says it.
-                    false => DONE,
+                    true => DONE,
+                    false => (Verdict::Back(QUIET), None),
                 }
             }
         }
@@ -394,6 +394,14 @@ impl FunctionCalls {
         self.tally.count(&verdict);
         verdict
     }
+}
+
+/// Whether a destination that could not be told never can be: a disk that could not be written to is none.
+fn is_hopeless(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Invalid | Kind::Denied | Kind::NotFound | Kind::Conflict
+    )
 }
 
 /// How long a call may take altogether; `None` when the function is not deployed.
@@ -485,6 +493,22 @@ mod tests {
         }
         for status in [408, 425, 429, 500, 502, 503, 599] {
             assert!(retried(status), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_destination_is_given_up_only_when_it_would_be_the_same_each_time() {
+        for kind in [Kind::Invalid, Kind::Denied, Kind::NotFound, Kind::Conflict] {
+            assert!(is_hopeless(kind), "{kind:?}");
+        }
+        for kind in [
+            Kind::Exhausted,
+            Kind::Unavailable,
+            Kind::Timeout,
+            Kind::Failed,
+            Kind::Internal,
+        ] {
+            assert!(!is_hopeless(kind), "{kind:?}");
         }
     }
 

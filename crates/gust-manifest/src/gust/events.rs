@@ -1,6 +1,9 @@
 //! `[queue.NAME]` and `[[trigger]]`; what is of topics is in `topics.rs`.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use gust_types::{
     ByteSize, FunctionName, Label, Span,
@@ -20,17 +23,21 @@ use crate::{
     reader::{Table, Text},
 };
 
+/// Functions that have a trigger without a name, and the line it is on.
+type Unnamed = HashMap<FunctionName, usize>;
+
 const LONGEST: Span = Span::secs(14 * 86_400);
 
 pub(super) fn read(draft: &mut Draft<'_>, root: &Table<'_>) {
     queues(draft, root);
     topics::read(draft, root);
+    let mut unnamed = Unnamed::new();
     for table in root.tables("trigger", &TRIGGER, "[[trigger]]") {
         if draft.events.triggers.len() == MAX_TRIGGERS {
             let message = format!("more triggers than {MAX_TRIGGERS}");
             return table.cx.fault(&table.at(), message);
         }
-        if let Some(trigger) = trigger(draft, &table) {
+        if let Some(trigger) = trigger(draft, &table, &mut unnamed) {
             draft.events.triggers.push(trigger);
         }
     }
@@ -71,7 +78,7 @@ fn settings(table: &Table<'_>) -> QueueSettings {
     }
 }
 
-fn trigger(draft: &mut Draft<'_>, table: &Table<'_>) -> Option<TriggerSpec> {
+fn trigger(draft: &mut Draft<'_>, table: &Table<'_>, unnamed: &mut Unnamed) -> Option<TriggerSpec> {
     let function = table.required_string("function");
     let source = source(draft, table, function.as_ref());
     let path = table.string("path");
@@ -89,7 +96,7 @@ fn trigger(draft: &mut Draft<'_>, table: &Table<'_>) -> Option<TriggerSpec> {
         .take(&function.at, FunctionName::new(&function.value))?;
     draft.triggered.push((name.clone(), function.at.clone()));
     Some(TriggerSpec {
-        name: trigger_name(draft, table, &name)?,
+        name: trigger_name(draft, table, &name, unnamed)?,
         function: name,
         path: path.map_or_else(|| "/".to_owned(), |path| path.value),
         source: source?,
@@ -99,22 +106,33 @@ fn trigger(draft: &mut Draft<'_>, table: &Table<'_>) -> Option<TriggerSpec> {
     })
 }
 
-/// What it says, or its function's name.
-fn trigger_name(draft: &Draft<'_>, table: &Table<'_>, function: &FunctionName) -> Option<Label> {
+/// What it says, or its function's name. A second one without a name is refused: its name would hang on the order of the
+/// two, and what waits for a trigger is kept under its name.
+fn trigger_name(
+    draft: &Draft<'_>,
+    table: &Table<'_>,
+    function: &FunctionName,
+    unnamed: &mut Unnamed,
+) -> Option<Label> {
     let triggers = draft.events.triggers.iter();
     let names: HashSet<&str> = triggers.map(|trigger| trigger.name.as_str()).collect();
-    let taken = |name: &str| names.contains(name);
     if let Some(name) = table.string("name") {
-        if taken(&name.value) {
+        if names.contains(name.value.as_str()) {
             let message = format!("two triggers have the same name: `{}`", name.value);
             table.cx.fault(&name.at, message);
         }
         return table.cx.take(&name.at, Label::new(&name.value));
     }
-    let numbered = (2..).map(|n| format!("{function}-{n}"));
-    let mut names = std::iter::once(function.to_string()).chain(numbered);
-    let free = names.find(|name| !taken(name))?;
-    table.cx.take(&table.at(), Label::new(&free))
+    let line = table.cx.line(&table.at());
+    let why = match unnamed.insert(function.clone(), line) {
+        Some(first) => format!("the one on line {first} has none either"),
+        None if names.contains(function.as_str()) => "another one has the function's".to_owned(),
+        None => return table.cx.take(&table.at(), Label::new(function.as_str())),
+    };
+    let message = format!("this trigger of `{function}` needs a name: {why}");
+    let hint = format!("write name = \"{function}-2\", or what says best what it is for");
+    table.cx.fault_hint(&table.at(), message, hint);
+    None
 }
 
 fn source(

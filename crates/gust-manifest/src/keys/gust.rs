@@ -583,8 +583,8 @@ pub(crate) static TRIGGER: Section = section(
         key(
             "name",
             "string",
-            "the function's name, with a number from the second on",
-            "Unique in the app. Letters, digits, `-` and `_`.",
+            "the function's name",
+            "Unique in the app; required from a function's second trigger on. Letters, digits, `-` and `_`. What waits for a trigger is kept under its name.",
         ),
         key("path", "string", "`\"/\"`", "The path it is called at."),
         key("queue", "string", "none", "Messages of this queue."),

@@ -126,7 +126,11 @@ const COMPONENT: Key = row(
     "The component that is called, by its id or written here.",
 );
 
-const ID: Key = row("id", "string", "Becomes the trigger's name.");
+const ID: Key = row(
+    "id",
+    "string",
+    "Becomes the trigger's name; without it the name is made of the component, the type and what it takes from.",
+);
 
 pub(crate) static SPIN_REDIS: Section = section(
     "[[trigger.redis]]",

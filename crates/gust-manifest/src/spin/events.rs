@@ -21,6 +21,9 @@ use crate::{
     reader::{Table, Text},
 };
 
+/// Letters of a trigger's name.
+const NAME: usize = 63;
+
 /// What all triggers of a type share.
 struct Shared<'a>(Option<Table<'a>>);
 
@@ -85,7 +88,8 @@ fn add(
             .iter()
             .any(|t| t.name.as_str() == name)
     };
-    let wanted = id.map_or_else(|| function.to_string(), |id| id.value);
+    let wanted = id.map_or_else(|| derived(table, &function, &source), |id| id.value);
+    // One that says the very same as another.
     let numbered = (2..).map(|n| format!("{wanted}-{n}"));
     let mut names = std::iter::once(wanted.clone()).chain(numbered);
     let name = names.find(|name| !taken(name)).unwrap_or(wanted);
@@ -101,6 +105,55 @@ fn add(
         retry: RetrySpec::default(),
         exactly_once: false,
     });
+}
+
+/// A trigger's name out of what it takes from: what waits for it is kept under that, so it must not hang on the order of
+/// triggers, nor on how many there are.
+fn derived(table: &Table<'_>, function: &FunctionName, source: &TriggerSource) -> String {
+    let (kind, text) = match source {
+        TriggerSource::External(external) => {
+            let of = |key: &str| external.settings.get(key).and_then(Value::as_str);
+            let text = of("channel").or_else(|| of("topic")).unwrap_or_default();
+            (external.kind.as_str(), text.to_owned())
+        }
+        TriggerSource::Schedule(schedule) => ("cron", schedule.cron.clone().unwrap_or_default()),
+        _ => ("", String::new()),
+    };
+    // A server of its own, as two may have channels of one name; without who is logged in there.
+    let server = table.string("address").map(|address| address.value);
+    let server = server.map(|url| without_user(&url));
+    let mut slug = String::new();
+    for c in text.chars() {
+        match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '_' => slug.push(c),
+            _ if slug.ends_with('-') || slug.is_empty() => {}
+            _ => slug.push('-'),
+        }
+    }
+    let slug = slug.trim_end_matches('-');
+    let name = format!("{function}-{kind}-{slug}");
+    if slug == text && !slug.is_empty() && name.len() <= NAME && server.is_none() {
+        return name;
+    }
+    // All of it is ASCII.
+    let short = name.get(..name.len().min(NAME - 9)).unwrap_or(&name);
+    let hash = hash(&[kind, &text, &server.unwrap_or_default(), function.as_str()]);
+    format!("{}-{hash:08x}", short.trim_end_matches('-'))
+}
+
+/// A URL without who is logged in: that may be a secret, and whoever changes it takes from the same server.
+fn without_user(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let server = rest.rsplit_once('@').map_or(rest, |(_, server)| server);
+    format!("{scheme}://{server}")
+}
+
+/// FNV-1a: the same for ever, whatever the machine and the version.
+fn hash(parts: &[&str]) -> u32 {
+    let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
+    bytes.fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 fn redis(draft: &mut Draft<'_>, table: &Table<'_>, shared: &Shared<'_>) -> Option<TriggerSource> {

@@ -241,6 +241,7 @@ function = "hello"
 redis = { url = "{{ redis_url }}", stream = "orders", claim_after = "90s" }
 
 [[trigger]]
+name = "readings"
 function = "hello"
 mqtt = { url = "mqtt://broker", topic = "a/#", qos = 0 }
 
@@ -273,4 +274,40 @@ http = { url = "https://h/items", every = "5m", items = "", headers = { Authoriz
             }}},
         ])
     );
+}
+
+#[test]
+fn what_a_trigger_is_called_does_not_hang_on_the_order_of_triggers() {
+    let trigger = |name: &str, queue: &str| {
+        let name = match name {
+            "" => String::new(),
+            name => format!("name = \"{name}\"\n"),
+        };
+        format!("[[trigger]]\n{name}function = \"hello\"\nqueue = \"{queue}\"\n")
+    };
+    let read = |triggers: &[String]| {
+        let read = parse_gust(&with(&triggers.concat()));
+        let names = |(spec, _): (gust_types::AppSpec, _)| {
+            let triggers = spec.events.triggers.iter();
+            triggers.map(|t| t.name.to_string()).collect::<Vec<_>>()
+        };
+        read.map(names).map_err(|error| error.to_string())
+    };
+    assert_eq!(read(&[trigger("", "a")]).unwrap(), ["hello"]);
+    let named = [trigger("", "a"), trigger("b", "b")];
+    assert_eq!(read(&named).unwrap(), ["hello", "b"]);
+    assert_eq!(read(&named[1..]).unwrap(), ["b"]);
+    for twice in [
+        [trigger("", "a"), trigger("", "b")],
+        [trigger("hello", "a"), trigger("", "b")],
+        [trigger("", "a"), trigger("hello", "b")],
+    ] {
+        let error = read(&twice).unwrap_err();
+        assert!(error.contains("name"), "{error}");
+    }
+    let first = with("").lines().count() + 1;
+    let error = read(&[trigger("", "a"), trigger("", "b")]).unwrap_err();
+    let both = format!("this trigger of `hello` needs a name: the one on line {first} has none");
+    assert!(error.contains(&both), "{error}");
+    assert!(error.contains("name = \"hello-2\""), "{error}");
 }

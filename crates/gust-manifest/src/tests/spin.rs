@@ -395,10 +395,13 @@ source = "d.wasm"
         .map(|t| (t.name.as_str(), t.function.as_str()))
         .collect();
     let expected = [
-        ("c", "c"),
+        ("c-redis-channel-e6dc50f6", "c"),
         ("other", "d"),
-        ("c-2", "c"),
-        ("cron-trigger1-component", "cron-trigger1-component"),
+        ("c-mqtt-a-6a9176f9", "c"),
+        (
+            "cron-trigger1-component-cron-2-50a456ce",
+            "cron-trigger1-component",
+        ),
     ];
     assert_eq!(names, expected);
     let json =
@@ -428,4 +431,39 @@ source = "d.wasm"
     // Reached by events alone, it has no address.
     let private: Vec<_> = app.routes.iter().filter(|r| r.path.is_none()).collect();
     assert_eq!(private.len(), 2, "{:?}", app.routes);
+}
+
+#[test]
+fn what_a_trigger_is_called_hangs_on_what_it_takes_from() {
+    let trigger = |channel: &str, more: &str| {
+        format!("[[trigger.redis]]\nchannel = \"{channel}\"\ncomponent = \"c\"\n{more}\n")
+    };
+    let names = |triggers: &[String]| {
+        let text = format!(
+            "spin_manifest_version = 2\n[application]\nname = \"a\"\n[application.trigger.redis]\n\
+             address = \"redis://h\"\n{}[component.c]\nsource = \"c.wasm\"\n",
+            triggers.concat()
+        );
+        let (app, _) = parse_spin(&text, None).unwrap();
+        let triggers = app.events.triggers.iter();
+        triggers.map(|t| t.name.to_string()).collect::<Vec<_>>()
+    };
+    let (orders, news) = (trigger("orders", ""), trigger("新闻.*", ""));
+    let elsewhere = |who: &str| trigger("orders", &format!("address = \"redis://{who}elsewhere\""));
+    let all = [orders.clone(), news.clone(), elsewhere("")];
+    let of_all = names(&all);
+    assert_eq!(of_all[0], "c-redis-orders");
+    assert!(of_all[1].starts_with("c-redis-") && of_all[2].starts_with("c-redis-orders-"));
+    // Alone, and the other way round, they have the same names.
+    for (name, trigger) in of_all.iter().zip(&all) {
+        assert_eq!(names(std::slice::from_ref(trigger)), [name.clone()]);
+    }
+    let turned: Vec<_> = all.iter().rev().cloned().collect();
+    let mut of_turned = names(&turned);
+    of_turned.reverse();
+    assert_eq!(of_turned, of_all);
+    // Who is logged in there is nobody's to guess.
+    assert_eq!(names(&[elsewhere("a:geheim@")]), names(&[elsewhere("")]));
+    let long = names(&[trigger(&"x".repeat(200), ""), trigger(&"x".repeat(201), "")]);
+    assert!(long.iter().all(|name| name.len() == 63) && long[0] != long[1]);
 }

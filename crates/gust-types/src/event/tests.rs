@@ -343,3 +343,35 @@ fn an_event_may_be_part_of_a_trace() {
     assert!(event.trace().unwrap().sampled);
     assert_eq!(event.with("traceparent", "x").unwrap().trace(), None);
 }
+
+#[test]
+fn what_the_platform_says_finds_room_in_an_event_that_is_full() {
+    let mut event = Event::new("1", "/s", "t").unwrap();
+    for n in 0..Event::MAX_EXTENSIONS {
+        event.set(&format!("x{n}"), "值").unwrap();
+    }
+    assert!(event.set("more", "v").is_err());
+    let large = Event::MAX_ATTRIBUTE_BYTES - event.attribute_bytes() + "值".len();
+    event.set("x0", "x".repeat(large)).unwrap();
+    assert_eq!(event.counted().1, Event::MAX_ATTRIBUTE_BYTES);
+    let full = event.counted();
+    // Larger than ours would be, it is anybody's: and there is no room for it.
+    assert!(event.set("gusttrail", "x".repeat(4097)).is_err());
+    event.set("gustattempt", 3).unwrap();
+    event.set(Event::HOPS, 16).unwrap();
+    event.set(Event::TRAIL, "x".repeat(4096)).unwrap();
+    event.set(Event::TRACE_PARENT, "00-1-2-01").unwrap();
+    event.set(Event::TRAIL, "short").unwrap();
+    assert!(event.set(Event::TRAIL, "x".repeat(4097)).is_err());
+    assert_eq!(event.counted(), full);
+    assert!(event.set("more", "v").is_err());
+    for name in [
+        "gustattempt",
+        Event::HOPS,
+        Event::TRAIL,
+        Event::TRACE_PARENT,
+    ] {
+        event.remove(name).unwrap();
+    }
+    assert_eq!(event.attribute_bytes(), Event::MAX_ATTRIBUTE_BYTES);
+}

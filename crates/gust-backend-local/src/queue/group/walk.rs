@@ -1,6 +1,6 @@
 //! What goes through many messages at once: redrive, purge, release, sweep. Each does a bounded step and can go on.
 
-use gust_backend::queue::{Dead, Message, MessageId, QueueSettings, check};
+use gust_backend::queue::{Dead, Message, MessageId, QueueSettings};
 use gust_types::Result;
 
 use super::{Group, Indexed, behind};
@@ -9,6 +9,7 @@ use crate::queue::{
     codec::{self, State},
     index::{Blocked, Entry},
     keys::Keys,
+    sweep::is_over,
 };
 
 impl Group<'_> {
@@ -152,8 +153,29 @@ impl Group<'_> {
         for (key, value) in self.scan(&from, &to, most)?.items {
             let id = Keys::id_of(&key).ok_or_else(codec::damaged)?;
             let dead = codec::decode_dead(id, &value)?;
-            let age = self.now_us.saturating_sub(dead.died_us);
-            if age > check::micros(settings.dead_age.0) {
+            if is_over(settings, dead.died_us, self.now_us) {
+                self.unbury(keys, state, &dead);
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    pub(super) fn forget_dead(
+        &mut self,
+        keys: Keys,
+        settings: &QueueSettings,
+        state: &mut State,
+        ids: Vec<MessageId>,
+    ) -> Result<u64> {
+        let mut count = 0;
+        for id in ids {
+            // It may have been published again since.
+            let Some(bytes) = self.get(&keys.dead(id))? else {
+                continue;
+            };
+            let dead = codec::decode_dead(id, &bytes)?;
+            if is_over(settings, dead.died_us, self.now_us) {
                 self.unbury(keys, state, &dead);
                 count += 1;
             }
