@@ -456,7 +456,10 @@ fn what_a_trigger_is_called_hangs_on_what_it_takes_from() {
     assert!(of_all[1].starts_with("c-redis-") && of_all[2].starts_with("c-redis-orders-"));
     // Alone, and the other way round, they have the same names.
     for (name, trigger) in of_all.iter().zip(&all) {
-        assert_eq!(names(std::slice::from_ref(trigger)), [name.clone()]);
+        assert_eq!(
+            names(std::slice::from_ref(trigger)),
+            std::slice::from_ref(name)
+        );
     }
     let turned: Vec<_> = all.iter().rev().cloned().collect();
     let mut of_turned = names(&turned);
