@@ -68,10 +68,11 @@ pub(super) async fn run(args: &Args, disk: &Path, thousands: usize) -> Result<Ma
 }
 
 fn deploy(node: &Node, args: &Args, name: &str, count: usize, cron: &str) -> Result<()> {
-    let trigger = format!("[[trigger]]\nfunction = \"f\"\ncron = \"{cron}\"\n\n");
+    let trigger =
+        |n: usize| format!("[[trigger]]\nname = \"t{n}\"\nfunction = \"f\"\ncron = \"{cron}\"\n\n");
     let app = App::new(name)?
         .function_from("f", &args.guests.join(GUEST), "route = false\n")?
-        .text(&trigger.repeat(count));
+        .text(&(0..count).map(trigger).collect::<String>());
     node.deploy(&app).map(drop)
 }
 

@@ -246,10 +246,12 @@ function = "hello"
 mqtt = { url = "mqtt://broker", topic = "a/#", qos = 0 }
 
 [[trigger]]
+name = "jobs"
 function = "hello"
 amqp = { url = "{{ redis_url }}", queue = "q", exchange = "e", keys = ["a.*", "订单"], prefetch = 7 }
 
 [[trigger]]
+name = "items"
 function = "hello"
 http = { url = "https://h/items", every = "5m", items = "", headers = { Authorization = "Bearer {{ redis_url }}" } }
 "#;
