@@ -121,7 +121,7 @@ mod tests {
                 .with("source", tables.of.source_of_table(table))
                 .unwrap()
         };
-        let filter = super::filter(&tables).unwrap();
+        let filter = filter(&tables).unwrap();
         assert!(filter.matches(&of("订单")) && !filter.matches(&of("订")));
         spec.on = vec![ChangeKind::Updated];
         let error = spec.check().unwrap_err();
