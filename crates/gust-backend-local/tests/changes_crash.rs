@@ -383,8 +383,8 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// Kills children, and looks at what they have left behind each time.
-fn rounds(test: &str, check: impl AsyncFn(&mut Known, &Path)) {
+/// Kills children, and looks at what they have left behind each time. Answers what there was.
+fn rounds(test: &str, check: impl AsyncFn(&mut Known, &Path)) -> String {
     let rounds = match std::env::var_os("GUST_LONG") {
         Some(_) => 200,
         None => 30,
@@ -399,6 +399,7 @@ fn rounds(test: &str, check: impl AsyncFn(&mut Known, &Path)) {
         runtime.block_on(check(&mut known, folder.path()));
     }
     assert!(known.count > rounds * 3, "{} acknowledged", known.count);
+    format!("{rounds} rounds: {} acknowledged", known.count)
 }
 
 /// The folder and round of a child.
@@ -410,18 +411,19 @@ fn child() -> Option<(PathBuf, u64)> {
 
 #[test]
 fn changes_are_told_with_what_they_change() {
-    match child() {
-        Some((folder, round)) => runtime().block_on(work(&folder, round)),
-        None => rounds(STORE, async |known, folder| known.check(folder).await),
+    if let Some((folder, round)) = child() {
+        return runtime().block_on(work(&folder, round));
     }
+    let done = rounds(STORE, async |known, folder| known.check(folder).await);
+    println!("{done}");
 }
 
 #[test]
 fn changes_of_rows_are_told_once() {
-    match child() {
-        Some((folder, round)) => runtime().block_on(work_on_rows(&folder, round)),
-        None => rounds(DATABASE, async |known, folder| {
-            known.check_rows(folder).await
-        }),
+    if let Some((folder, round)) = child() {
+        return runtime().block_on(work_on_rows(&folder, round));
     }
+    let check = async |known: &mut Known, folder: &Path| known.check_rows(folder).await;
+    let done = rounds(DATABASE, check);
+    println!("{done}");
 }
