@@ -158,18 +158,10 @@ async fn an_instance_keeps_the_stores_that_it_was_given_when_its_code_is_replace
         let mut bindings = suite::nothing();
         let label = gust_types::Label::new("default").unwrap();
         bindings.kv.insert(label, Arc::new(own.clone()));
-        let start = || {
-            let deadline = gust_task::clock::now() + Duration::from_secs(60);
-            let bindings = bindings.clone();
-            async {
-                function
-                    .prepared
-                    .start(deadline, Some(bindings))
-                    .await
-                    .unwrap()
-            }
-        };
-        let (counts, tells) = (start().await, start().await);
+        let deadline = gust_task::clock::now() + Duration::from_secs(60);
+        let given = || Some(bindings.clone());
+        let counts = function.prepared.start(deadline, given()).await.unwrap();
+        let tells = function.prepared.start(deadline, given()).await.unwrap();
         if damaged {
             Damage::Overwrite.to(&bench.only("cwasm"), whole.len());
             tokio::time::sleep(Duration::from_millis(500)).await;
