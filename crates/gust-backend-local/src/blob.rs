@@ -252,7 +252,9 @@ impl LocalBucket {
             size: whole.size,
             etag: hex(&whole.sha256),
             version: id.to_string(),
-            content_type: options.content_type.unwrap_or(check::BYTES.to_owned()),
+            content_type: options
+                .content_type
+                .unwrap_or_else(|| check::BYTES.to_owned()),
             metadata: options.metadata,
             modified_us: 0,
         };

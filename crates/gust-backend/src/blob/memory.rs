@@ -56,7 +56,9 @@ impl Bucket for MemoryBucket {
             size,
             etag: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
             version: version.to_string(),
-            content_type: options.content_type.unwrap_or(check::BYTES.to_owned()),
+            content_type: options
+                .content_type
+                .unwrap_or_else(|| check::BYTES.to_owned()),
             metadata: options.metadata,
             modified_us: clock::unix_micros(),
         };
