@@ -273,7 +273,7 @@ async fn get(object: &Named, file: &Path, of: &Of) -> Result<()> {
 async fn save(download: &mut Download, file: &Path, what: &str) -> Result<()> {
     let fault = |e| Error::invalid(format!("cannot write: {}", file.display())).because(e);
     let folder = file.parent().filter(|folder| *folder != Path::new(""));
-    let beside = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")));
+    let beside = tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")));
     let (handle, beside) = beside.map_err(fault)?.into_parts();
     let mut to = tokio::fs::File::from_std(handle);
     let bars = Bars::new();
