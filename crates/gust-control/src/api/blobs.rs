@@ -66,8 +66,9 @@ pub(crate) async fn list(
     Ok(ok(control.objects(&project, &bucket, query).await?))
 }
 
-/// Puts an object. It is whole and durable when this answers. `content-type` and `x-gust-meta-…` are kept with it;
-/// `x-gust-sha256` is held against its bytes.
+/// Puts an object. It is whole and durable when this answers.
+///
+/// `content-type` and `x-gust-meta-…` are kept with it; `x-gust-sha256` is held against its bytes.
 #[utoipa::path(
     put, path = "/v1/projects/{project}/blobs/{bucket}/{*key}", tag = "blobs", operation_id = "put_object",
     params(
