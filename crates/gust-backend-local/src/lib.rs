@@ -175,6 +175,10 @@ impl Backends for LocalBackends {
         self.queues.names(project)
     }
 
+    fn own_queues(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        self.queues.own(project)
+    }
+
     fn topic(
         &self,
         project: &ProjectName,

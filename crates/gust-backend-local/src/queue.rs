@@ -136,6 +136,14 @@ impl Queues {
         names(&self.engine, keys::QUEUE, project)
     }
 
+    /// The platform's own of a project.
+    pub(crate) fn own(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        let all = all(&self.engine, keys::QUEUE)?.into_iter();
+        let own =
+            |(of, name): &(ProjectName, Label)| of == project && name.as_str().starts_with('.');
+        Ok(all.filter(own).map(|(_, name)| name).collect())
+    }
+
     /// Lets those go who wait.
     pub(crate) fn stop(&self) {
         for shared in self.open.lock().values().filter_map(Weak::upgrade) {

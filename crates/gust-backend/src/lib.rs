@@ -43,6 +43,8 @@ pub trait Backends: Send + Sync {
     ) -> Result<Arc<dyn queue::Queue>>;
     /// The queues of a project that anything was ever asked of, but for those that the platform keeps for itself.
     fn queues(&self, project: &ProjectName) -> Result<Vec<Label>>;
+    /// The queues of a project that the platform keeps for itself.
+    fn own_queues(&self, project: &ProjectName) -> Result<Vec<Label>>;
     /// The topic behind this name, which behaves like this from now on.
     fn topic(
         &self,

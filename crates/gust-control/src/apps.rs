@@ -6,6 +6,7 @@ use gust_api::app::{
     AppDetails, AppSummary, DeploymentSummary, FunctionDetails, FunctionRevision, FunctionState,
     FunctionSummary, Project, RouteKind, RouteUrl, VariableState,
 };
+use gust_backend::{blob::ListOptions, queue::QueueSettings};
 use gust_types::{
     AppName, Error, FunctionKey, ProjectName, Result, app::RouteTarget, trigger::TriggerSource,
 };
@@ -44,6 +45,7 @@ impl Control {
             .write(move |db| projects::create(db, &new, now_us, MAX_PROJECTS))
             .await?;
         // What another project of this name may have left behind.
+        self.forget_own_queues(&name).await?;
         self.0.parts.later.forget(&name).await?;
         Ok(made)
     }
@@ -66,6 +68,17 @@ impl Control {
                 return Err(Error::conflict(text).hint("purge it first: gust topic purge"));
             }
         }
+        for bucket in self.0.parts.backends.buckets(&name)? {
+            let first = ListOptions {
+                most: 1,
+                ..ListOptions::default()
+            };
+            let page = self.0.parts.backends.blob(&name, &bucket)?;
+            if !page.list(first).await?.objects.is_empty() {
+                let text = format!("the project has objects in its bucket: {bucket}");
+                return Err(Error::conflict(text).hint("remove them first: gust blob rm"));
+            }
+        }
         let gone = name.clone();
         self.0
             .store
@@ -73,9 +86,24 @@ impl Control {
             .await?;
         self.forget_changes(&name).await;
         self.0.keeper.set(name.clone(), None);
-        // Once more when somebody makes a project of this name, should this fail.
+        // Once more when somebody makes a project of this name, should these fail.
+        if let Err(error) = self.forget_own_queues(&name).await {
+            tracing::warn!(project = %name, error = error.chain(), "events of a removed project are still kept");
+        }
         if let Err(error) = self.0.parts.later.forget(&name).await {
             tracing::warn!(project = %name, error = error.chain(), "calls of a removed project are still kept");
+        }
+        Ok(())
+    }
+
+    /// Whoever makes a project of this name again does not get what waited for the triggers of this one.
+    async fn forget_own_queues(&self, project: &ProjectName) -> Result<()> {
+        let backends = &self.0.parts.backends;
+        for name in backends.own_queues(project)? {
+            let queue = backends.queue(project, &name, &QueueSettings::default())?;
+            for dead in [false, true] {
+                queue.purge(dead).await?;
+            }
         }
         Ok(())
     }

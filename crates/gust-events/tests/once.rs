@@ -112,6 +112,10 @@ impl Backends for Failing {
         self.backends.buckets(project)
     }
 
+    fn own_queues(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        self.backends.own_queues(project)
+    }
+
     fn streams(&self) -> Result<Vec<(ProjectName, gust_backend::changes::Watched)>> {
         self.backends.streams()
     }

@@ -103,6 +103,17 @@ impl Backends for MemoryBackends {
         Ok(names(&self.queues, project))
     }
 
+    fn own_queues(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        let queues = self.queues.lock();
+        let own =
+            |(of, name): &&(ProjectName, Label)| of == project && name.as_str().starts_with('.');
+        Ok(queues
+            .keys()
+            .filter(own)
+            .map(|(_, name)| name.clone())
+            .collect())
+    }
+
     fn topic(
         &self,
         project: &ProjectName,

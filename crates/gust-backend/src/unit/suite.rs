@@ -674,6 +674,10 @@ impl Backends for Down {
         self.0.buckets(project)
     }
 
+    fn own_queues(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        self.0.own_queues(project)
+    }
+
     fn streams(&self) -> Result<Vec<(ProjectName, crate::changes::Watched)>> {
         self.0.streams()
     }

@@ -1,6 +1,7 @@
 //! Queues through the API: what is published comes out, what is wrong is refused, and a project leaves none behind.
 
 use gust_api::queue::{LookQuery, NewMessage, Publish, Purge, Redrive};
+use gust_backend::blob::BucketExt as _;
 use gust_types::{
     Kind, Label, ProjectName,
     trigger::{QueueSettings, TriggerSource, TriggerSpec},
@@ -135,6 +136,38 @@ async fn a_project_with_messages_stays() {
         .await
         .unwrap();
     client.remove_project(&team).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_project_that_is_made_again_gets_nothing_of_the_former_one() {
+    let node = node().await;
+    let team = ProjectName::new("team").unwrap();
+    node.client.create_project(&team).await.unwrap();
+    let inbox = Label::reserved("in/shop/t");
+    let inbox = node
+        .backends
+        .queue(&team, &inbox, &QueueSettings::default())
+        .unwrap();
+    let message = gust_backend::queue::Message::new("别人的");
+    inbox.publish(vec![message.clone(); 2]).await.unwrap();
+    let taken = inbox.take(Default::default()).await.unwrap();
+    let dead = gust_backend::queue::Verdict::Dead("no".to_owned());
+    let receipt = taken[0].receipt;
+    inbox.settle(vec![(receipt, dead)]).await.unwrap();
+    node.client.remove_project(&team).await.unwrap();
+    let held = inbox.stats().await.unwrap();
+    assert_eq!((held.messages, held.dead), (0, 0));
+    // Left behind by a node that went down in between.
+    inbox.publish(vec![message]).await.unwrap();
+    node.client.create_project(&team).await.unwrap();
+    assert_eq!(inbox.stats().await.unwrap().messages, 0);
+    // Objects are somebody's: they are not removed with the project.
+    let bucket = Label::new("photos").unwrap();
+    let bucket = node.backends.blob(&team, &bucket).unwrap();
+    let bytes = bytes::Bytes::from_static(b"x");
+    bucket.put_bytes("a", bytes).await.unwrap();
+    let error = node.client.remove_project(&team).await.unwrap_err();
+    assert!(error.message.contains("in its bucket: photos"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
