@@ -20,7 +20,7 @@ use gust_runtime::{
 use gust_task::{clock, ids};
 use gust_telemetry::PathMetrics;
 use gust_types::{
-    AppName, BoxFuture, Call, Deployment, Digest, Error, FunctionKey, FunctionName, Label, Limits,
+    AppName, BoxFuture, Call, Deployment, Digest, Error, FunctionKey, FunctionName, Limits,
     Outcome, ProjectName, Reply, Result, Revision, Usage,
     app::{FunctionSpec, RouteSpec, RouteTarget, Source},
     call::{Origin, Trace, Trigger, empty, full},
