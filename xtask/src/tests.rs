@@ -146,6 +146,10 @@ fn crash_loops() -> Result<()> {
             "queue_crash",
             "--test",
             "topic_crash",
+            "--test",
+            "changes_crash",
+            "--test",
+            "blob_crash",
         ],
         &[("GUST_LONG", "1")],
     )?;
