@@ -98,7 +98,37 @@ pub fn need(programs: &[(&str, &str)]) -> Result<()> {
     step("update the package lists", "apt-get", &["update", "-qq"])?;
     let mut args = vec!["install", "-y", "-qq", "--no-install-recommends"];
     args.extend(&packages);
+    let _still = NoServices::start()?;
     step(&format!("install {}", packages.join(" ")), "apt-get", &args)
+}
+
+/// While it lives, packages that are installed start no services: tests start their own, on ports and in folders of theirs.
+struct NoServices(bool);
+
+/// What Debian's packages ask before they start one (invoke-rc.d).
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl NoServices {
+    /// A machine that has a policy keeps it.
+    fn start() -> Result<Self> {
+        use std::os::unix::fs::PermissionsExt as _;
+        if Path::new(POLICY).exists() {
+            return Ok(Self(false));
+        }
+        std::fs::write(POLICY, "#!/bin/sh\nexit 101\n")?;
+        std::fs::set_permissions(POLICY, std::fs::Permissions::from_mode(0o755))?;
+        Ok(Self(true))
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.0
+            && let Err(error) = std::fs::remove_file(POLICY)
+        {
+            eprintln!("{POLICY} could not be removed: {error}");
+        }
+    }
 }
 
 /// Makes sure that Python can make the environments that guests are built in: Debian has that in a package of its own.
