@@ -164,6 +164,7 @@ async fn each_value_that_expires_is_told_of_once() {
             .await
             .unwrap();
     }
+    tokio::time::sleep(Duration::from_millis(3)).await;
     // Some are found by the sweeper and some by the next write: both tell the same.
     made.kv.put("overwritten", Bytes::from("w")).await.unwrap();
     made.kv.delete("deleted").await.unwrap();
