@@ -49,6 +49,7 @@ const KEYS: &[&str] = &[
     "grace",
     "prices",
     "block_networks",
+    "callback_hosts",
     "log",
 ];
 
