@@ -77,22 +77,29 @@ impl fmt::Debug for Families {
     }
 }
 
-/// Leaves out what is too much. Each group has its share, and what one does not need is for those behind it.
-fn bounded(groups: Vec<Group>, most: usize) -> Vec<Kept> {
-    let (mut left, mut shares) = (most, groups.len());
-    let bounded = groups.into_iter().map(|mut group| {
+/// Leaves out what is too much. Each group has its share, and what the small ones do not need is for the others.
+fn bounded(mut groups: Vec<Group>, most: usize) -> Vec<Kept> {
+    for group in &mut groups {
         group.rows.sort_by(|a, b| a.labels.cmp(&b.labels));
         // Twice the same series would be no valid text.
         group.rows.dedup_by(|a, b| a.labels == b.labels);
+    }
+    let mut smallest: Vec<&mut Group> = groups.iter_mut().collect();
+    smallest.sort_by_key(|group| group.rows.len() * group.families.len());
+    let (mut left, mut shares) = (most, smallest.len());
+    for group in smallest {
         let each = group.families.len().max(1);
-        let fit = left / shares.max(1) / each;
-        let left_out = group.rows.len().saturating_sub(fit) + group.unseen;
+        let fit = left / shares / each;
+        group.unseen += group.rows.len().saturating_sub(fit);
         group.rows.truncate(fit);
         left -= group.rows.len() * each;
         shares -= 1;
-        Kept { group, left_out }
+    }
+    let kept = groups.into_iter().map(|group| Kept {
+        left_out: group.unseen,
+        group,
     });
-    bounded.collect()
+    kept.collect()
 }
 
 impl Collector for FamiliesCollector {
@@ -191,6 +198,7 @@ mod tests {
         check([100, 5, 5], 30, [(5, 95), (5, 0), (5, 0)]);
         check([1, 100, 100], 30, [(1, 0), (7, 93), (7, 93)]);
         check([0, 0, 100], 30, [(0, 0), (0, 0), (15, 85)]);
+        check([100, 1, 0], 30, [(14, 86), (1, 0), (0, 0)]);
     }
 
     #[test]
