@@ -12,6 +12,7 @@
 //! deliveries allow.
 
 pub mod check;
+pub mod event;
 pub mod memory;
 pub mod suite;
 

@@ -11,6 +11,7 @@
 
 pub mod check;
 pub mod memory;
+pub mod shape;
 pub mod suite;
 
 use std::time::Duration;

@@ -177,16 +177,10 @@ impl Unit {
         Arc::new(sql::UnitSql::new(self.clone(), name.clone(), database))
     }
 
-    /// A queue of the project as the call sees it: what is published goes out when the unit is committed, and has no
-    /// number before.
-    pub fn outlet(
-        self: &Arc<Self>,
-        name: &Label,
-        settings: QueueSettings,
-        outlet: Arc<dyn Outlet>,
-    ) -> Arc<dyn Outlet> {
-        let place = Place::Queue(name.clone(), settings);
-        Arc::new(outlet::UnitOutlet::new(self.clone(), place, outlet))
+    /// A queue or a topic of the project as the call sees it: what is published goes out when the unit is committed, and
+    /// has no number before.
+    pub fn outlet(self: &Arc<Self>, outlet: Arc<dyn Outlet>) -> Arc<dyn Outlet> {
+        Arc::new(outlet::UnitOutlet::new(self.clone(), outlet))
     }
 
     /// The function has answered. What it does after that is refused.

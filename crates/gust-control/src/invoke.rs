@@ -57,6 +57,7 @@ impl Control {
                 trigger: Trigger::Invoke,
                 peer: None,
                 hops: 0,
+                cause: None,
             },
             deadline: clock::now() + entry.limits().wall_time.0 + entry.limits().queue_time.0,
             // What the function's request says goes before what the API's own says.

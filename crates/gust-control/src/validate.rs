@@ -214,7 +214,8 @@ fn check_function(
         "sql databases",
         function.sql.iter().map(ToString::to_string),
     )?;
-    unique("queues", function.queues.iter().map(ToString::to_string))?;
+    let outlets = [&function.queues[..], &function.topics].concat();
+    unique("queues and topics", outlets.iter().map(ToString::to_string))?;
     at_most("outbound hosts", function.outbound.len(), MAX_LIST)?;
     at_most("variables", function.variables.len(), MAX_VARIABLES)?;
     for (name, value) in &function.variables {

@@ -86,7 +86,7 @@ pub(crate) async fn acquire(
     let begun = clock::now();
     let (bindings, plan) = match unit {
         None => (None, mapped.plan),
-        Some(unit) => (Some(unit::bind(entry, unit, &mapped.bindings)), unit::ALONE),
+        Some(unit) => (Some(unit::bind(unit, &mapped.bindings)), unit::ALONE),
     };
     let instance = mapped.prepared.start(deadline, bindings).await?;
     took.instantiate = clock::now().saturating_duration_since(begun);

@@ -7,7 +7,6 @@ use std::{
 
 use gust_runtime::Peers;
 use gust_task::clock;
-use gust_types::{Label, ProjectName, trigger::QueueSettings};
 
 use crate::{
     Core, Parts, Settings,
@@ -45,15 +44,6 @@ impl Engine {
             settings,
             parts,
         }
-    }
-
-    /// How a queue of a project behaves, by what is served now.
-    pub(crate) fn queue_settings(&self, project: &ProjectName, name: &Label) -> QueueSettings {
-        let core = self.core.upgrade();
-        let table = core.map(|core| core.published.table());
-        table
-            .map(|table| table.queue_settings(project, name))
-            .unwrap_or_default()
     }
 
     /// Milliseconds of the engine's life: a clock that fits into an atomic.

@@ -32,7 +32,7 @@ use gust_task::clock;
 use gust_telemetry::PathMetrics;
 use gust_types::{
     AppName, Call, Deployment, Error, FunctionKey, Label, ProjectName, Reply, Result, Revision,
-    trigger::{EventsSpec, QueueSettings},
+    trigger::{EventsSpec, QueueSettings, TopicSettings},
 };
 
 use engine::Engine;
@@ -218,6 +218,11 @@ impl Dispatcher {
     /// How a queue of a project behaves: as the served app says that gives it settings, else as any queue does.
     pub fn queue_settings(&self, project: &ProjectName, name: &Label) -> QueueSettings {
         self.core.published.table().queue_settings(project, name)
+    }
+
+    /// How a topic of a project behaves, by the same rule.
+    pub fn topic_settings(&self, project: &ProjectName, name: &Label) -> TopicSettings {
+        self.core.published.table().topic_settings(project, name)
     }
 
     /// Changes with every publish: who follows [`Dispatcher::events`] looks again.

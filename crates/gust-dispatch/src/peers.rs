@@ -117,6 +117,7 @@ fn inner(entry: &FunctionEntry, hops: u8, context: PeerContext, request: Request
             trigger: Trigger::Internal,
             peer: None,
             hops,
+            cause: context.cause,
         },
         deadline: context.deadline,
         // A guest that keeps spans of its own has said which of them this call belongs to.

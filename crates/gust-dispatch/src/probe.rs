@@ -55,6 +55,7 @@ async fn ask(entry: &Arc<FunctionEntry>, host: &str, path: &str, timeout: Durati
             trigger: Trigger::Health,
             peer: None,
             hops: 0,
+            cause: None,
         },
         deadline: clock::now() + timeout,
         trace: Trace::default(),

@@ -4,8 +4,11 @@
 //! type `gust.queue.message`, and its attributes become extensions.
 
 use bytes::Bytes;
-pub use gust_backend::queue::check::{MEDIA_TYPE, attributes as check};
-use gust_backend::queue::{Message, Taken};
+use gust_backend::queue::{Message, Taken, event::PREFIX};
+pub use gust_backend::queue::{
+    check::{MEDIA_TYPE, attributes as check},
+    event::of_event,
+};
 use gust_types::{
     Error, Label, Result,
     event::{Data, Event},
@@ -16,23 +19,6 @@ use crate::http as binding;
 
 /// The type of what is no event of its own.
 pub const MESSAGE_TYPE: &str = "gust.queue.message";
-const PREFIX: &str = "ce-";
-
-/// An event as a queue keeps it. Events with the same `partitionkey` form a group, and keep their order.
-pub fn of_event(event: &Event) -> Message {
-    let (headers, body) = binding::encode_binary(event);
-    let mut message = Message::new(body);
-    for (name, value) in &headers {
-        // What the binding writes is ASCII.
-        if let Ok(value) = value.to_str() {
-            message
-                .attributes
-                .insert(name.to_string(), value.to_owned());
-        }
-    }
-    message.group = event.partitionkey().map(str::to_owned);
-    message
-}
 
 /// The event that a taken message is.
 pub(crate) fn read(queue: &Label, taken: &Taken) -> Result<Event> {

@@ -285,6 +285,7 @@ impl Timetable {
                     function: spec.function.clone(),
                 }),
                 path: spec.path.clone(),
+                name: key.subscription(),
                 trigger: Trigger::Schedule,
             },
             retry: RetryPolicy::from(&spec.retry),

@@ -55,10 +55,7 @@ impl Topics {
 
     /// What the app says that gives it settings; the defaults when none does.
     pub(crate) fn settings(&self, project: &ProjectName, name: &Label) -> TopicSettings {
-        let apps = self.0.dispatcher.events();
-        let mut given = apps.iter().filter(|(of, ..)| of == project);
-        let settings = given.find_map(|(_, _, events)| events.topics.get(name));
-        settings.cloned().unwrap_or_default()
+        self.0.dispatcher.topic_settings(project, name)
     }
 
     /// Every topic of a project: those that hold or held something, and those that apps name.

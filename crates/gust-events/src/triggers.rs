@@ -230,6 +230,7 @@ impl Triggers {
                     function: spec.function.clone(),
                 }),
                 path: spec.path.clone(),
+                name: key.subscription(),
                 trigger,
             },
             retry: RetryPolicy::from(&spec.retry),

@@ -266,6 +266,7 @@ fn deployment(app: AppName, events: EventsSpec) -> Deployment {
         kv: vec![label("s")],
         sql: Vec::new(),
         queues: Vec::new(),
+        topics: Vec::new(),
         outbound: Vec::new(),
         limits: Limits::default(),
         reuse: Reuse::default(),

@@ -108,6 +108,7 @@ async fn walk(
             trigger: Trigger::Http,
             peer: Some(client.peer),
             hops: 0,
+            cause: None,
         },
         deadline: arrival.started + door.settings.call_time.0,
         trace,

@@ -8,7 +8,7 @@ mod topics;
 mod webhook;
 
 use gust_types::{
-    AppName, ByteSize, FunctionName, Limits, Span,
+    AppName, ByteSize, FunctionName, Label, Limits, Span,
     app::{FunctionSpec, HealthSpec, RouteTarget, Source},
     limits::{Reuse, ceiling},
 };
@@ -88,6 +88,7 @@ fn function_spec(draft: &mut Draft<'_>, table: &Table<'_>, name: &FunctionName) 
     let build = table.table("build", &BUILD, below("build"));
     let limits = table.table("limits", &LIMITS, below("limits"));
     let reuse = table.table("reuse", &REUSE, below("reuse"));
+    let queues = parts::labels(table, "queues");
     FunctionSpec {
         description: table.string_or_empty("description"),
         source: Source::Path(source(table)),
@@ -97,13 +98,25 @@ fn function_spec(draft: &mut Draft<'_>, table: &Table<'_>, name: &FunctionName) 
         files: Vec::new(),
         kv: parts::labels(table, "kv"),
         sql: parts::labels(table, "sql"),
-        queues: parts::labels(table, "queues"),
+        topics: topics(table, &queues),
+        queues,
         outbound: parts::outbound(draft, table.strings("outbound")),
         limits: limits.map(|t| read_limits(&t)).unwrap_or_default(),
         reuse: reuse.map(|t| read_reuse(&t)).unwrap_or_default(),
         health: health(table, below("health")),
         later: later::read(draft, table, name),
     }
+}
+
+/// A function says by name what it publishes to: a name is a queue or a topic.
+fn topics(table: &Table<'_>, queues: &[Label]) -> Vec<Label> {
+    let topics = parts::labels(table, "topics");
+    if let Some(both) = topics.iter().find(|name| queues.contains(name)) {
+        let message = format!("`topics` and `queues` have the same name: {both}");
+        let hint = "what a function publishes to it calls by name; rename one of them";
+        table.cx.fault_hint(&table.key_at("topics"), message, hint);
+    }
+    topics
 }
 
 fn source(table: &Table<'_>) -> String {

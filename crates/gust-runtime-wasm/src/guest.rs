@@ -18,6 +18,7 @@ use gust_runtime::Bindings;
 use gust_types::{
     Revision,
     call::{CallId, Trace},
+    event::Cause,
     usage::HostCalls,
 };
 use parking_lot::Mutex;
@@ -52,7 +53,7 @@ pub(crate) struct Scope {
     /// What it may touch; what is not in here is denied.
     pub(crate) bindings: Arc<Bindings>,
     /// The call it works on now. When several calls share one copy: the one that entered last, with the latest
-    /// deadline and the most hops of those that have no answer yet. Which of them a host function works for cannot be
+    /// deadline, the most hops and the longest cause of those that have no answer yet. Which of them a host function works for cannot be
     /// told, so none is cut short, and a loop through functions ends whichever of them closes it.
     pub(crate) call: CallContext,
     /// Calls of a shared copy that have no answer yet.
@@ -91,7 +92,7 @@ pub(crate) struct Counts {
 }
 
 /// What host functions need to know about the call at hand.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct CallContext {
     /// The request id.
     pub(crate) id: CallId,
@@ -101,6 +102,8 @@ pub(crate) struct CallContext {
     pub(crate) hops: u8,
     /// The trace, with this call's own span as parent: send it on as it is.
     pub(crate) trace: Trace,
+    /// The triggers that led here, when it was an event.
+    pub(crate) cause: Option<Arc<Cause>>,
 }
 
 /// Counters that host functions add to. Taken by the driver when a call ends.
@@ -159,13 +162,13 @@ impl Guest {
 
     /// A call enters: from here on host functions act for it.
     pub(crate) fn enter(&mut self, call: CallContext) {
-        self.scope.call = call;
         self.scope.output.enter(call.id);
+        self.scope.call = call;
     }
 
     /// A call enters a copy that others may be in.
     pub(crate) fn enter_beside(&mut self, call: CallContext) {
-        self.enter(call);
+        self.enter(call.clone());
         self.scope.inside.push(call);
         self.scope.merge();
     }
@@ -182,11 +185,15 @@ impl Scope {
         let Some(last) = self.inside.last() else {
             return;
         };
-        let merged = self.inside.iter().fold(*last, |merged, call| CallContext {
-            deadline: merged.deadline.max(call.deadline),
-            hops: merged.hops.max(call.hops),
-            ..merged
-        });
+        let mut merged = last.clone();
+        for call in &self.inside {
+            merged.deadline = merged.deadline.max(call.deadline);
+            merged.hops = merged.hops.max(call.hops);
+            let hops = |call: &CallContext| call.cause.as_ref().map_or(0, |cause| cause.hops);
+            if hops(call) > hops(&merged) {
+                merged.cause = call.cause.clone();
+            }
+        }
         self.call = merged;
     }
 
@@ -264,6 +271,7 @@ impl CallContext {
             deadline: gust_task::clock::now(),
             hops: 0,
             trace: Trace::default(),
+            cause: None,
         }
     }
 }

@@ -109,6 +109,7 @@ async fn serve(
     } = job;
     let (parts, body) = request.into_parts();
     let authority = Job::authority(&parts);
+    let id = context.id;
     let (request, sent) = guest.with(|mut access| {
         let data = access.get();
         match several {
@@ -135,7 +136,7 @@ async fn serve(
     if several {
         let counts = guest.with(|mut access| {
             let scope = &mut access.get().scope;
-            scope.answered(context.id);
+            scope.answered(id);
             scope.take_counts()
         });
         seat.count(counts);

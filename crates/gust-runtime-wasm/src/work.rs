@@ -54,6 +54,7 @@ impl Job {
                 id: call.id,
                 deadline: call.deadline,
                 hops: call.origin.hops,
+                cause: call.origin.cause,
                 trace: call.trace,
             },
             request,

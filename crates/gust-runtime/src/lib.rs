@@ -20,7 +20,7 @@ use std::{
 use async_trait::async_trait;
 use gust_backend::{kv::Kv, outlet::Outlet, sql::Sql};
 use gust_types::{
-    BoxFuture, Call, Digest, FunctionName, Label, Outcome, Reply, Result, Revision,
+    BoxFuture, Call, Digest, FunctionName, Label, Outcome, Reply, Result, Revision, event::Cause,
     outbound::Outbound, usage::HostCalls,
 };
 
@@ -241,7 +241,7 @@ pub trait Peers: Send + Sync {
 }
 
 /// What an in-process call inherits from the call that makes it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct PeerContext {
     /// How deep the chain already is.
     pub hops: u8,
@@ -249,6 +249,8 @@ pub struct PeerContext {
     pub deadline: Instant,
     /// The trace, with the caller's span as parent.
     pub trace: gust_types::call::Trace,
+    /// The triggers that led there.
+    pub cause: Option<Arc<Cause>>,
 }
 
 /// Where the bytes of artifacts are.

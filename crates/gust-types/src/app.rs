@@ -84,6 +84,9 @@ pub struct FunctionSpec {
     /// Queues it may publish to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queues: Vec<Label>,
+    /// Topics it may publish to. No queue of the function has the same name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub topics: Vec<Label>,
     /// Hosts it may reach; templates over the app's variables. See [`crate::outbound`].
     #[serde(default)]
     pub outbound: Vec<String>,

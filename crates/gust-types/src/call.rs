@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, FunctionKey};
+use crate::{Error, FunctionKey, event::Cause};
 
 /// A streaming body.
 pub type Body = UnsyncBoxBody<Bytes, Error>;
@@ -117,6 +117,8 @@ pub struct Origin {
     pub peer: Option<SocketAddr>,
     /// How many in-process calls led here; loops end at [`Origin::MAX_HOPS`].
     pub hops: u8,
+    /// The triggers that led here, when it was an event.
+    pub cause: Option<Arc<Cause>>,
 }
 
 impl Origin {

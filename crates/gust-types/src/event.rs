@@ -8,10 +8,12 @@ use std::{borrow::Cow, collections::BTreeMap, sync::LazyLock};
 
 use bytes::Bytes;
 
+pub use cause::Cause;
 pub use value::Value;
 
 use crate::{Error, Result, call::Trace};
 
+mod cause;
 mod check;
 mod value;
 
@@ -340,12 +342,6 @@ impl Event {
             Some(Value::Integer(hops)) => hops.unsigned_abs(),
             _ => 0,
         }
-    }
-
-    /// Counts one more function that it went through.
-    pub fn count_hop(&mut self) -> Result<()> {
-        let hops = self.hops().saturating_add(1);
-        self.set(Self::HOPS, i32::try_from(hops).unwrap_or(i32::MAX))
     }
 
     /// Its place in a distributed trace, as the header is written.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gust_types::Result;
+use gust_types::{Result, event::Cause};
 
 use super::{Place, Publication, Unit};
 use crate::{
@@ -14,44 +14,44 @@ use crate::{
 /// An outlet that keeps what is published in the unit.
 pub(super) struct UnitOutlet {
     unit: Arc<Unit>,
-    place: Place,
     outlet: Arc<dyn Outlet>,
 }
 
 // === impl UnitOutlet ===
 
 impl UnitOutlet {
-    pub(super) fn new(unit: Arc<Unit>, place: Place, outlet: Arc<dyn Outlet>) -> Self {
-        Self {
-            unit,
-            place,
-            outlet,
-        }
+    pub(super) fn new(unit: Arc<Unit>, outlet: Arc<dyn Outlet>) -> Self {
+        Self { unit, outlet }
     }
 }
 
 #[async_trait]
 impl Outlet for UnitOutlet {
-    /// The number 0: the queue gives theirs when the unit is committed.
+    fn shape(&self, messages: Vec<Message>, cause: Option<&Cause>) -> Result<Vec<Message>> {
+        self.outlet.shape(messages, cause)
+    }
+
+    /// The number 0: the place gives theirs when the unit is committed.
     async fn publish(&self, messages: Vec<Message>) -> Result<Vec<Published>> {
         check::batch(&messages, &self.limits())?;
-        messages.iter().try_for_each(check::attributes)?;
         let published = Published {
             id: MessageId(0),
             duplicate: false,
         };
         let answers = vec![published; messages.len()];
+        let to = self.place()?;
         let _turn = self.unit.writing.lock().await;
         let mut state = self.unit.state.lock();
         state.open()?;
-        state.publish(Publication {
-            to: self.place.clone(),
-            messages,
-        })?;
+        state.publish(Publication { to, messages })?;
         Ok(answers)
     }
 
     fn limits(&self) -> QueueLimits {
         self.outlet.limits()
+    }
+
+    fn place(&self) -> Result<Place> {
+        self.outlet.place()
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use gust_types::{ByteSize, Kind, Label, ProjectName, Result, Span};
+use gust_types::{ByteSize, Kind, Label, ProjectName, Result, Span, event::Cause};
 
 use super::{Changes, Commit, MAX_WRITES, Marks, Place, Publication, Unit};
 use crate::{
@@ -360,11 +360,15 @@ async fn a_batch_is_one(backends: &Shared) {
     assert_eq!(world.left().await, 0);
 }
 
-/// What nobody asks but for its limits.
-struct Anywhere;
+/// What nobody asks but for its limits and its place.
+struct Anywhere(Place);
 
 #[async_trait::async_trait]
 impl Outlet for Anywhere {
+    fn shape(&self, messages: Vec<Message>, _: Option<&Cause>) -> Result<Vec<Message>> {
+        Ok(messages)
+    }
+
     async fn publish(&self, _: Vec<Message>) -> Result<Vec<Published>> {
         Err(gust_types::Error::internal("it went past the unit"))
     }
@@ -372,6 +376,14 @@ impl Outlet for Anywhere {
     fn limits(&self) -> QueueLimits {
         QueueLimits::default()
     }
+
+    fn place(&self) -> Result<Place> {
+        Ok(self.0.clone())
+    }
+}
+
+fn anywhere(name: &Label, settings: &QueueSettings) -> Arc<dyn Outlet> {
+    Arc::new(Anywhere(Place::Queue(name.clone(), settings.clone())))
 }
 
 async fn what_is_published_goes_out_with_it(backends: &Shared) {
@@ -382,12 +394,12 @@ async fn what_is_published_goes_out_with_it(backends: &Shared) {
     let topic = ok(backends.topic(&project(), &news, &TopicSettings::default()));
     let (unit, kv) = world.unit(world.taken(1, LONG).await);
     put(&*kv, "a", "1").await;
-    let outlet = unit.outlet(&next, settings.clone(), Arc::new(Anywhere));
+    let outlet = unit.outlet(anywhere(&next, &settings));
     let answers = ok(outlet.publish(vec![Message::new("一")]).await);
     assert_eq!((answers.len(), answers[0].id.0), (1, 0));
     ok(outlet.publish(vec![Message::new("二").with_key("k")]).await);
     // Into the very queue that it came from, too.
-    let same = unit.outlet(&world.name, settings, Arc::new(Anywhere));
+    let same = unit.outlet(anywhere(&world.name, &settings));
     ok(same.publish(vec![Message::new("三")]).await);
     let to = Place::Topic(news, TopicSettings::default(), None);
     let messages = vec![Message::new("消息")];
@@ -422,7 +434,7 @@ async fn a_full_queue_commits_nothing(backends: &Shared) {
         ("full-first", "fits"),
         ("full-small", &"x".repeat(2000)[..]),
     ] {
-        let outlet = unit.outlet(&label(name), small.clone(), Arc::new(Anywhere));
+        let outlet = unit.outlet(anywhere(&label(name), &small));
         ok(outlet.publish(vec![Message::new(body.to_owned())]).await);
     }
     refused(unit.commit(&Marks::default()).await, Kind::Exhausted);
@@ -513,7 +525,7 @@ async fn a_commit_wakes_who_waits(backends: &Shared) {
     };
     let queue = ok(backends.queue(&project(), &next, &brief));
     let (unit, _) = world.unit(world.taken(1, LONG).await);
-    let outlet = unit.outlet(&next, brief, Arc::new(Anywhere));
+    let outlet = unit.outlet(anywhere(&next, &brief));
     ok(outlet.publish(vec![Message::new("x")]).await);
     let options = TakeOptions {
         wait: Duration::from_secs(20),
@@ -695,7 +707,7 @@ async fn what_is_left_after_the_databases_commit_is_done_once(backends: &Shared)
     let kv = unit.kv(&world.name, world.store.clone());
     let next = label("sql-left-next");
     let queue = ok(backends.queue(&project(), &next, &QueueSettings::default()));
-    let outlet = unit.outlet(&next, QueueSettings::default(), Arc::new(Anywhere));
+    let outlet = unit.outlet(anywhere(&next, &QueueSettings::default()));
     let c = ok(unit.sql(&world.name, world.database()).connect().await);
     ok(run_sql(&*c, INSERT).await);
     put(&*kv, "键", "值").await;

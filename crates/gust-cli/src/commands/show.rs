@@ -79,6 +79,7 @@ fn configuration(function: &FunctionDetails) -> String {
     tell("kv", labels(&spec.kv));
     tell("sql", labels(&spec.sql));
     tell("queues", labels(&spec.queues));
+    tell("topics", labels(&spec.topics));
     tell("outbound", spec.outbound.join(", "));
     tell("environment", keys(&spec.environment));
     tell("variables", keys(&spec.variables));

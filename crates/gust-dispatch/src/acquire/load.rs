@@ -10,7 +10,6 @@ use std::{
 };
 
 use futures::{FutureExt as _, future::Shared};
-use gust_backend::outlet::Outlet;
 use gust_runtime::Bindings;
 use gust_task::clock;
 use gust_types::{
@@ -18,7 +17,7 @@ use gust_types::{
 };
 
 use super::{
-    outlet::QueueOutlet,
+    outlet,
     pool::{Code, Mapped},
 };
 use crate::{FunctionEntry, engine::Engine};
@@ -144,8 +143,10 @@ async fn bind(engine: &Arc<Engine>, revision: &Arc<Revision>) -> Result<Bindings
     }
     let mut outlets = BTreeMap::new();
     for label in &spec.queues {
-        let outlet: Arc<dyn Outlet> = Arc::new(QueueOutlet::new(engine, project, label));
-        outlets.insert(label.clone(), outlet);
+        outlets.insert(label.clone(), outlet::queue(engine, project, label));
+    }
+    for label in &spec.topics {
+        outlets.insert(label.clone(), outlet::topic(engine, project, label));
     }
     let (variables, outbound) = expand(revision)?;
     let files = match spec.files.is_empty() {

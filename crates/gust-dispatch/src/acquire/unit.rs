@@ -5,8 +5,6 @@ use std::{sync::Arc, time::Duration};
 use gust_backend::unit::Unit;
 use gust_runtime::{Bindings, ReusePlan};
 
-use crate::FunctionEntry;
-
 /// An instance that serves one call and is gone.
 pub(super) const ALONE: ReusePlan = ReusePlan {
     calls: 1,
@@ -15,7 +13,7 @@ pub(super) const ALONE: ReusePlan = ReusePlan {
 };
 
 /// Bindings for an instance that works for this unit alone.
-pub(super) fn bind(entry: &FunctionEntry, unit: &Arc<Unit>, plain: &Bindings) -> Bindings {
+pub(super) fn bind(unit: &Arc<Unit>, plain: &Bindings) -> Bindings {
     let mut bindings = plain.clone();
     for (label, store) in &mut bindings.kv {
         *store = unit.kv(label, store.clone());
@@ -23,9 +21,8 @@ pub(super) fn bind(entry: &FunctionEntry, unit: &Arc<Unit>, plain: &Bindings) ->
     for (label, database) in &mut bindings.sql {
         *database = unit.sql(label, database.clone());
     }
-    for (label, outlet) in &mut bindings.outlets {
-        let settings = entry.engine.queue_settings(&entry.key().project, label);
-        *outlet = unit.outlet(label, settings, outlet.clone());
+    for outlet in bindings.outlets.values_mut() {
+        *outlet = unit.outlet(outlet.clone());
     }
     bindings
 }

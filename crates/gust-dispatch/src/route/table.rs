@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use gust_types::{AppName, Error, Label, ProjectName, Result, trigger::QueueSettings};
+use gust_types::{
+    AppName, Error, Label, ProjectName, Result,
+    trigger::{QueueSettings, TopicSettings},
+};
 
 use super::{Site, host};
 
@@ -63,6 +66,13 @@ impl Table {
     pub(crate) fn queue_settings(&self, project: &ProjectName, name: &Label) -> QueueSettings {
         let mut apps = self.sites().filter(|site| site.project == *project);
         let given = apps.find_map(|site| site.events.queues.get(name));
+        given.cloned().unwrap_or_default()
+    }
+
+    /// The same of a topic.
+    pub(crate) fn topic_settings(&self, project: &ProjectName, name: &Label) -> TopicSettings {
+        let mut apps = self.sites().filter(|site| site.project == *project);
+        let given = apps.find_map(|site| site.events.topics.get(name));
         given.cloned().unwrap_or_default()
     }
 

@@ -33,6 +33,7 @@ impl Line {
             hops,
             deadline: clock::now() + Duration::from_secs(5),
             trace: Trace::default(),
+            cause: None,
         };
         let request = get(&format!("http://f.spin.internal{path}"));
         self.peers
@@ -206,6 +207,7 @@ async fn a_guest_that_keeps_spans_of_its_own_names_the_parent() {
             hops: 0,
             deadline: clock::now() + Duration::from_secs(5),
             trace: outer,
+            cause: None,
         };
         let answer = line
             .peers

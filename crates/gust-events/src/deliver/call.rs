@@ -8,7 +8,7 @@ use gust_task::{clock, ids};
 use gust_types::{
     Call, FunctionKey,
     call::{self, Origin, Trace, Trigger},
-    event::Event,
+    event::{Cause, Event},
 };
 use http::{Method, Request, header::HOST};
 use http_body_util::BodyExt as _;
@@ -28,6 +28,8 @@ const SOON: Duration = Duration::from_secs(1);
 pub(crate) struct Target {
     pub(crate) function: Arc<FunctionKey>,
     pub(crate) path: String,
+    /// The trigger that calls, as it stands in trails.
+    pub(crate) name: String,
     pub(crate) trigger: Trigger,
 }
 
@@ -81,6 +83,7 @@ impl Target {
                 trigger: self.trigger,
                 peer: None,
                 hops: 0,
+                cause: Some(Arc::new(Cause::new(events, &self.name))),
             },
             deadline: clock::now() + patience,
             trace,

@@ -164,6 +164,7 @@ impl Calls {
                 trigger: Trigger::Async,
                 peer: None,
                 hops,
+                cause: None,
             },
             deadline: clock::now(),
             trace: Trace::default(),

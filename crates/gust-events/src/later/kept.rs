@@ -162,6 +162,7 @@ impl Kept {
                 trigger: Trigger::Async,
                 peer: None,
                 hops: 0,
+                cause: None,
             },
             deadline,
             trace,
@@ -255,6 +256,7 @@ mod tests {
                 trigger: Trigger::Http,
                 peer: None,
                 hops: 2,
+                cause: None,
             },
             deadline: clock::now(),
             trace: Trace {

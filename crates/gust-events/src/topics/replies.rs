@@ -15,6 +15,7 @@ use gust_backend::{
 };
 use gust_types::{
     Error, Event, Label, Result,
+    event::Cause,
     trigger::{ReplySpec, TriggerSource, TriggerSpec},
 };
 
@@ -48,21 +49,17 @@ impl Replies for TopicReplies {
         if events.is_empty() {
             return Ok(None);
         }
-        // Of several events, the one that has come the furthest.
-        let Some(of) = delivered.iter().max_by_key(|d| d.event.hops()) else {
-            return Ok(None);
-        };
-        let (name, cause) = (self.key.subscription(), of.event);
-        if cause.hops() >= Event::MAX_HOPS {
-            let (hops, trail) = (cause.hops(), trail(cause).replace(',', ", "));
-            return Err(Fate::Dead(format!(
-                "a loop: the event went through {hops} triggers: {trail}; what {name} answered is not published"
-            )));
-        }
+        let name = self.key.subscription();
+        let cause = Cause::new(delivered.iter().map(|d| d.event), &name);
+        cause.leads_on().map_err(|error| {
+            let loops = error.message;
+            Fate::Dead(format!("{loops}; what {name} answered is not published"))
+        })?;
+        let parent = delivered.iter().find_map(|d| d.event.traceparent());
         let first = delivered.iter().map(|d| d.message.0).min().unwrap_or(0);
         let mut messages = Vec::with_capacity(events.len());
         for (n, event) in events.into_iter().enumerate() {
-            let event = led_to(event, cause, &name).map_err(|e| no_event(&e))?;
+            let event = led_to(event, &cause, parent).map_err(|e| no_event(&e))?;
             let key = format!("reply/{name}/{first}/{n}");
             messages.push(message::of_event(&event).with_key(key));
         }
@@ -130,41 +127,18 @@ fn no_event(error: &Error) -> Fate {
 }
 
 /// The reply with what says where it comes from.
-fn led_to(mut event: Event, cause: &Event, trigger: &str) -> Result<Event> {
+fn led_to(mut event: Event, cause: &Cause, parent: Option<&str>) -> Result<Event> {
     // Functions like to send back what they were given.
     event.remove(ATTEMPT);
-    event.set(Event::HOPS, i32::try_from(cause.hops()).unwrap_or(i32::MAX))?;
-    event.count_hop()?;
-    let so_far = trail(cause);
-    let trail = match so_far.is_empty() {
-        true => trigger.to_owned(),
-        false => format!("{so_far},{trigger}"),
-    };
-    event.set(Event::TRAIL, shortened(&trail).to_owned())?;
+    for (name, value) in cause.extensions() {
+        event.set(name, value)?;
+    }
     if event.traceparent().is_none()
-        && let Some(parent) = cause.traceparent()
+        && let Some(parent) = parent
     {
         event.set(Event::TRACE_PARENT, parent.to_owned())?;
     }
     Ok(event)
-}
-
-fn trail(event: &Event) -> String {
-    let trail = event.attribute(Event::TRAIL);
-    trail
-        .map(|trail| trail.text().into_owned())
-        .unwrap_or_default()
-}
-
-/// The last names of a trail, whatever somebody has written into it.
-fn shortened(trail: &str) -> &str {
-    const LONGEST: usize = 4096;
-    let names = trail.bytes().rev().enumerate();
-    let mut commas = names.filter(|(_, byte)| *byte == b',').map(|(n, _)| n);
-    let many = commas.nth(Event::MAX_HOPS as usize - 1);
-    let kept = many.unwrap_or(trail.len()).min(LONGEST);
-    let at = trail.ceil_char_boundary(trail.len() - kept);
-    trail.get(at..).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -159,6 +159,7 @@ impl Behind {
             kv: Vec::new(),
             sql: Vec::new(),
             queues: Vec::new(),
+            topics: Vec::new(),
             outbound: Vec::new(),
             limits: Default::default(),
             reuse: Default::default(),

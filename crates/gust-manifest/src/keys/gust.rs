@@ -155,6 +155,12 @@ pub(crate) static FUNCTION: Section = section(
             "Queues it may publish to, by name. A queue belongs to the project; the first message makes it.",
         ),
         key(
+            "topics",
+            "list of strings",
+            "`[]`",
+            "Topics it may publish to, by name; none of its queues has the same. A topic belongs to the project.",
+        ),
+        key(
             "outbound",
             "list of strings",
             "`[]`",

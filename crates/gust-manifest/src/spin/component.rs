@@ -41,6 +41,7 @@ pub(super) fn read<'a>(
         kv: parts::labels(table, "key_value_stores"),
         sql: parts::labels(table, "sqlite_databases"),
         queues: Vec::new(),
+        topics: Vec::new(),
         outbound: parts::outbound(draft, hosts),
         limits: Limits::default(),
         reuse: Reuse::default(),

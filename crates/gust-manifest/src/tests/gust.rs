@@ -26,6 +26,7 @@ route = ["/hello/:name", "/你好/..."]
 kv = ["default", "default", "my_cache"]
 sql = ["db"]
 queues = ["orders", "mail"]
+topics = ["news"]
 outbound = ["https://api.example.com", "https://{{ api_key }}.example.com"]
 environment = { LANG = "zh_CN.UTF-8", EMPTY = "" }
 variables = { greeting = "{{ greeting }}!" }
@@ -90,6 +91,7 @@ fn every_key_arrives() {
     assert_eq!(hello.kv.len(), 2, "a label counts once");
     assert_eq!(hello.sql[0].as_str(), "db");
     assert_eq!(hello.queues[1].as_str(), "mail");
+    assert_eq!(hello.topics[0].as_str(), "news");
     assert_eq!(hello.outbound[1], "https://{{ api_key }}.example.com");
     assert_eq!(hello.environment["LANG"], "zh_CN.UTF-8");
     assert_eq!(hello.variables["greeting"], "{{ greeting }}!");
@@ -228,6 +230,16 @@ fn calls_made_later_have_a_table_of_their_own() {
         let said = super::gust_fault(&with(&table(bad)));
         assert!(said.contains(why), "{bad}: {said}");
     }
+}
+
+#[test]
+fn what_a_function_publishes_to_has_one_name() {
+    let text = "name = \"shop\"\n\n[function.f]\nsource = \"f.wasm\"\nqueues = [\"a\", \"b\"]\ntopics = [\"c\", \"b\"]\n";
+    let said = super::gust_fault(text);
+    assert!(
+        said.contains("`topics` and `queues` have the same name: b"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -62,7 +62,7 @@ impl Sender {
         Self {
             revision: scope.revision.clone(),
             bindings: scope.bindings.clone(),
-            call: scope.call,
+            call: scope.call.clone(),
             copy: scope.last_words.clone(),
             pool: POOL.clone(),
         }

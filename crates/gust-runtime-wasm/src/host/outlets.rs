@@ -68,10 +68,14 @@ impl Sending {
         for draft in drafts {
             messages.push(draft.message(&scope.revision.key, &scope.call)?);
         }
-        check::batch(&messages, &limits).map_err(|error| match error.kind {
+        let refused = |error: Error| match error.kind {
             Kind::Exhausted => Refusal::TooLarge(words(&error)),
-            _ => Refusal::Invalid(words(&error)),
-        })?;
+            Kind::Invalid => Refusal::Invalid(words(&error)),
+            _ => error.into(),
+        };
+        check::batch(&messages, &limits).map_err(refused)?;
+        let messages = outlet.shape(messages, scope.call.cause.as_deref());
+        let messages = messages.map_err(refused)?;
         Ok(Self {
             outlet,
             messages,
@@ -100,7 +104,7 @@ fn outlet(view: &View<'_>, name: &str) -> Result<Arc<dyn Outlet>, Refusal> {
     found.cloned().ok_or_else(|| {
         let shown: String = name.chars().take(100).collect();
         Refusal::AccessDenied(format!(
-            "the function may not publish to: {shown:?} (name it among the function's `queues`)"
+            "the function may not publish to: {shown:?} (name it among the function's `queues` or `topics`)"
         ))
     })
 }
@@ -187,6 +191,7 @@ mod tests {
             deadline: gust_task::clock::now(),
             hops: 0,
             trace: Trace::parse(trace).unwrap_or_default(),
+            cause: None,
         };
         draft.message(&key, &call)
     }

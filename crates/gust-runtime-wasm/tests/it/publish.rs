@@ -6,9 +6,11 @@ use async_trait::async_trait;
 use gust_backend::{
     outlet::Outlet,
     queue::{Message, Published, Queue as _, QueueLimits, QueueSettings, memory::MemoryQueue},
+    unit,
 };
 use gust_runtime::logs::Stream;
-use gust_types::{Blame, Error, Kind, Label, Result, call::Trace};
+use gust_types::{Blame, Error, Kind, Label, Result, call::Trace, event::Cause};
+use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::kit::{Function, post, shared};
@@ -20,10 +22,17 @@ struct Place {
     queue: MemoryQueue,
     fault: Option<(Kind, &'static str)>,
     slow: bool,
+    /// What led to the last call that published.
+    cause: Mutex<Option<Cause>>,
 }
 
 #[async_trait]
 impl Outlet for Place {
+    fn shape(&self, messages: Vec<Message>, cause: Option<&Cause>) -> Result<Vec<Message>> {
+        *self.cause.lock() = cause.cloned();
+        Ok(messages)
+    }
+
     async fn publish(&self, messages: Vec<Message>) -> Result<Vec<Published>> {
         if let Some((kind, text)) = self.fault {
             return Err(Error::new(kind, Blame::Platform, text).because("a secret of the insides"));
@@ -37,6 +46,10 @@ impl Outlet for Place {
     fn limits(&self) -> QueueLimits {
         self.queue.limits()
     }
+
+    fn place(&self) -> Result<unit::Place> {
+        Err(Error::internal("nobody has a unit here"))
+    }
 }
 
 fn place() -> Place {
@@ -44,6 +57,7 @@ fn place() -> Place {
         queue: MemoryQueue::new(QueueSettings::default()),
         fault: None,
         slow: false,
+        cause: Mutex::default(),
     }
 }
 
@@ -91,6 +105,23 @@ async fn what_is_published_is_kept_with_where_it_comes_from() {
         assert_eq!((of("type"), of("colour")), ("order.placed", "红"));
         assert_eq!(of("traceparent"), TRACE);
         assert!(!of("id").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_place_is_told_what_led_to_the_call() {
+    for guest in ["publish-p2", "publish-p3"] {
+        let (function, place) = load(guest, place()).await;
+        let cause = Cause {
+            hops: 2,
+            trail: "shop/a,shop/b".into(),
+        };
+        let mut call = post("/queue/orders", "x");
+        call.origin.cause = Some(Arc::new(cause.clone()));
+        function.send(call).await;
+        assert_eq!(*place.cause.lock(), Some(cause), "{guest}");
+        function.send(post("/queue/orders", "x")).await;
+        assert_eq!(*place.cause.lock(), None, "{guest}");
     }
 }
 

@@ -316,8 +316,7 @@ fn an_error_shows_the_start_of_a_long_value() {
 fn hops_are_counted() {
     let mut event = event();
     assert_eq!(event.hops(), 0);
-    event.count_hop().unwrap();
-    event.count_hop().unwrap();
+    event.set(Event::HOPS, 2).unwrap();
     assert_eq!(event.hops(), 2);
     assert_eq!(event.attribute(Event::HOPS), Some(&Value::Integer(2)));
     event.set(Event::HOPS, "7").unwrap();
@@ -329,7 +328,6 @@ fn hops_are_counted() {
         );
     }
     event.set(Event::HOPS, i32::MAX).unwrap();
-    event.count_hop().unwrap();
     assert_eq!(event.hops(), i32::MAX as u32);
 }
 

@@ -108,6 +108,107 @@ async fn what_the_manifest_does_not_name_is_refused() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_published_to_a_topic_reaches_everybody_as_an_event() -> Result<()> {
+    let node = Node::start()?;
+    let outlets = "route = \"/...\"\nqueues = [\"orders\"]\ntopics = [\"news\", \"echo\"]\n";
+    let app = App::new("shop")?
+        .function("till", "publish-p2", outlets)?
+        .function("quick", "publish-p3", &outlets.replace("/...", "/quick"))?
+        .function("stock", "publish-p2", "route = false\n")?
+        .function("mail", "publish-p2", "route = false\n")?
+        .function("echo", "publish-p2", "route = false\ntopics = [\"echo\"]\n")?
+        .text(
+            r#"
+[[trigger]]
+function = "stock"
+topic = "news"
+path = "/take"
+exactly_once = true
+
+[[trigger]]
+function = "mail"
+topic = "news"
+filter = "type = 'gust.topic.message'"
+path = "/take"
+
+[[trigger]]
+function = "echo"
+topic = "echo"
+path = "/queue/echo"
+"#,
+        );
+    node.deploy(&app)?;
+    let shown = node.gust(&["show", "shop"])?;
+    ensure!(shown.contains("news, echo"), "{shown}");
+    let mut client = client(&node).await?;
+    for (path, source, lines) in [
+        (
+            "/queue/news?type=order.placed&group=%E5%AE%A2%E6%88%B7",
+            "till",
+            1,
+        ),
+        ("/topic/news", "till", 2),
+        ("/queue/news", "quick", 2),
+    ] {
+        let before = taken(&node)?.len();
+        let request = http::Request::post(path)
+            .header("host", format!("{source}.shop.gust.localhost"))
+            .header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));
+        let answer = client.send(request, Bytes::from("新闻 7")).await?;
+        ensure!(answer.json()?["error"].is_null(), "{}", answer.text());
+        until("taken", || Ok(taken(&node)?.len() >= before + lines))?;
+        for [_, from, trace, data] in &taken(&node)?[before..] {
+            assert_eq!(from, &format!("/apps/shop/functions/{source}"));
+            assert_eq!(trace.split('-').nth(1), Some(TRACE), "{path}");
+            assert_eq!(data, "新闻 7");
+        }
+    }
+    let tail = [
+        "topic",
+        "tail",
+        "news",
+        "--after",
+        "0",
+        "--no-follow",
+        "--json",
+    ];
+    let first: serde_json::Value =
+        serde_json::from_str(node.gust(&tail)?.lines().next().context("an event")?)?;
+    let event = &first["event"];
+    assert_eq!(
+        (&event["type"], &event["partitionkey"]),
+        (&"order.placed".into(), &"客户".into())
+    );
+    ensure!(
+        event["time"].is_string() && event["gusthops"].is_null(),
+        "{event}"
+    );
+    // What a topic cannot keep is the function's error.
+    let refused = client.post("/queue/news?priority=3", "x").await?.json()?;
+    assert_eq!(refused["error"], "invalid", "{refused}");
+    let twice = [0; 2].map(|_| "/queue/news?key=k");
+    let mut answers = Vec::new();
+    for path in twice {
+        answers.push(client.post(path, "x").await?.json()?["duplicate"].clone());
+    }
+    assert_eq!(answers, [json!(false), json!(true)]);
+    // A function that hears itself is stopped.
+    client.post("/queue/echo", "回声").await?;
+    let last = || Ok::<_, anyhow::Error>(node.json(&["topic", "show", "echo"])?["last"].as_u64());
+    until("it has gone round", || Ok(last()? == Some(17)))?;
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(last()?, Some(17));
+    let failed = app.function("both", "publish-p2", "queues = [\"a\"]\ntopics = [\"a\"]\n")?;
+    let failed = node.gust_fails(&["deploy", &failed.write()?.to_string_lossy()])?;
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    ensure!(
+        said.contains("`topics` and `queues` have the same name: a"),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_is_the_functions_error_until_there_is_room() -> Result<()> {
     let node = Node::start()?;
     let app = |room: &str| -> Result<App> {

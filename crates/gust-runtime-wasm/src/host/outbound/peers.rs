@@ -55,6 +55,7 @@ impl Sender {
             hops: self.call.hops,
             deadline: self.call.deadline,
             trace: self.call.trace,
+            cause: self.call.cause.clone(),
         };
         let peers = &self.bindings.peers;
         let answer = peers.call(&self.revision, function, request, context);

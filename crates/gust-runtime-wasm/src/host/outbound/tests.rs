@@ -173,6 +173,7 @@ fn sender_without(allowed: &[&str], blocked: &[&str]) -> Sender {
                 parent: 0xdef,
                 sampled: true,
             },
+            cause: None,
         },
         copy: Arc::default(),
         pool: Pool::for_internet(),
