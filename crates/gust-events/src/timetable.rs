@@ -1,8 +1,8 @@
 //! The schedules of a node: when each fires, and what it fires.
 //!
-//! A run is an event in a queue of its project that the platform keeps for itself; it is durable before the schedule is
-//! moved on, and carries the fire time as its key, so a crash between the two fires nothing twice. From then on it is a
-//! delivery like any other, with its trigger's retries.
+//! A run is an event in a queue of its project that the platform keeps for itself. It comes there in one commit with how far
+//! its schedule is settled, so a crash neither loses a run nor fires it twice. From then on it is a delivery like any
+//! other, with its trigger's retries.
 //!
 //! One task looks at all schedules. It decides nothing: [`Schedule::due`] does.
 
@@ -18,6 +18,7 @@ use gust_backend::{
     desk::Counts,
     kv::{Kv, KvExt as _, PutOptions, Write},
     queue::{Message, Queue, QueueSettings},
+    unit::{Changes, Commit, Place, Publication},
 };
 use gust_dispatch::Dispatcher;
 use gust_task::{Stop, clock};
@@ -51,7 +52,7 @@ const RUNS: &str = "schedules";
 const CONCURRENCY: usize = 1000;
 /// Schedules looked at before what they fire is written.
 const AT_ONCE: usize = 10_000;
-/// Runs, and states of schedules, written in one batch. The batches of one look share a sync.
+/// Runs, and states of schedules, in one commit. The commits of one look share a sync.
 const BATCH: usize = 1000;
 /// Projects written for at once.
 const PROJECTS: usize = 256;
@@ -99,7 +100,6 @@ struct Entry {
 
 /// What the schedules of one project share.
 struct Project {
-    queue: Arc<dyn Queue>,
     /// Up to when each schedule is settled.
     memory: Arc<dyn Kv>,
     way: Arc<Runs>,
@@ -113,27 +113,29 @@ struct Runs {
     ended: mpsc::Sender<Key>,
 }
 
-/// What is to be written for one project: runs, and up to when their schedules are settled.
-#[derive(Default)]
-struct Look {
-    runs: Vec<Message>,
-    /// When each of them was due.
-    due_us: Vec<u64>,
-    settled: Vec<(u64, String, State)>,
+/// What is to be written of a schedule: its runs, and up to when it is settled with them.
+struct Due {
+    id: u64,
+    /// Its key in the memory.
+    memory: String,
+    state: State,
+    /// Each with the time that it was due.
+    runs: Vec<(u64, Message)>,
 }
 
 /// The queue that the runs of a project's schedules are in.
 pub(crate) fn queue(parts: &Parts, project: &ProjectName) -> Result<Arc<dyn Queue>> {
-    let settings = QueueSettings {
+    let name = Label::reserved(RUNS);
+    parts.backends.queue(project, &name, &runs_settings())
+}
+
+fn runs_settings() -> QueueSettings {
+    QueueSettings {
         // Only what takes the node down with it gets there: a trigger's own retries end before.
         attempts: 1000,
         max_age: Span::secs(14 * 86_400),
-        // As long as a node may be down after a crash between a run and the memory of it.
-        dedup: Span::secs(86_400),
         ..QueueSettings::default()
-    };
-    let name = Label::reserved(RUNS);
-    parts.backends.queue(project, &name, &settings)
+    }
 }
 
 /// What a manifest says, in the words of [`schedule`].
@@ -347,7 +349,6 @@ impl Timetable {
         let mut book = self.book.lock();
         book.left.extend(left);
         let shared = Project {
-            queue,
             memory: memory.clone(),
             way: way.clone(),
             task,
@@ -378,16 +379,16 @@ impl Timetable {
             // Projects share syncs, and wait for each other no longer than for the disk.
             let writing = looks
                 .into_iter()
-                .map(|(project, look)| self.write_down(project, look));
+                .map(|(project, due)| self.write_down(project, due));
             futures::stream::iter(writing)
                 .for_each_concurrent(PROJECTS, |writing| writing)
                 .await;
         }
     }
 
-    async fn write_down(&self, project: ProjectName, look: Look) {
-        let settled: Vec<_> = look.settled.iter().map(|(id, _, s)| (*id, *s)).collect();
-        let written = self.write(&project, look).await;
+    async fn write_down(&self, project: ProjectName, due: Vec<Due>) {
+        let settled: Vec<_> = due.iter().map(|due| (due.id, due.state)).collect();
+        let written = self.write(&project, due).await;
         // One project's trouble is not another's.
         if let Err(error) = &written {
             tracing::error!(%project, error = error.chain(), "cannot write what schedules fire; trying again");
@@ -397,28 +398,20 @@ impl Timetable {
         book.settle(settled, written.is_ok(), again_us);
     }
 
-    async fn write(&self, project: &ProjectName, mut look: Look) -> Result<()> {
-        let shared = {
-            let book = self.book.lock();
-            let shared = book.projects.get(project);
-            shared.map(|shared| (shared.queue.clone(), shared.memory.clone()))
-        };
-        let Some((queue, memory)) = shared else {
-            return Ok(());
-        };
-        let batches = in_batches(std::mem::take(&mut look.runs));
-        try_join_all(batches.map(|batch| queue.publish(batch))).await?;
+    async fn write(&self, project: &ProjectName, due: Vec<Due>) -> Result<()> {
+        let due_us: Vec<u64> = due
+            .iter()
+            .flat_map(|due| &due.runs)
+            .map(|run| run.0)
+            .collect();
+        let backends = &self.parts.backends;
+        let commits = in_batches(due).map(|batch| backends.commit(project, commit(batch)));
+        try_join_all(commits).await?;
         let now_us = clock::unix_micros();
-        for due_us in look.due_us {
+        for due_us in due_us {
             let late = Duration::from_micros(now_us.saturating_sub(due_us));
             self.lateness.observe(late);
         }
-        let puts = look.settled.into_iter().map(|(_, key, state)| Write::Put {
-            key,
-            value: kept(&state),
-            options: PutOptions::default(),
-        });
-        try_join_all(in_batches(puts.collect()).map(|batch| memory.write(batch))).await?;
         Ok(())
     }
 
@@ -450,12 +443,47 @@ impl Timetable {
     }
 }
 
-fn in_batches<T>(all: Vec<T>) -> impl Iterator<Item = Vec<T>> {
+fn in_batches(all: Vec<Due>) -> impl Iterator<Item = Vec<Due>> {
     let mut rest = all.into_iter();
     std::iter::from_fn(move || {
-        let batch: Vec<T> = rest.by_ref().take(BATCH).collect();
+        let (mut batch, mut count) = (Vec::new(), 0);
+        while count < BATCH
+            && let Some(due) = rest.next()
+        {
+            count += 1 + due.runs.len();
+            batch.push(due);
+        }
         (!batch.is_empty()).then_some(batch)
     })
+}
+
+/// Runs, and what is settled with them: all of it or nothing.
+fn commit(due: Vec<Due>) -> Commit {
+    let (mut writes, mut messages) = (Vec::with_capacity(due.len()), Vec::new());
+    for due in due {
+        writes.push(Write::Put {
+            key: due.memory,
+            value: kept(&due.state),
+            options: PutOptions::default(),
+        });
+        messages.extend(due.runs.into_iter().map(|(_, run)| run));
+    }
+    let published = Publication {
+        to: Place::Queue(Label::reserved(RUNS), runs_settings()),
+        messages,
+    };
+    Commit {
+        stores: vec![Changes {
+            store: Label::reserved(RUNS),
+            checks: Vec::new(),
+            writes,
+        }],
+        published: match published.messages.is_empty() {
+            true => Vec::new(),
+            false => vec![published],
+        },
+        ..Commit::default()
+    }
 }
 
 /// A schedule's memory in its project's store.
@@ -555,8 +583,8 @@ impl Book {
     }
 
     /// What is due, by project.
-    fn look(&mut self, now_us: u64) -> BTreeMap<ProjectName, Look> {
-        let mut looks: BTreeMap<ProjectName, Look> = BTreeMap::new();
+    fn look(&mut self, now_us: u64) -> BTreeMap<ProjectName, Vec<Due>> {
+        let mut looks: BTreeMap<ProjectName, Vec<Due>> = BTreeMap::new();
         for _ in 0..AT_ONCE {
             let Some((id, _)) = self.line.pop_due(now_us) else {
                 break;
@@ -576,19 +604,21 @@ impl Book {
             if decision.state == entry.state {
                 continue;
             }
-            let look = looks.entry(entry.key.project.clone()).or_default();
+            let mut runs = Vec::with_capacity(decision.fire.len());
             for at_us in decision.fire {
                 match run(&entry.key, at_us) {
-                    Ok(run) => {
-                        look.runs.push(run);
-                        look.due_us.push(at_us);
-                    }
+                    Ok(run) => runs.push((at_us, run)),
                     // Every name that can be deployed makes an event.
                     Err(error) => tracing::error!(error = error.chain(), "a run is no event"),
                 }
             }
-            let memory = memory_key(&entry.key);
-            look.settled.push((id, memory, decision.state));
+            let look = looks.entry(entry.key.project.clone()).or_default();
+            look.push(Due {
+                id,
+                memory: memory_key(&entry.key),
+                state: decision.state,
+                runs,
+            });
         }
         looks
     }
@@ -608,15 +638,15 @@ impl Book {
     }
 }
 
-/// A run as an event, under a key that makes it one however often it is written.
+/// A run as an event.
 fn run(key: &Key, at_us: u64) -> Result<Message> {
     let source = format!("/apps/{}/triggers/{}", key.app, key.name);
     let id = format!("{}/{at_us}", memory_key(key));
-    let event = Event::new(id.clone(), source, FIRED)?
+    let event = Event::new(id, source, FIRED)?
         .with("time", rfc3339(at_us))?
         .with(APP, key.app.as_str())?
         .with(NAME, key.name.as_str())?;
-    Ok(message::of_event(&event).with_key(id))
+    Ok(message::of_event(&event))
 }
 
 // === impl Runs ===

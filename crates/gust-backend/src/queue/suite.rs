@@ -240,13 +240,14 @@ async fn a_delayed_message_waits(queue: Arc<dyn Queue>) {
     publish(
         &queue,
         vec![
-            message("later").after(Duration::from_millis(40)),
+            // Long enough that a busy machine asks before it is over.
+            message("later").after(Duration::from_millis(500)),
             message("now"),
         ],
     )
     .await;
     assert_eq!(texts(&take(&queue, 2).await), ["now"]);
-    pause(50).await;
+    pause(510).await;
     assert_eq!(texts(&take(&queue, 2).await), ["later"]);
 }
 
