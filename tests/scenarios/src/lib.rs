@@ -12,7 +12,27 @@ pub use client::{Answer, Client};
 pub use node::{Node, NodeOptions};
 pub use up::Up;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Result;
+
+/// Longer than anything takes that comes at all, on a machine that does other things beside it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Asks again and again, until it is so.
+pub fn until(what: &str, mut is: impl FnMut() -> Result<bool>) -> Result<()> {
+    let begun = gust_task::clock::now();
+    while begun.elapsed() < PATIENCE {
+        if is()? {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    anyhow::bail!("never: {what}")
+}
 
 /// The repository's root.
 pub fn root() -> PathBuf {

@@ -36,15 +36,17 @@ fn set_url(node: &Node, broker: &Broker) -> Result<()> {
     Ok(())
 }
 
-fn until(what: &str, node: &Node, mut is: impl FnMut() -> Result<bool>) -> Result<()> {
-    let begun = gust_task::clock::now();
-    while begun.elapsed() < Duration::from_secs(120) {
-        if is()? {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    anyhow::bail!("never: {what}\n{}\n{}", trigger(node)?, node.log())
+fn until(what: &str, node: &Node, is: impl FnMut() -> Result<bool>) -> Result<()> {
+    let done = gust_scenarios::until(what, is);
+    done.or_else(|error| {
+        anyhow::bail!(
+            "{error}
+{}
+{}",
+            trigger(node)?,
+            node.log()
+        )
+    })
 }
 
 fn trigger(node: &Node) -> Result<Value> {

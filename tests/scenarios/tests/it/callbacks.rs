@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use gust_scenarios::{App, Node, NodeOptions};
+use gust_scenarios::{App, Node, NodeOptions, until};
 use hmac::{Hmac, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -89,17 +89,6 @@ fn receive(mut tcp: std::net::TcpStream, seen: &Mutex<Vec<Came>>) -> Result<()> 
     };
     tcp.write_all(format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n").as_bytes())?;
     Ok(())
-}
-
-fn until(what: &str, mut is: impl FnMut() -> Result<bool>) -> Result<()> {
-    let begun = gust_task::clock::now();
-    while begun.elapsed() < Duration::from_secs(90) {
-        if is()? {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    anyhow::bail!("never: {what}")
 }
 
 fn app() -> Result<App> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use gust_scenarios::{App, Client, Node};
+use gust_scenarios::{App, Client, Node, until};
 use serde_json::Value;
 
 fn app(triggers: &str) -> Result<App> {
@@ -29,17 +29,6 @@ kv = "default"
 prefix = "用户/"
 retry = { attempts = 4, delay = "10ms" }
 "#;
-
-fn until(what: &str, mut is: impl FnMut() -> Result<bool>) -> Result<()> {
-    let begun = gust_task::clock::now();
-    while begun.elapsed() < Duration::from_secs(30) {
-        if is()? {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    anyhow::bail!("never: {what}")
-}
 
 /// Whether every one of `all` changes was forwarded and delivered.
 fn is_through(node: &Node, stream: &str, all: usize) -> Result<bool> {

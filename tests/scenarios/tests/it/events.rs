@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use gust_scenarios::{App, Node};
+use gust_scenarios::{App, Node, until};
 use serde_json::{Value, json};
 
 const SINK: &str = r#"
@@ -41,17 +41,6 @@ fn lines(node: &Node) -> Result<Vec<Vec<String>>> {
         }
     }
     Ok(lines)
-}
-
-fn until(what: &str, mut is: impl FnMut() -> Result<bool>) -> Result<()> {
-    let begun = gust_task::clock::now();
-    while begun.elapsed() < Duration::from_secs(30) {
-        if is()? {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    anyhow::bail!("never: {what}")
 }
 
 fn queue(node: &Node, name: &str) -> Result<Value> {

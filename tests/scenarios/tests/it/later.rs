@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result};
-use gust_scenarios::{App, Client, Node};
+use gust_scenarios::{App, Client, Node, until};
 use serde_json::{Value, json};
 
 fn app(more: &str) -> Result<App> {
@@ -34,17 +34,6 @@ fn over(node: &Node, id: &str) -> Result<Value> {
 
 fn state(node: &Node, id: &str) -> Result<Value> {
     Ok(node.json(&["call", "show", id])?["state"].clone())
-}
-
-fn until(what: &str, mut is: impl FnMut() -> Result<bool>) -> Result<()> {
-    let begun = gust_task::clock::now();
-    while begun.elapsed() < Duration::from_secs(60) {
-        if is()? {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    anyhow::bail!("never: {what}")
 }
 
 #[test]

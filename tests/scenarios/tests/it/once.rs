@@ -3,7 +3,7 @@
 use std::{io::Write as _, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use gust_scenarios::{App, Client, Node};
+use gust_scenarios::{App, Client, Node, until};
 use serde_json::{Value, json};
 
 /// Rounds that end with kill -9, and events in each.
@@ -47,17 +47,6 @@ fn publish(node: &Node, lines: &[String]) -> Result<()> {
     drop(to);
     ensure!(child.wait()?.success(), "published");
     Ok(())
-}
-
-fn until(what: &str, mut is: impl FnMut() -> Result<bool>) -> Result<()> {
-    let begun = gust_task::clock::now();
-    while begun.elapsed() < Duration::from_secs(60) {
-        if is()? {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    anyhow::bail!("never: {what}")
 }
 
 fn queue(node: &Node, name: &str) -> Result<Value> {

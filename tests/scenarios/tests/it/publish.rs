@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use gust_scenarios::{App, Client, Node};
+use gust_scenarios::{App, Client, Node, until};
 use serde_json::json;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -40,17 +40,6 @@ fn taken(node: &Node) -> Result<Vec<[String; 4]>> {
         lines.extend(<[String; 4]>::try_from(parts).ok());
     }
     Ok(lines)
-}
-
-fn until(what: &str, mut is: impl FnMut() -> Result<bool>) -> Result<()> {
-    let begun = gust_task::clock::now();
-    while begun.elapsed() < Duration::from_secs(30) {
-        if is()? {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    anyhow::bail!("never: {what}")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use gust_scenarios::{App, Node};
+use gust_scenarios::{App, Node, until};
 use serde_json::{Value, json};
 
 fn app(more: &str) -> Result<App> {
@@ -38,17 +38,6 @@ fn data(node: &Node, function: &str) -> Result<Vec<String>> {
         .into_iter()
         .map(|(_, data)| data)
         .collect())
-}
-
-fn until(what: &str, mut is: impl FnMut() -> Result<bool>) -> Result<()> {
-    let begun = gust_task::clock::now();
-    while begun.elapsed() < Duration::from_secs(30) {
-        if is()? {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    anyhow::bail!("never: {what}")
 }
 
 fn publish(node: &Node, kind: &str, data: &str) -> Result<u64> {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
-use gust_scenarios::{Answer, App, Client, Node};
+use gust_scenarios::{Answer, App, Client, Node, until};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
@@ -111,17 +111,6 @@ fn taken(node: &Node) -> Result<Vec<[String; 4]>> {
         lines.extend(<[String; 4]>::try_from(parts).ok());
     }
     Ok(lines)
-}
-
-fn until(what: &str, mut is: impl FnMut() -> Result<bool>) -> Result<()> {
-    let begun = gust_task::clock::now();
-    while begun.elapsed() < Duration::from_secs(30) {
-        if is()? {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    anyhow::bail!("never: {what}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
