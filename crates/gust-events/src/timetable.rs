@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{StreamExt as _, future::try_join_all};
+use futures::{StreamExt as _, future::try_join_all, stream::FuturesUnordered};
 use gust_backend::{
     desk::Counts,
     kv::{Kv, KvExt as _, PutOptions, Write},
@@ -50,9 +50,13 @@ pub(crate) const NAME: &str = "gusttrigger";
 const RUNS: &str = "schedules";
 /// Runs of a project under way at once.
 const CONCURRENCY: usize = 1000;
-/// Schedules looked at before what they fire is written.
-const AT_ONCE: usize = 10_000;
-/// Runs, and states of schedules, in one commit. The commits of one look share a sync.
+/// Runs read at a time.
+const PAGE: usize = 10_000;
+/// Schedules of one look: what they fire is written while the next are looked at.
+const LOOK: usize = 1000;
+/// Looks that are being written.
+const LOOKS: usize = 16;
+/// Runs, and states of schedules, in one commit. Commits share syncs.
 const BATCH: usize = 1000;
 /// Projects written for at once.
 const PROJECTS: usize = 256;
@@ -369,21 +373,35 @@ impl Timetable {
         }
     }
 
-    /// Fires what is due. No schedule is moved on before its runs are durable.
-    async fn fire(&self) {
+    /// Fires what is due now. No schedule is moved on before its runs are durable, and none is looked at twice before that:
+    /// all looks are at the same time, and the last of them is waited for.
+    async fn fire(self: &Arc<Self>) {
+        let now_us = clock::unix_micros();
+        let mut writing = FuturesUnordered::new();
         loop {
-            let looks = self.book.lock().look(clock::unix_micros());
+            let looks = self.book.lock().look(now_us);
             if looks.is_empty() {
-                return;
+                break;
             }
-            // Projects share syncs, and wait for each other no longer than for the disk.
-            let writing = looks
-                .into_iter()
-                .map(|(project, due)| self.write_down(project, due));
-            futures::stream::iter(writing)
-                .for_each_concurrent(PROJECTS, |writing| writing)
-                .await;
+            let ours = self.clone();
+            writing.push(gust_task::spawn("schedules' runs", async move {
+                ours.write_all(looks).await;
+            }));
+            while writing.len() >= LOOKS {
+                writing.next().await;
+            }
         }
+        while writing.next().await.is_some() {}
+    }
+
+    /// Projects share syncs, and wait for each other no longer than for the disk.
+    async fn write_all(&self, looks: BTreeMap<ProjectName, Vec<Due>>) {
+        let writing = looks
+            .into_iter()
+            .map(|(project, due)| self.write_down(project, due));
+        futures::stream::iter(writing)
+            .for_each_concurrent(PROJECTS, |writing| writing)
+            .await;
     }
 
     async fn write_down(&self, project: ProjectName, due: Vec<Due>) {
@@ -518,7 +536,7 @@ async fn left_running(project: &ProjectName, queue: &dyn Queue) -> Result<HashMa
     let mut left: HashMap<Key, u32> = HashMap::new();
     let mut after = None;
     loop {
-        let seen = queue.peek(after, AT_ONCE).await?;
+        let seen = queue.peek(after, PAGE).await?;
         let Some(last) = seen.last() else {
             return Ok(left);
         };
@@ -585,7 +603,7 @@ impl Book {
     /// What is due, by project.
     fn look(&mut self, now_us: u64) -> BTreeMap<ProjectName, Vec<Due>> {
         let mut looks: BTreeMap<ProjectName, Vec<Due>> = BTreeMap::new();
-        for _ in 0..AT_ONCE {
+        for _ in 0..LOOK {
             let Some((id, _)) = self.line.pop_due(now_us) else {
                 break;
             };
