@@ -14,10 +14,11 @@
 //! Easily confused: a *unit* gathers, a [`Commit`] is what it comes to. What a write rests on (a compare-and-set, an
 //! increment) is checked twice: when the guest writes, and again when it is committed.
 //!
-//! - `kv.rs`, `sql.rs`, `outlet.rs`: stores, databases and outlets as a call with a unit sees them.
+//! - `kv.rs`, `sql.rs`, `outlet.rs`, `bucket.rs`: stores, databases, outlets and buckets as a call with a unit sees them.
 //! - `intent.rs`: the rest, as it stands in a mark.
 //! - `memory.rs`: backends in memory that commit units; `suite.rs`: the checks that every implementation passes.
 
+mod bucket;
 mod intent;
 mod kv;
 pub mod memory;
@@ -34,6 +35,7 @@ use parking_lot::Mutex;
 
 use crate::{
     Backends,
+    blob::Bucket,
     kv::{Condition, Kv, PutOptions, Version, Write},
     outlet::Outlet,
     queue::{Message, QueueSettings, Receipt, check},
@@ -181,6 +183,12 @@ impl Unit {
     /// has no number before.
     pub fn outlet(self: &Arc<Self>, outlet: Arc<dyn Outlet>) -> Arc<dyn Outlet> {
         Arc::new(outlet::UnitOutlet::new(self.clone(), outlet))
+    }
+
+    /// A bucket of the project as the call sees it: to be read. Objects are made one by one, and no commit of theirs waits
+    /// for another.
+    pub fn bucket(self: &Arc<Self>, bucket: Arc<dyn Bucket>) -> Arc<dyn Bucket> {
+        Arc::new(bucket::UnitBucket::new(self.clone(), bucket))
     }
 
     /// The function has answered. What it does after that is refused.

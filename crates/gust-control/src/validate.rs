@@ -216,6 +216,7 @@ fn check_function(
     )?;
     let outlets = [&function.queues[..], &function.topics].concat();
     unique("queues and topics", outlets.iter().map(ToString::to_string))?;
+    unique("buckets", function.blobs.iter().map(ToString::to_string))?;
     at_most("outbound hosts", function.outbound.len(), MAX_LIST)?;
     at_most("variables", function.variables.len(), MAX_VARIABLES)?;
     for (name, value) in &function.variables {

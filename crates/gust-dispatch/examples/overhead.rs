@@ -126,6 +126,7 @@ fn app() -> Deployment {
         sql: Vec::new(),
         queues: Vec::new(),
         topics: Vec::new(),
+        blobs: Vec::new(),
         outbound: Vec::new(),
         limits: Limits::default(),
         reuse: Reuse::default(),

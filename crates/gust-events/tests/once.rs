@@ -267,6 +267,7 @@ fn deployment(app: AppName, events: EventsSpec) -> Deployment {
         sql: Vec::new(),
         queues: Vec::new(),
         topics: Vec::new(),
+        blobs: Vec::new(),
         outbound: Vec::new(),
         limits: Limits::default(),
         reuse: Reuse::default(),

@@ -99,6 +99,7 @@ fn function_spec(draft: &mut Draft<'_>, table: &Table<'_>, name: &FunctionName) 
         kv: parts::labels(table, "kv"),
         sql: parts::labels(table, "sql"),
         topics: topics(table, &queues),
+        blobs: parts::labels(table, "blobs"),
         queues,
         outbound: parts::outbound(draft, table.strings("outbound")),
         limits: limits.map(|t| read_limits(&t)).unwrap_or_default(),

@@ -1,5 +1,5 @@
 //! What guests are offered. One file for each version of an interface under `host/`, named after it; a version only
-//! translates to the shared core of its family: [`kv`], [`sql`], [`variables`], [`outbound`], [`outlets`].
+//! translates to the shared core of its family: [`kv`], [`sql`], [`variables`], [`outbound`], [`outlets`], [`blobs`].
 //!
 //! What a guest may touch is settled before it runs ([`gust_runtime::Bindings`]). What is not in there is denied with
 //! the interface's own typed error. No host function blocks a thread, and each one can be dropped while it waits.
@@ -12,6 +12,7 @@ use crate::{
     guest::{Guest, Scope},
 };
 
+mod blobs;
 mod gust_events;
 mod kv;
 mod open;
@@ -35,6 +36,7 @@ mod variables;
 mod wasi;
 mod wasi_2023_10;
 mod wasi_batch;
+mod wasi_blobstore;
 mod wasi_config;
 mod wasi_fs_2023_10;
 mod wasi_http_2023_10;
@@ -56,6 +58,8 @@ pub(crate) struct HostState {
     sends: open::Places,
     /// Bytes of messages that the guest has in hand.
     messages: usize,
+    /// Open buckets and values, once there are any.
+    blobs: std::sync::OnceLock<blobs::Open>,
     spin1_stores: open::Numbered<kv::Store>,
     spin1_databases: open::Numbered<sql::Database>,
 }
@@ -113,6 +117,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Guest>, lane: Lane) -> wasmtime:
     add_candidates(linker)?;
     add_drafts(linker)?;
     add_messaging(linker)?;
+    add_blobs(linker)?;
     add_spin(linker)?;
     if lane == Lane::P3 {
         add_spin_async(linker)?;
@@ -136,6 +141,13 @@ fn add_drafts(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     keyvalue::store::add_to_linker::<_, Ours>(linker, view)?;
     keyvalue::atomics::add_to_linker::<_, Ours>(linker, view)?;
     wasi_batch::add_to_linker(linker)
+}
+
+fn add_blobs(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    use wit::blobs::wasi::blobstore;
+    blobstore::types::add_to_linker::<_, Ours>(linker, view)?;
+    blobstore::container::add_to_linker::<_, Ours>(linker, view)?;
+    blobstore::blobstore::add_to_linker::<_, Ours>(linker, view)
 }
 
 fn add_messaging(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {

@@ -234,6 +234,7 @@ impl Prepared for Ready {
                     kv: given.kv,
                     sql: given.sql,
                     outlets: given.outlets,
+                    blobs: given.blobs,
                     ..Bindings::clone(&self.0.resident().bindings)
                 })
             });

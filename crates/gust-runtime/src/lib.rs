@@ -18,7 +18,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use gust_backend::{kv::Kv, outlet::Outlet, sql::Sql};
+use gust_backend::{blob::Bucket, kv::Kv, outlet::Outlet, sql::Sql};
 use gust_types::{
     BoxFuture, Call, Digest, FunctionName, Label, Outcome, Reply, Result, Revision, event::Cause,
     outbound::Outbound, usage::HostCalls,
@@ -81,7 +81,7 @@ pub struct Loaded {
 pub trait Prepared: Send + Sync {
     /// Makes an instance, by `deadline` at the latest. Called with a place under [`Runtime::capacity`] already held.
     /// Guest code may run here, within the function's limits; an error of it has an [`Ended`] among its causes.
-    /// With `bindings` the instance gets its stores, databases and outlets from there; all else is as it was loaded.
+    /// With `bindings` the instance gets its stores, databases, outlets and buckets from there; all else is as it was loaded.
     fn start(
         &self,
         deadline: Instant,
@@ -213,6 +213,8 @@ pub struct Bindings {
     pub sql: BTreeMap<Label, Arc<dyn Sql>>,
     /// What it may publish to, by label.
     pub outlets: BTreeMap<Label, Arc<dyn Outlet>>,
+    /// Buckets by label.
+    pub blobs: BTreeMap<Label, Arc<dyn Bucket>>,
     /// The function's variables, expanded.
     pub variables: Arc<BTreeMap<String, String>>,
     /// Environment variables.

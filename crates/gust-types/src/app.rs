@@ -87,6 +87,9 @@ pub struct FunctionSpec {
     /// Topics it may publish to. No queue of the function has the same name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub topics: Vec<Label>,
+    /// Buckets it may open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blobs: Vec<Label>,
     /// Hosts it may reach; templates over the app's variables. See [`crate::outbound`].
     #[serde(default)]
     pub outbound: Vec<String>,

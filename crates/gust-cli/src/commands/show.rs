@@ -80,6 +80,7 @@ fn configuration(function: &FunctionDetails) -> String {
     tell("sql", labels(&spec.sql));
     tell("queues", labels(&spec.queues));
     tell("topics", labels(&spec.topics));
+    tell("blobs", labels(&spec.blobs));
     tell("outbound", spec.outbound.join(", "));
     tell("environment", keys(&spec.environment));
     tell("variables", keys(&spec.variables));

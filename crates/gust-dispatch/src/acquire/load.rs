@@ -148,6 +148,10 @@ async fn bind(engine: &Arc<Engine>, revision: &Arc<Revision>) -> Result<Bindings
     for label in &spec.topics {
         outlets.insert(label.clone(), outlet::topic(engine, project, label));
     }
+    let mut blobs = BTreeMap::new();
+    for label in &spec.blobs {
+        blobs.insert(label.clone(), engine.parts.backends.blob(project, label)?);
+    }
     let (variables, outbound) = expand(revision)?;
     let files = match spec.files.is_empty() {
         true => None,
@@ -158,6 +162,7 @@ async fn bind(engine: &Arc<Engine>, revision: &Arc<Revision>) -> Result<Bindings
         kv,
         sql,
         outlets,
+        blobs,
         variables: Arc::new(variables),
         environment: Arc::new(environment),
         outbound: Arc::new(outbound),

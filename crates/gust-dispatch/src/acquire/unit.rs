@@ -24,5 +24,8 @@ pub(super) fn bind(unit: &Arc<Unit>, plain: &Bindings) -> Bindings {
     for outlet in bindings.outlets.values_mut() {
         *outlet = unit.outlet(outlet.clone());
     }
+    for bucket in bindings.blobs.values_mut() {
+        *bucket = unit.bucket(bucket.clone());
+    }
     bindings
 }

@@ -239,6 +239,7 @@ impl App {
             sql: Vec::new(),
             queues: Vec::new(),
             topics: Vec::new(),
+            blobs: Vec::new(),
             outbound: Vec::new(),
             limits: Limits::default(),
             reuse: Reuse::default(),

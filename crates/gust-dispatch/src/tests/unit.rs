@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use gust_backend::{
+    blob::BucketExt as _,
     kv::KvExt as _,
     queue::{Message, Queue, QueueSettings, TakeOptions},
     unit::{Marks, Unit},
@@ -97,6 +98,29 @@ async fn what_it_writes_is_the_units() {
     // Without a unit nothing has changed.
     call(&world, None).await.unwrap();
     assert_eq!(count(&world).await.as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn a_bucket_is_read_only_in_it() {
+    let runtime = runtime(10).with("count", |request| async move {
+        let bucket = bindings(&request).blobs["b"].clone();
+        let there = bucket.head("a").await?.is_some();
+        let put = bucket.put_bytes("a", "x".into()).await;
+        Ok(reply(format!("{there} {}", put.is_ok())))
+    });
+    let world = World::new(runtime);
+    world.deploy(&App::new("shop").function_with("count", |spec| {
+        spec.blobs = vec![label("b")];
+    }));
+    let unit = unit(&world).await;
+    let mut said = Vec::new();
+    for unit in [None, Some(&unit)] {
+        let call = world.call_of(get("/"), Arc::new(key("shop", "count")));
+        let reply = world.dispatcher.invoke_in(call, unit).await.unwrap();
+        let body = reply.into_body().collect().await.unwrap().to_bytes();
+        said.push(String::from_utf8_lossy(&body).into_owned());
+    }
+    assert_eq!(said, ["false true", "true false"]);
 }
 
 #[tokio::test]

@@ -160,6 +160,7 @@ impl Behind {
             sql: Vec::new(),
             queues: Vec::new(),
             topics: Vec::new(),
+            blobs: Vec::new(),
             outbound: Vec::new(),
             limits: Default::default(),
             reuse: Default::default(),

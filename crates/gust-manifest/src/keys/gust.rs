@@ -161,6 +161,12 @@ pub(crate) static FUNCTION: Section = section(
             "Topics it may publish to, by name; none of its queues has the same. A topic belongs to the project.",
         ),
         key(
+            "blobs",
+            "list of strings",
+            "`[]`",
+            "Buckets it may open, by name. A bucket belongs to the project; the first object makes it.",
+        ),
+        key(
             "outbound",
             "list of strings",
             "`[]`",

@@ -42,6 +42,7 @@ pub(super) fn read<'a>(
         sql: parts::labels(table, "sqlite_databases"),
         queues: Vec::new(),
         topics: Vec::new(),
+        blobs: Vec::new(),
         outbound: parts::outbound(draft, hosts),
         limits: Limits::default(),
         reuse: Reuse::default(),

@@ -27,6 +27,7 @@ kv = ["default", "default", "my_cache"]
 sql = ["db"]
 queues = ["orders", "mail"]
 topics = ["news"]
+blobs = ["photos", "thumbs"]
 outbound = ["https://api.example.com", "https://{{ api_key }}.example.com"]
 environment = { LANG = "zh_CN.UTF-8", EMPTY = "" }
 variables = { greeting = "{{ greeting }}!" }
@@ -92,6 +93,7 @@ fn every_key_arrives() {
     assert_eq!(hello.sql[0].as_str(), "db");
     assert_eq!(hello.queues[1].as_str(), "mail");
     assert_eq!(hello.topics[0].as_str(), "news");
+    assert_eq!(hello.blobs[1].as_str(), "thumbs");
     assert_eq!(hello.outbound[1], "https://{{ api_key }}.example.com");
     assert_eq!(hello.environment["LANG"], "zh_CN.UTF-8");
     assert_eq!(hello.variables["greeting"], "{{ greeting }}!");

@@ -155,7 +155,7 @@ impl Draft {
 }
 
 /// The guest gets the message and the hint, never the causes: they speak of the platform's insides.
-fn words(error: &Error) -> String {
+pub(super) fn words(error: &Error) -> String {
     match &error.hint {
         Some(hint) => format!("{} ({hint})", error.message),
         None => error.message.clone(),

@@ -76,6 +76,22 @@ pub(crate) mod drafts {
     });
 }
 
+/// Buckets, with the streams of WASI 0.2.
+pub(crate) mod blobs {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "gust:host/blobs",
+        imports: { default: async | trappable },
+        with: {
+            "wasi:io": wasmtime_wasi::p2::bindings::io,
+            "wasi:blobstore/container.container": crate::host::blobs::Container,
+            "wasi:blobstore/container.stream-object-names": crate::host::blobs::names::Names,
+            "wasi:blobstore/types.outgoing-value": crate::host::blobs::outgoing::Outgoing,
+            "wasi:blobstore/types.incoming-value": crate::host::blobs::incoming::Incoming,
+        },
+    });
+}
+
 /// Publishing: the WASI proposal, and our own interface that says more.
 pub(crate) mod messaging {
     wasmtime::component::bindgen!({

@@ -9,6 +9,7 @@
 mod candidates;
 mod contracts;
 mod fakes;
+mod host_blobs;
 mod host_http;
 mod host_kv;
 mod host_sql;

@@ -3,7 +3,7 @@
 use std::{io::Write as _, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use gust_scenarios::{App, Node};
+use gust_scenarios::{App, Client, Node};
 use serde_json::Value;
 
 const TRIGGER: &str = r#"
@@ -129,6 +129,128 @@ fn an_object_starts_the_function_that_wants_it() -> Result<()> {
     ensure!(
         std::fs::read(&back)? == large,
         "the file that was there is left alone"
+    );
+    Ok(())
+}
+
+/// A function that keeps objects, one that hears of them, and one that is called within a unit of work.
+fn keeper() -> Result<App> {
+    let once = "[[trigger]]\nfunction = \"once\"\nqueue = \"looks\"\npath = \"/once/photos\"\nexactly_once = true\n";
+    Ok(app()?
+        .function(
+            "keep",
+            "blobs-p2",
+            "route = \"/...\"\nblobs = [\"photos\", \"thumbs\"]\n",
+        )?
+        .function("once", "blobs-p2", "route = false\nblobs = [\"photos\"]\n")?
+        .text(once))
+}
+
+/// The most memory that the node ever had, in MiB.
+fn most_memory(node: &Node) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid()))?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let size = line.and_then(|line| line.split_whitespace().nth(1));
+    Ok(size.context("VmHWM")?.parse::<u64>()? >> 10)
+}
+
+async fn client(node: &Node) -> Result<Client> {
+    Client::connect(node.functions, "shop.gust.localhost").await
+}
+
+const CAT: &str = "photos/in/%E7%8C%AB.jpg";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_keeps_objects_that_others_see() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data");
+    let mut node = Node::start_on(&data)?;
+    node.deploy(&keeper()?)?;
+    let shown = node.gust(&["show", "shop"])?;
+    ensure!(shown.contains("photos, thumbs"), "{shown}");
+    let mut keep = client(&node).await?;
+    let put = keep.post(&format!("/put/{CAT}"), "喵喵").await?.json()?;
+    assert_eq!(put, serde_json::json!({"ok": true}));
+    until("told of it", || Ok(!told(&node)?.is_empty()))?;
+    let (kind, event) = told(&node)?.remove(0);
+    assert_eq!(
+        (&*kind, &event["key"]),
+        ("gust.blob.created", &"in/猫.jpg".into())
+    );
+    // What was finished is on the disk, and what was not is nowhere.
+    keep.post("/put/photos/in/no.jpg?when=unfinished", "x")
+        .await?;
+    node.kill_9()?;
+    drop(node);
+    let node = Node::start_on(&data)?;
+    assert_eq!(node.gust(&["blob", "get", "photos/in/猫.jpg"])?, "喵喵");
+    let missing = node.gust_fails(&["blob", "stat", "photos/in/no.jpg"])?;
+    assert_eq!(missing.status.code(), Some(4));
+    // It sees what others put, and others see what it moves.
+    let mut keep = client(&node).await?;
+    let file = folder.path().join("狗.txt");
+    std::fs::write(&file, "汪")?;
+    node.gust(&[
+        "blob",
+        "put",
+        file.to_str().context("a path")?,
+        "thumbs/狗.txt",
+    ])?;
+    let names = keep.get("/list/thumbs").await?.json()?;
+    assert_eq!(names["names"], serde_json::json!(["狗.txt"]));
+    assert_eq!(keep.get("/get/thumbs/%E7%8B%97.txt").await?.text(), "汪");
+    keep.get(&format!("/move/{CAT}?bucket=thumbs&key=%E7%8C%AB"))
+        .await?;
+    assert_eq!(node.gust(&["blob", "get", "thumbs/猫"])?, "喵喵");
+    until("told of the end", || {
+        Ok(told(&node)?
+            .iter()
+            .any(|(kind, _)| kind == "gust.blob.deleted"))
+    })?;
+    let denied = keep.post("/put/mail/a", "x").await?.json()?.to_string();
+    ensure!(denied.contains("may not open the container"), "{denied}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_object_of_a_function_costs_no_memory() -> Result<()> {
+    let node = Node::start()?;
+    node.deploy(&keeper()?)?;
+    let mut keep = client(&node).await?;
+    keep.get("/fill/photos/small?pieces=1").await?;
+    let before = most_memory(&node)?;
+    let filled = keep.get("/fill/photos/large?pieces=1024").await?.json()?;
+    assert_eq!(filled, serde_json::json!({"ok": true}));
+    let read = keep.get("/sum/photos/large").await?.json()?;
+    assert_eq!(
+        (&read["bytes"], &read["broken"]),
+        (&(64 << 20).into(), &Value::Null)
+    );
+    let grown = most_memory(&node)? - before;
+    ensure!(grown < 32, "MiB: {grown}");
+    let stat = node.json(&["blob", "stat", "photos/large"])?;
+    assert_eq!(stat["size"], 64 << 20);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_with_exactly_once_reads_buckets_and_writes_none() -> Result<()> {
+    let node = Node::start()?;
+    node.deploy(&keeper()?)?;
+    let mut keep = client(&node).await?;
+    keep.post("/put/photos/a", "in it").await?;
+    node.gust(&["queue", "publish", "looks", "x"])?;
+    let said = || node.gust(&["logs", "shop"]);
+    until("it has looked", || Ok(said()?.contains("delete Err")))?;
+    let said = said()?;
+    ensure!(said.contains("read in it"), "{said}");
+    for does in ["write", "delete"] {
+        let refused = format!("{does} Err(\"objects are not written in a call with exactly_once");
+        ensure!(said.contains(&refused), "{said}");
+    }
+    assert_eq!(
+        keep.get("/list/photos").await?.json()?["names"],
+        serde_json::json!(["a"])
     );
     Ok(())
 }
