@@ -3,7 +3,7 @@
 use std::{io::Write as _, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use gust_scenarios::{App, Client, Node};
+use gust_scenarios::{App, Client, Node, until};
 use serde_json::Value;
 
 const TRIGGER: &str = r#"
@@ -32,17 +32,6 @@ fn told(node: &Node) -> Result<Vec<(String, Value)>> {
         }
     }
     Ok(told)
-}
-
-fn until(what: &str, mut is: impl FnMut() -> Result<bool>) -> Result<()> {
-    let begun = gust_task::clock::now();
-    while begun.elapsed() < Duration::from_secs(30) {
-        if is()? {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    anyhow::bail!("never: {what}")
 }
 
 #[test]
