@@ -1,6 +1,6 @@
 //! Objects go in and come out of the command line, start the functions that want them, and survive the node.
 
-use std::{io::Write as _, process::Stdio, time::Duration};
+use std::{io::Write as _, process::Stdio};
 
 use anyhow::{Context, Result, ensure};
 use gust_scenarios::{App, Client, Node, until};
