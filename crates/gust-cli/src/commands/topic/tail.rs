@@ -3,8 +3,8 @@
 use gust_api::topic::{Event, EventsQuery};
 use gust_task::clock;
 use gust_types::{Error, Result, changes::TopicName};
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde_json::value::RawValue;
 
 use crate::{output, remote::Remote, time};
 
@@ -129,18 +129,31 @@ fn print(topic: &TopicName, event: &Event, json: bool, before: &str) -> Result<(
         let line = line.map_err(|e| Error::internal("cannot write an event as json").because(e))?;
         return output::line(&line);
     }
-    let read: Value = serde_json::from_str(event.event.get())
+    let read: Shown<'_> = serde_json::from_str(event.event.get())
         .map_err(|e| Error::internal("the node sent an event that is none").because(e))?;
-    let text = |name: &str| output::printable(read[name].as_str().unwrap_or_default());
+    let text = |text: &Option<String>| output::printable(text.as_deref().unwrap_or_default());
     output::line(&format!(
         "{before}{}  {}  {}  {}  {}  {}",
         event.position,
         time::millis(event.published_us),
-        text("type"),
-        text("source"),
-        text("id"),
+        text(&read.kind),
+        text(&read.source),
+        text(&read.id),
         data(&read)
     ))
+}
+
+/// What a line says of an event. Its data may be nested as deep as it likes: nobody looks into it.
+#[derive(Deserialize)]
+struct Shown<'a> {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    source: Option<String>,
+    id: Option<String>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(rename = "data_base64")]
+    bytes: Option<IgnoredAny>,
 }
 
 /// An event of one topic among others.
@@ -152,10 +165,9 @@ struct Placed<'a> {
 }
 
 /// The beginning of the data, on one line.
-fn data(event: &Value) -> String {
-    let text = match (event.get("data"), event.get("data_base64")) {
-        (Some(Value::String(text)), _) => text.clone(),
-        (Some(data), _) => data.to_string(),
+fn data(event: &Shown<'_>) -> String {
+    let text = match (event.data, event.bytes) {
+        (Some(data), _) => serde_json::from_str(data.get()).unwrap_or_else(|_| data.get().into()),
         (None, Some(_)) => "(bytes)".to_owned(),
         (None, None) => String::new(),
     };
@@ -192,6 +204,20 @@ fn part(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn data_is_shown_however_deep_it_is() {
+        let shown = |data: &str| {
+            let json = format!(r#"{{"specversion":"1.0","id":"1","type":"t",{data}}}"#);
+            super::data(&serde_json::from_str(&json).unwrap())
+        };
+        let deep = format!("\"data\":{}{}", "[".repeat(5000), "]".repeat(5000));
+        assert!(shown(&deep).starts_with("[[["));
+        assert_eq!(shown(r#""data":"订单 7""#), "订单 7");
+        assert_eq!(shown(r#""data":{"n":1}"#), r#"{"n":1}"#);
+        assert_eq!(shown(r#""data_base64":"AA==""#), "(bytes)");
+        assert_eq!(shown(r#""subject":"s""#), "");
+    }
 
     #[test]
     fn filters_are_expressions_or_pairs() {
