@@ -27,51 +27,90 @@ impl Disk {
     /// Refuses when fewer than `bytes` beyond the reserve are free: `Exhausted`, the platform's fault. Without a reserve
     /// it does not look.
     pub(crate) fn check(&self, bytes: u64) -> Result<()> {
+        match self.has(bytes.saturating_add(self.reserve)) {
+            true => Ok(()),
+            false => Err(full()),
+        }
+    }
+
+    /// Whether so much is free, the reserve included. Without a reserve it does not look.
+    pub(crate) fn has(&self, bytes: u64) -> bool {
         if self.reserve == 0 {
-            return Ok(());
+            return true;
         }
         // A file system that cannot say is given the benefit of the doubt: the write itself will tell.
-        let Ok(stat) = rustix::fs::statvfs(&self.folder) else {
-            return Ok(());
-        };
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        if free < bytes.saturating_add(self.reserve) {
-            return Err(full());
-        }
-        Ok(())
+        rustix::fs::statvfs(&self.folder).map_or(true, |stat| {
+            stat.f_bavail.saturating_mul(stat.f_frsize) >= bytes
+        })
     }
 }
 
-/// A file that only takes room, to be given up when something must be opened on a full disk.
-#[derive(Debug, Clone)]
-pub(crate) struct Ballast(PathBuf);
+/// A file that only takes room. It is given up piece by piece, so that what gives room back can be written on a disk that
+/// others have filled.
+#[derive(Debug)]
+pub(crate) struct Ballast {
+    path: PathBuf,
+    size: u64,
+    left: u64,
+}
 
 impl Ballast {
-    const SIZE: usize = 512 << 10;
+    const LEAST: u64 = 512 << 10;
+    const MOST: u64 = 64 << 20;
+    const PIECES: u64 = 8;
 
-    pub(crate) fn new(folder: &Path) -> Self {
-        Self(folder.join("ballast"))
+    /// Half of what is reserved. It is there once it is kept.
+    pub(crate) fn new(folder: &Path, disk: &Disk) -> Self {
+        let path = folder.join("ballast");
+        Self {
+            left: std::fs::metadata(&path).map_or(0, |there| there.len()),
+            path,
+            size: (disk.reserve / 2).clamp(Self::LEAST, Self::MOST),
+        }
     }
 
-    /// Makes it when it is missing and there is room to spare. True when it is there.
-    pub(crate) fn keep(&self, disk: &Disk) -> bool {
-        if self.0.exists() {
-            return true;
+    /// Makes it whole again when there is room to spare.
+    pub(crate) fn keep(&mut self, disk: &Disk) {
+        if self.left >= self.size || disk.check(2 * self.size).is_err() {
+            return;
         }
-        if disk.check(4 * Self::SIZE as u64).is_err() {
+        match take_room(&self.path, self.size) {
+            Ok(()) => self.left = self.size,
+            // Half of it is better than none, but nobody knows how much there is.
+            Err(_) => self.drop(),
+        }
+    }
+
+    /// Gives up a piece; false when nothing is left.
+    pub(crate) fn give(&mut self) -> bool {
+        if self.left == 0 {
             return false;
         }
-        // Half a ballast would be none, and the next round tries again.
-        let made = std::fs::write(&self.0, vec![0xa5; Self::SIZE]).is_ok();
-        if !made {
-            self.drop();
+        let left = self.left.saturating_sub(self.size / Self::PIECES);
+        let file = std::fs::OpenOptions::new().write(true).open(&self.path);
+        match file.and_then(|file| file.set_len(left)) {
+            Ok(()) => self.left = left,
+            Err(_) => self.drop(),
         }
-        made
+        true
     }
 
-    /// Gives it up; true when there was one.
-    pub(crate) fn drop(&self) -> bool {
-        std::fs::remove_file(&self.0).is_ok()
+    fn drop(&mut self) {
+        self.left = 0;
+        // The next round tries again.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Makes a file that has all of its bytes on the disk.
+fn take_room(path: &Path, size: u64) -> io::Result<()> {
+    let mut file = std::fs::File::create(path)?;
+    match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, size) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::OPNOTSUPP) => {
+            io::copy(&mut io::Read::take(io::repeat(0xa5), size), &mut file).map(drop)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -130,10 +130,12 @@ impl LocalLedger {
             Ok((rollups, rollups::open_reader(&database)?))
         };
         // SQLite needs some room to open anything; a node must start on a full disk all the same.
-        let ballast = Ballast::new(folder);
-        let (rollups, reader) = match files() {
-            Err(full) if full.kind == Kind::Exhausted && ballast.drop() => files()?,
-            opened => opened?,
+        let mut ballast = Ballast::new(folder, &disk);
+        let (rollups, reader) = loop {
+            match files() {
+                Err(full) if full.kind == Kind::Exhausted && ballast.give() => {}
+                opened => break opened?,
+            }
         };
         let state = State::restore(&journal, &rollups, clock::unix_micros())?;
         let shared = Arc::new(Shared {

@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     blob::ask as blob,
-    disk::Ballast,
+    disk::{self, Ballast},
     kv::{
         self,
         group::{Group, Told},
@@ -56,6 +56,11 @@ const QUEUE: usize = 16 << 10;
 /// After a busy group, how long to let its writers come back before the next sync.
 const LINGER: Duration = Duration::from_micros(50);
 const LINGERS: usize = 6;
+/// What a commit that takes no room needs on the disk all the same: the entries of its requests, which are some times as large
+/// as these, but for those that only look at much.
+const MARGIN: u64 = 256 << 10;
+const ENTRIES: u64 = 4;
+const SMALL: usize = 64 << 10;
 /// After a fault of the disk, how long writes are refused without trying.
 const REST: Duration = Duration::from_millis(200);
 
@@ -163,6 +168,7 @@ impl Committer {
         let counters = Arc::new(Counters::default());
         let room = (queue.bytes() / 1024).clamp(1024, 1 << 22) as u32;
         let mut thread = Thread {
+            ballast: engine.ballast(),
             engine,
             queue: receiver,
             counters: counters.clone(),
@@ -170,7 +176,6 @@ impl Committer {
             queues: queue::Cache::default(),
             topics,
             ours: sender.downgrade(),
-            ballast: None,
             last_group: 0,
             resting: None,
         };
@@ -389,7 +394,7 @@ struct Thread {
     /// The way back to this thread, for as long as others have one.
     ours: mpsc::WeakSender<Queued>,
     /// Room to give up when the disk is so full that not even what gives room back can be written.
-    ballast: Option<Ballast>,
+    ballast: Ballast,
     last_group: usize,
     /// Since when writes are refused without trying, and why.
     resting: Option<(Instant, Error)>,
@@ -470,8 +475,11 @@ impl Thread {
             .sum();
         // What takes room is refused while there is none; what gives it back is not.
         let room = self.engine.disk.check(bytes);
-        if room.is_ok() && self.ballast.is_none() {
-            self.ballast = self.engine.ballast();
+        if room.is_ok() {
+            self.ballast.keep(&self.engine.disk);
+        } else if let Err(error) = self.make_room(group.as_slice()) {
+            self.refuse(group, &error);
+            return Ok(Vec::new());
         }
         let mut cache = std::mem::take(&mut self.queues);
         let now_us = clock::unix_micros();
@@ -520,7 +528,7 @@ impl Thread {
         if let Err(error) = &result
             && error.kind == Kind::Exhausted
             && !grows
-            && self.ballast.take().is_some_and(|ballast| ballast.drop())
+            && self.ballast.give()
         {
             self.resting = None;
             result = self.open().and_then(|open| self.write(open, batch, number));
@@ -534,6 +542,19 @@ impl Thread {
             }
             Err(error) => Err((ready, error)),
         }
+    }
+
+    /// Gives up of the ballast until what takes no room can be written; an error when there is nothing left to give. Without
+    /// this the engine would run into the end of the disk, and be opened again each time.
+    fn make_room(&mut self, group: &[Queued]) -> Result<()> {
+        let small = group.iter().filter(|queued| !queued.request.grows());
+        let bytes: usize = small.map(|queued| queued.bytes.min(SMALL)).sum();
+        while !self.engine.disk.has(MARGIN + ENTRIES * bytes as u64) {
+            if !self.ballast.give() {
+                return Err(disk::full());
+            }
+        }
+        Ok(())
     }
 
     /// The engine, opened again if need be and not tried too often.

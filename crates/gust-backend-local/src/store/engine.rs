@@ -108,10 +108,9 @@ impl Engine {
         }
     }
 
-    /// The ballast, laid down if it is missing; `None` when there is no room for it.
-    pub(crate) fn ballast(&self) -> Option<Ballast> {
-        let ballast = Ballast::new(&self.folder);
-        ballast.keep(&self.disk).then_some(ballast)
+    /// Its ballast, as far as it is there.
+    pub(crate) fn ballast(&self) -> Ballast {
+        Ballast::new(&self.folder, &self.disk)
     }
 
     /// From now on the journals are no proof of what is on the disk: they are written once more before they are read.
