@@ -19,7 +19,7 @@ mod reply;
 
 pub(crate) use call::{REPLY_MOST, Target};
 pub(crate) use consumer::{Consumer, Handled, Work};
-pub(crate) use events::{ATTEMPT, Delivery, EventWork, Tally, Way};
+pub(crate) use events::{ATTEMPT, Delivery, EventWork, Nowhere, Place, Tally, Way};
 pub(crate) use once::Once;
 pub(crate) use outcome::Answered;
 pub(crate) use reply::{Delivered, Fate, Replies};

@@ -66,6 +66,11 @@ impl Schedule {
         nominal.checked_add(self.shift_us)
     }
 
+    /// Whether runs wait for those before them, or are left out for them.
+    pub fn minds_overlap(&self) -> bool {
+        self.overlap != Overlap::Allow
+    }
+
     fn nominal_after(&self, after_us: u64) -> Option<u64> {
         match &self.when {
             When::Cron { cron, zone } => {

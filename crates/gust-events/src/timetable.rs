@@ -5,55 +5,49 @@
 //! other, with its trigger's retries.
 //!
 //! One task looks at all schedules. It decides nothing: [`Schedule::due`] does.
+//!
+//! - `book.rs`: what is known of them, and which are due.
+//! - `runs.rs`: where runs go.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+mod book;
+mod runs;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, future::try_join_all, stream::FuturesUnordered};
 use gust_backend::{
     desk::Counts,
-    kv::{Kv, KvExt as _, PutOptions, Write},
-    queue::{Message, Queue, QueueSettings},
+    kv::{Kv, PutOptions, Write},
+    queue::{Queue, QueueSettings},
     unit::{Changes, Commit, Place, Publication},
 };
-use gust_dispatch::Dispatcher;
 use gust_task::{Stop, clock};
 use gust_telemetry::Histogram;
 use gust_types::{
-    AppName, FunctionKey, Label, ProjectName, Result, Span,
+    FunctionKey, Label, ProjectName, Result, Span,
     call::Trigger,
-    event::Event,
     trigger::{self, ScheduleSpec, TriggerSource, TriggerSpec},
 };
-use parking_lot::{Mutex, RwLock};
-use tokio::{sync::mpsc, task::JoinHandle};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
+
+use book::{Book, Due, Entry, Project};
+use runs::Runs;
+pub(crate) use runs::{APP, NAME};
 
 use crate::{
     Parts,
-    deliver::{Consumer, Delivery, EventWork, Once, Target, Way},
-    message::{self, rfc3339},
+    deliver::{Consumer, Delivery, EventWork, Once, Target},
     retry::RetryPolicy,
-    schedule::{self, Overlap, Schedule, State, Timeline},
+    schedule::{self, Overlap, Schedule, State},
     triggers::Key,
 };
 
-/// The type of a run's event.
-const FIRED: &str = "gust.schedule.fired";
-/// The extensions that say whose run it is.
-pub(crate) const APP: &str = "gustapp";
-pub(crate) const NAME: &str = "gusttrigger";
 /// The queue of a project's runs, and the store of what was settled.
 const RUNS: &str = "schedules";
-/// Runs of a project under way at once.
-const CONCURRENCY: usize = 1000;
-/// Runs read at a time.
-const PAGE: usize = 10_000;
-/// Schedules of one look: what they fire is written while the next are looked at.
-const LOOK: usize = 1000;
+/// Runs of a project under way at once: the shares of ten functions.
+const CONCURRENCY: usize = 10_000;
 /// Looks that are being written.
 const LOOKS: usize = 16;
 /// Runs, and states of schedules, in one commit. Commits share syncs.
@@ -75,56 +69,10 @@ pub(crate) struct Timetable {
     book: Mutex<Book>,
     ended: mpsc::Sender<Key>,
     heard: Mutex<Option<mpsc::Receiver<Key>>>,
+    /// The runs that were left of some project are counted.
+    counted: Notify,
     /// From when a run is due until it is written down.
     lateness: Arc<Histogram>,
-}
-
-/// What is known of them. Only the one task changes it; others read.
-#[derive(Default)]
-struct Book {
-    entries: HashMap<u64, Entry>,
-    ids: HashMap<Key, u64>,
-    /// When to look at which.
-    line: Timeline<u64>,
-    last_id: u64,
-    projects: HashMap<ProjectName, Project>,
-    /// Runs that were not over when the node went down.
-    left: HashMap<Key, u32>,
-    /// What became of the runs of schedules that are gone.
-    past: Counts,
-}
-
-struct Entry {
-    key: Key,
-    spec: TriggerSpec,
-    schedule: Schedule,
-    state: State,
-    delivery: Arc<Delivery>,
-}
-
-/// What the schedules of one project share.
-struct Project {
-    /// Up to when each schedule is settled.
-    memory: Arc<dyn Kv>,
-    way: Arc<Runs>,
-    task: JoinHandle<Option<()>>,
-}
-
-/// Where runs go: each to its own trigger.
-struct Runs {
-    project: ProjectName,
-    deliveries: RwLock<HashMap<(AppName, Label), Arc<Delivery>>>,
-    ended: mpsc::Sender<Key>,
-}
-
-/// What is to be written of a schedule: its runs, and up to when it is settled with them.
-struct Due {
-    id: u64,
-    /// Its key in the memory.
-    memory: String,
-    state: State,
-    /// Each with the time that it was due.
-    runs: Vec<(u64, Message)>,
 }
 
 /// The queue that the runs of a project's schedules are in.
@@ -178,6 +126,7 @@ impl Timetable {
             book: Mutex::default(),
             ended,
             heard: Mutex::new(Some(heard)),
+            counted: Notify::new(),
             lateness: Arc::default(),
         }
     }
@@ -195,7 +144,7 @@ impl Timetable {
         let mut publishes = self.parts.dispatcher.publishes();
         publishes.mark_changed();
         loop {
-            let next_us = self.book.lock().line.next_us();
+            let next_us = self.book.lock().next_us();
             let wait = next_us.map_or(IDLE, |at| {
                 Duration::from_micros(at.saturating_sub(clock::unix_micros()))
             });
@@ -208,6 +157,7 @@ impl Timetable {
                     Err(_) => return,
                 },
                 Some(key) = heard.recv() => self.book.lock().end(&key),
+                () = self.counted.notified() => {}
                 // The clock of the machine may jump, so a long wait is not trusted.
                 () = tokio::time::sleep(wait.min(IDLE)) => {}
                 () = stop.stopped() => return,
@@ -216,10 +166,26 @@ impl Timetable {
         }
     }
 
-    /// Takes up what is new or changed, and lets go of what is gone.
+    /// Takes up what is new or changed, and lets go of what is gone, many at a time.
     /// False when one could not be.
-    async fn arrange(&self, stop: &Stop) -> bool {
+    async fn arrange(self: &Arc<Self>, stop: &Stop) -> bool {
+        let (gone, wanted) = self.changes();
         let mut all = true;
+        for (project, keys) in by_project(gone, |key| key) {
+            self.forget(&project, keys).await;
+        }
+        for (project, some) in by_project(wanted, |(key, _)| key) {
+            let count = some.len();
+            if let Err(error) = self.take_up(&project, some, stop).await {
+                tracing::error!(%project, count, error = error.chain(), "schedules do not run yet");
+                all = false;
+            }
+        }
+        all
+    }
+
+    /// What is gone, and what is new or other than it was.
+    fn changes(&self) -> (Vec<Key>, Vec<(Key, TriggerSpec)>) {
         let mut wanted: BTreeMap<Key, TriggerSpec> = BTreeMap::new();
         for (project, app, events) in self.parts.dispatcher.events() {
             for spec in &events.triggers {
@@ -233,89 +199,117 @@ impl Timetable {
                 }
             }
         }
-        let gone: Vec<Key> = {
-            let book = self.book.lock();
-            let keys = book.ids.keys();
-            let gone = keys
-                .filter(|key| !wanted.contains_key(key))
-                .cloned()
-                .collect();
-            wanted.retain(|key, spec| book.entry(key).is_none_or(|entry| entry.spec != *spec));
-            gone
-        };
-        for key in gone {
-            self.forget(&key).await;
-        }
-        for (key, spec) in wanted {
-            if let Err(error) = self.take_up(&key, spec, stop).await {
-                let Key { project, app, name } = &key;
-                tracing::error!(%project, %app, trigger = %name, error = error.chain(), "a schedule does not run yet");
-                all = false;
-            }
-        }
-        all
+        let book = self.book.lock();
+        let mut gone: Vec<Key> = book
+            .keys()
+            .filter(|key| !wanted.contains_key(key))
+            .cloned()
+            .collect();
+        gone.sort();
+        wanted.retain(|key, spec| book.entry(key).is_none_or(|entry| entry.spec != *spec));
+        (gone, wanted.into_iter().collect())
     }
 
-    async fn take_up(&self, key: &Key, spec: TriggerSpec, stop: &Stop) -> Result<()> {
-        let TriggerSource::Schedule(schedule) = &spec.source else {
-            return Ok(());
-        };
-        let schedule = compile(schedule, &format!("{}/{}", key.project, memory_key(key)))?;
-        let (memory, way) = self.project(&key.project, stop).await?;
-        let before = {
-            let book = self.book.lock();
-            let same = |entry: &Entry| entry.spec.source == spec.source;
-            let entry = book.entry(key);
-            entry.map(|entry| (entry.state, same(entry), entry.delivery.tally.clone()))
-        };
-        let tally = before.as_ref().map(|(_, _, tally)| tally.clone());
-        let state = match before {
-            Some((state, true, _)) => state,
-            // Another schedule under the same name: what lies before it was never its business.
-            Some((state, false, _)) => {
-                let state = State {
-                    settled_us: state.settled_us.max(clock::unix_micros()),
-                    waiting_us: None,
-                    ..state
-                };
-                memory.put(&memory_key(key), kept(&state)).await?;
-                state
+    /// Takes up some schedules of a project. What is new of them is remembered in one write.
+    async fn take_up(
+        self: &Arc<Self>,
+        project: &ProjectName,
+        some: Vec<(Key, TriggerSpec)>,
+        stop: &Stop,
+    ) -> Result<()> {
+        let (memory, way) = self.project(project, stop)?;
+        let (mut entries, mut writes) = (Vec::with_capacity(some.len()), Vec::new());
+        for (key, spec) in some {
+            let TriggerSource::Schedule(when) = &spec.source else {
+                continue;
+            };
+            let schedule = match compile(when, &format!("{project}/{}", memory_key(&key))) {
+                Ok(schedule) => schedule,
+                // A deploy refuses it; what an older one took is no reason to hold up others.
+                Err(error) => {
+                    let Key { app, name, .. } = &key;
+                    tracing::error!(%project, %app, trigger = %name, error = error.chain(), "a schedule does not run");
+                    continue;
+                }
+            };
+            let before = {
+                let book = self.book.lock();
+                let entry = book.entry(&key);
+                entry.map(|entry| {
+                    let same = entry.spec.source == spec.source;
+                    (
+                        entry.state,
+                        same,
+                        entry.delivery.tally.clone(),
+                        entry.left_out,
+                    )
+                })
+            };
+            let (state, is_new) = match &before {
+                Some((state, true, ..)) => (*state, false),
+                // Another schedule under the same name: what lies before it was never its business.
+                Some((state, false, ..)) => {
+                    let state = State {
+                        settled_us: state.settled_us.max(clock::unix_micros()),
+                        waiting_us: None,
+                        ..*state
+                    };
+                    (state, true)
+                }
+                None => match remembered(&*memory, &key).await? {
+                    Some(state) => (state, false),
+                    None => (State::new(clock::unix_micros()), true),
+                },
+            };
+            if is_new {
+                writes.push(remember(memory_key(&key), &state));
             }
-            None => remembered(&*memory, key).await?,
-        };
-        let delivery = Arc::new(Delivery {
-            target: Target {
-                function: Arc::new(FunctionKey {
-                    project: key.project.clone(),
-                    app: key.app.clone(),
-                    function: spec.function.clone(),
-                }),
-                path: spec.path.clone(),
-                name: key.subscription(),
-                trigger: Trigger::Schedule,
-            },
-            retry: RetryPolicy::from(&spec.retry),
-            tally: tally.unwrap_or_default(),
-            replies: None,
-            once: spec
-                .exactly_once
-                .then(|| Once::new(self.parts.clone(), key.project.clone())),
-        });
-        let trigger = (key.app.clone(), key.name.clone());
-        way.deliveries.write().insert(trigger, delivery.clone());
-        self.book.lock().enter(Entry {
-            key: key.clone(),
-            spec,
-            schedule,
-            state,
-            delivery,
-        });
+            let (tally, left_out) = match before {
+                Some((_, _, tally, left_out)) => (tally, left_out),
+                None => Default::default(),
+            };
+            let delivery = Arc::new(Delivery {
+                target: Target {
+                    function: Arc::new(FunctionKey {
+                        project: key.project.clone(),
+                        app: key.app.clone(),
+                        function: spec.function.clone(),
+                    }),
+                    path: spec.path.clone(),
+                    name: key.subscription(),
+                    trigger: Trigger::Schedule,
+                    mode: spec.mode,
+                },
+                retry: RetryPolicy::from(&spec.retry),
+                tally,
+                replies: None,
+                once: spec
+                    .exactly_once
+                    .then(|| Once::new(self.parts.clone(), key.project.clone())),
+            });
+            entries.push(Entry {
+                key,
+                spec,
+                schedule,
+                state,
+                delivery,
+                left_out,
+            });
+        }
+        if !writes.is_empty() {
+            memory.write(writes).await?;
+        }
+        let mut book = self.book.lock();
+        for entry in entries {
+            way.enter(&entry.key, entry.delivery.clone());
+            book.enter(entry);
+        }
         Ok(())
     }
 
     /// What the schedules of a project share, made with the first of them.
-    async fn project(
-        &self,
+    fn project(
+        self: &Arc<Self>,
         project: &ProjectName,
         stop: &Stop,
     ) -> Result<(Arc<dyn Kv>, Arc<Runs>)> {
@@ -325,12 +319,7 @@ impl Timetable {
         let name = Label::reserved(RUNS);
         let queue = queue(&self.parts, project)?;
         let memory = self.parts.backends.kv(project, &name)?;
-        let left = left_running(project, &*queue).await?;
-        let way = Arc::new(Runs {
-            project: project.clone(),
-            deliveries: RwLock::default(),
-            ended: self.ended.clone(),
-        });
+        let way = Arc::new(Runs::new(project.clone(), self.ended.clone()));
         let work = EventWork {
             queue: name.clone(),
             way: way.clone(),
@@ -344,31 +333,51 @@ impl Timetable {
             concurrency: CONCURRENCY,
             released: Arc::default(),
         });
-        let stop = stop.clone();
+        let (ours, of, stop) = (self.clone(), project.clone(), stop.clone());
         let task = gust_task::spawn("schedules", async move {
             // Once the other schedules of the project are known too: a run whose trigger nobody knows comes later.
             tokio::time::sleep(SETTLING_IN).await;
+            tokio::select! {
+                () = ours.count_left(&of, &*queue) => {}
+                () = stop.stopped() => return,
+            }
             consumer.run(stop).await;
         });
-        let mut book = self.book.lock();
-        book.left.extend(left);
-        let shared = Project {
-            memory: memory.clone(),
-            way: way.clone(),
-            task,
-        };
-        book.projects.insert(project.clone(), shared);
+        let shared = Project::new(memory.clone(), way.clone(), task);
+        self.book.lock().projects.insert(project.clone(), shared);
         Ok((memory, way))
     }
 
-    async fn forget(&self, key: &Key) {
-        let memory = self.book.lock().remove(key);
-        if let Some(memory) = memory
-            && let Err(error) = memory.delete(&memory_key(key)).await
-        {
+    /// Counts the runs that were not over when the node went down, before one of them can be over. That takes seconds when
+    /// there are a million, and only schedules that mind overlaps wait for it.
+    async fn count_left(&self, project: &ProjectName, queue: &dyn Queue) {
+        let left = loop {
+            match runs::left_running(project, queue).await {
+                Ok(left) => break left,
+                Err(error) => {
+                    tracing::warn!(%project, error = error.chain(), "cannot count the runs that are left");
+                    tokio::time::sleep(REST).await;
+                }
+            }
+        };
+        self.book.lock().count(project, left);
+        self.counted.notify_one();
+    }
+
+    async fn forget(&self, project: &ProjectName, keys: Vec<Key>) {
+        let memory = {
+            let mut book = self.book.lock();
+            keys.iter().for_each(|key| book.remove(key));
+            let shared = book.projects.get(project);
+            shared.map(|shared| shared.memory.clone())
+        };
+        let Some(memory) = memory else { return };
+        let deletions = keys.iter().map(|key| Write::Delete {
+            key: memory_key(key),
+        });
+        if let Err(error) = memory.write(deletions.collect()).await {
             tracing::warn!(
-                error = error.chain(),
-                "a schedule that is gone is still remembered"
+                %project, error = error.chain(), "schedules that are gone are still remembered"
             );
         }
     }
@@ -443,12 +452,7 @@ impl Timetable {
 
     /// What became of runs since the node started.
     pub(crate) fn counts(&self) -> Counts {
-        let book = self.book.lock();
-        let mut sum = book.past;
-        for entry in book.entries.values() {
-            sum += entry.delivery.tally.counts();
-        }
-        sum
+        self.book.lock().counts()
     }
 
     /// Waits for what is under way; the stop was given before.
@@ -459,6 +463,19 @@ impl Timetable {
             let _ = shared.task.await;
         }
     }
+}
+
+/// These by project, at most a batch at a time. They come in the order of their keys.
+fn by_project<T>(all: Vec<T>, key: impl Fn(&T) -> &Key) -> Vec<(ProjectName, Vec<T>)> {
+    let mut batches: Vec<(ProjectName, Vec<T>)> = Vec::new();
+    for one in all {
+        let project = key(&one).project.clone();
+        match batches.last_mut() {
+            Some((last, batch)) if *last == project && batch.len() < BATCH => batch.push(one),
+            _ => batches.push((project, vec![one])),
+        }
+    }
+    batches
 }
 
 fn in_batches(all: Vec<Due>) -> impl Iterator<Item = Vec<Due>> {
@@ -479,11 +496,7 @@ fn in_batches(all: Vec<Due>) -> impl Iterator<Item = Vec<Due>> {
 fn commit(due: Vec<Due>) -> Commit {
     let (mut writes, mut messages) = (Vec::with_capacity(due.len()), Vec::new());
     for due in due {
-        writes.push(Write::Put {
-            key: due.memory,
-            value: kept(&due.state),
-            options: PutOptions::default(),
-        });
+        writes.push(remember(due.memory, &due.state));
         messages.extend(due.runs.into_iter().map(|(_, run)| run));
     }
     let published = Publication {
@@ -509,194 +522,23 @@ fn memory_key(key: &Key) -> String {
     format!("{}/{}", key.app, key.name)
 }
 
-/// Up to when a schedule is settled; one that is new begins now, and that is kept.
-async fn remembered(memory: &dyn Kv, key: &Key) -> Result<State> {
-    let name = memory_key(key);
-    let found = memory.get(&name).await?;
-    let found = found.and_then(|found| serde_json::from_slice::<State>(&found.value).ok());
-    if let Some(state) = found {
-        // How many are running is counted anew.
-        return Ok(State {
-            running: 0,
-            ..state
-        });
-    }
-    let state = State::new(clock::unix_micros());
-    memory.put(&name, kept(&state)).await?;
-    Ok(state)
+/// Up to when a schedule is settled; `None` of one that is new.
+async fn remembered(memory: &dyn Kv, key: &Key) -> Result<Option<State>> {
+    let found = memory.get(&memory_key(key)).await?;
+    let state = found.and_then(|found| serde_json::from_slice::<State>(&found.value).ok());
+    // How many are running is counted anew.
+    Ok(state.map(|state| State {
+        running: 0,
+        ..state
+    }))
 }
 
-fn kept(state: &State) -> Bytes {
-    // Three numbers always have a JSON form.
-    Bytes::from(serde_json::to_vec(state).unwrap_or_default())
-}
-
-/// The runs in the queue, by schedule.
-async fn left_running(project: &ProjectName, queue: &dyn Queue) -> Result<HashMap<Key, u32>> {
-    let mut left: HashMap<Key, u32> = HashMap::new();
-    let mut after = None;
-    loop {
-        let seen = queue.peek(after, PAGE).await?;
-        let Some(last) = seen.last() else {
-            return Ok(left);
-        };
-        after = Some(last.id);
-        for seen in &seen {
-            let of = |name: &str| seen.message.attributes.get(&format!("ce-{name}"));
-            if let (Some(app), Some(name)) = (of(APP), of(NAME))
-                && let (Ok(app), Ok(name)) = (AppName::new(app), Label::new(name))
-            {
-                let project = project.clone();
-                *left.entry(Key { project, app, name }).or_default() += 1;
-            }
-        }
-    }
-}
-
-// === impl Book ===
-
-impl Book {
-    fn entry(&self, key: &Key) -> Option<&Entry> {
-        self.entries.get(self.ids.get(key)?)
-    }
-
-    /// Takes an entry up, in the place of the one before it.
-    fn enter(&mut self, mut entry: Entry) {
-        let known = self.ids.get(&entry.key).copied();
-        let id = known.unwrap_or(self.last_id + 1);
-        self.last_id = self.last_id.max(id);
-        if !self.entries.contains_key(&id) {
-            entry.state.running = self.left.remove(&entry.key).unwrap_or(0);
-        }
-        self.ids.insert(entry.key.clone(), id);
-        self.entries.insert(id, entry);
-        self.line.insert(id, 0);
-    }
-
-    fn remove(&mut self, key: &Key) -> Option<Arc<dyn Kv>> {
-        let id = self.ids.remove(key)?;
-        self.line.remove(id);
-        let entry = self.entries.remove(&id)?;
-        self.past += Counts {
-            in_flight: 0,
-            ..entry.delivery.tally.counts()
-        };
-        let shared = self.projects.get(&key.project)?;
-        let trigger = (key.app.clone(), key.name.clone());
-        shared.way.deliveries.write().remove(&trigger);
-        Some(shared.memory.clone())
-    }
-
-    /// A run is over: another may have waited for that.
-    fn end(&mut self, key: &Key) {
-        let Some(id) = self.ids.get(key).copied() else {
-            return;
-        };
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.state.ended();
-            if entry.state.waiting_us.is_some() {
-                self.line.insert(id, 0);
-            }
-        }
-    }
-
-    /// What is due, by project.
-    fn look(&mut self, now_us: u64) -> BTreeMap<ProjectName, Vec<Due>> {
-        let mut looks: BTreeMap<ProjectName, Vec<Due>> = BTreeMap::new();
-        for _ in 0..LOOK {
-            let Some((id, _)) = self.line.pop_due(now_us) else {
-                break;
-            };
-            let Some(entry) = self.entries.get_mut(&id) else {
-                continue;
-            };
-            let decision = entry.schedule.due(&entry.state, now_us);
-            if let Some(next_us) = decision.next_us {
-                self.line.insert(id, next_us);
-            }
-            if decision.dropped > 0 {
-                let Key { project, app, name } = &entry.key;
-                let dropped = decision.dropped;
-                tracing::info!(%project, %app, trigger = %name, dropped, "runs of a schedule are left out");
-            }
-            if decision.state == entry.state {
-                continue;
-            }
-            let mut runs = Vec::with_capacity(decision.fire.len());
-            for at_us in decision.fire {
-                match run(&entry.key, at_us) {
-                    Ok(run) => runs.push((at_us, run)),
-                    // Every name that can be deployed makes an event.
-                    Err(error) => tracing::error!(error = error.chain(), "a run is no event"),
-                }
-            }
-            let look = looks.entry(entry.key.project.clone()).or_default();
-            look.push(Due {
-                id,
-                memory: memory_key(&entry.key),
-                state: decision.state,
-                runs,
-            });
-        }
-        looks
-    }
-
-    /// The looks were written, or are to be looked at again.
-    fn settle(&mut self, settled: Vec<(u64, State)>, written: bool, again_us: u64) {
-        for (id, state) in settled {
-            let Some(entry) = self.entries.get_mut(&id) else {
-                continue;
-            };
-            if written {
-                entry.state = state;
-            } else {
-                self.line.insert(id, again_us);
-            }
-        }
-    }
-}
-
-/// A run as an event.
-fn run(key: &Key, at_us: u64) -> Result<Message> {
-    let source = format!("/apps/{}/triggers/{}", key.app, key.name);
-    let id = format!("{}/{at_us}", memory_key(key));
-    let event = Event::new(id, source, FIRED)?
-        .with("time", rfc3339(at_us))?
-        .with(APP, key.app.as_str())?
-        .with(NAME, key.name.as_str())?;
-    Ok(message::of_event(&event))
-}
-
-// === impl Runs ===
-
-impl Way for Runs {
-    fn of(&self, event: &Event) -> Option<Arc<Delivery>> {
-        let key = self.key(event)?;
-        self.deliveries.read().get(&(key.app, key.name)).cloned()
-    }
-
-    fn patience(&self, dispatcher: &Dispatcher) -> Duration {
-        let deliveries = self.deliveries.read();
-        let targets = deliveries.values().filter_map(|d| d.patience(dispatcher));
-        targets.max().unwrap_or(REST)
-    }
-
-    fn ended(&self, event: &Event) {
-        // The one who hears is the task that fires; it reads as fast as it writes. Should it be far behind, the worst is
-        // that a run waits which need not.
-        if let Some(key) = self.key(event) {
-            let _ = self.ended.try_send(key);
-        }
-    }
-}
-
-impl Runs {
-    fn key(&self, event: &Event) -> Option<Key> {
-        let text = |name: &str| event.attribute(name).map(|value| value.text().into_owned());
-        Some(Key {
-            project: self.project.clone(),
-            app: AppName::new(text(APP)?).ok()?,
-            name: Label::new(text(NAME)?).ok()?,
-        })
+/// Remembers up to when a schedule is settled.
+fn remember(key: String, state: &State) -> Write {
+    Write::Put {
+        key,
+        // Three numbers always have a JSON form.
+        value: Bytes::from(serde_json::to_vec(state).unwrap_or_default()),
+        options: PutOptions::default(),
     }
 }

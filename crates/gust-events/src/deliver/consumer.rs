@@ -64,7 +64,7 @@ impl Consumer {
                 break;
             };
             let options = TakeOptions {
-                most: places.len() * self.batch(),
+                most: places.num_permits() * self.batch(),
                 visibility: Some(self.work.patience() + MARGIN),
                 wait: LOOK,
             };
@@ -113,13 +113,13 @@ impl Consumer {
     fn hand_out(
         self: &Arc<Self>,
         mut taken: Vec<Taken>,
-        mut places: Vec<OwnedSemaphorePermit>,
+        mut places: OwnedSemaphorePermit,
         stop: &Stop,
     ) {
         while !taken.is_empty() {
             let rest = taken.split_off(taken.len().min(self.batch()));
             let batch = std::mem::replace(&mut taken, rest);
-            let place = places.pop();
+            let place = places.split(1);
             let (consumer, stop) = (self.clone(), stop.clone());
             gust_task::spawn("deliver", async move {
                 let handled = consumer.work.handle(batch).await;
@@ -161,15 +161,19 @@ impl Consumer {
 }
 
 /// Every place that is free, as soon as there is one; `None` when it is time to stop.
-async fn free(slots: &Arc<Semaphore>, stop: &Stop) -> Option<Vec<OwnedSemaphorePermit>> {
-    let first = tokio::select! {
+async fn free(slots: &Arc<Semaphore>, stop: &Stop) -> Option<OwnedSemaphorePermit> {
+    let mut places = tokio::select! {
         place = slots.clone().acquire_owned() => place.ok()?,
         () = stop.stopped() => return None,
     };
     // Calls that end together are answered together.
     tokio::task::yield_now().await;
-    let more = std::iter::from_fn(|| slots.clone().try_acquire_owned().ok());
-    Some(std::iter::once(first).chain(more).collect())
+    let more = u32::try_from(slots.available_permits()).unwrap_or(u32::MAX);
+    // Nobody else takes any, so that these are there.
+    if let Ok(more) = slots.clone().try_acquire_many_owned(more) {
+        places.merge(more);
+    }
+    Some(places)
 }
 
 #[cfg(test)]

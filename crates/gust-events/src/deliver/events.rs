@@ -17,6 +17,7 @@ use gust_backend::{
 use gust_dispatch::Dispatcher;
 use gust_task::{clock, ids};
 use gust_types::{Error, Label, event::Event};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     call::Target,
@@ -34,8 +35,8 @@ use crate::{
 const QUIET: Duration = Duration::from_secs(10);
 /// Of a batch that is too large for one call, how long events are begun one by one; the rest goes back.
 const ONE_BY_ONE: Duration = MARGIN.saturating_sub(Duration::from_secs(10));
-/// A message that nobody is there for is given up when it is this old.
-const FORSAKEN: Duration = Duration::from_secs(3600);
+/// The shortest that a message stays away which cannot go on yet.
+const SOON: Duration = Duration::from_millis(200);
 
 /// The extension that says how often the event was delivered, this time included.
 pub(crate) const ATTEMPT: &str = "gustattempt";
@@ -50,13 +51,25 @@ pub(crate) struct EventWork {
 
 /// Where the events of a queue go.
 pub(crate) trait Way: Send + Sync {
-    /// Where this event goes; `None` when nobody is there to take it any more.
-    fn of(&self, event: &Event) -> Option<Arc<Delivery>>;
+    /// Where this event goes.
+    fn of(&self, event: &Event) -> Result<(Arc<Delivery>, Place), Nowhere>;
     /// How long a call may take, of all that messages here may lead to.
     fn patience(&self, dispatcher: &Dispatcher) -> Duration;
     /// The event is done with, one way or the other.
     fn ended(&self, event: &Event);
 }
+
+/// Why an event goes nowhere.
+pub(crate) enum Nowhere {
+    /// Nobody is there to take it any more.
+    Gone,
+    /// Its trigger has enough to do, or is not known yet.
+    NotNow,
+}
+
+/// A place among what is under way that others of the queue do not share; none where there is one way.
+#[derive(Default)]
+pub(crate) struct Place(Option<OwnedSemaphorePermit>);
 
 /// How the events of one trigger are delivered, and what became of them.
 pub(crate) struct Delivery {
@@ -84,6 +97,28 @@ pub(super) struct Held {
     pub(super) taken: Taken,
     pub(super) event: Event,
     delivery: Arc<Delivery>,
+    place: Place,
+}
+
+// === impl Place ===
+
+impl Place {
+    /// This one.
+    pub(crate) fn of(permit: OwnedSemaphorePermit) -> Self {
+        Self(Some(permit))
+    }
+
+    /// Keeps it empty for so long. False when there is none: the place in the queue has to be.
+    fn rest(&mut self, pause: Duration) -> bool {
+        let Some(permit) = self.0.take() else {
+            return false;
+        };
+        gust_task::spawn("a full function", async move {
+            tokio::time::sleep(pause).await;
+            drop(permit);
+        });
+        true
+    }
 }
 
 // === impl Delivery ===
@@ -159,9 +194,10 @@ impl Work for EventWork {
         delivery.tally.in_flight.fetch_add(count, Relaxed);
         let mut over = Vec::new();
         let meanings = self.call(&delivery, &held).await;
-        for (held, meaning) in held.into_iter().zip(meanings) {
+        for (mut held, meaning) in held.into_iter().zip(meanings) {
             if let Meaning::NotTried(after) = &meaning {
-                handled.pause = Some(QUIET.min(*after));
+                let pause = QUIET.min(*after);
+                handled.pause = (!held.place.rest(pause)).then_some(pause);
             }
             let settled = matches!(meaning, Meaning::Committed | Meaning::Lost);
             let verdict = verdict(&delivery.retry, &held.taken, meaning);
@@ -221,17 +257,19 @@ impl EventWork {
         let mut event = message::read(&self.queue, &taken).map_err(unreadable)?;
         let attempt = i32::try_from(taken.receipt.attempt).unwrap_or(i32::MAX);
         event.set(ATTEMPT, attempt).map_err(unreadable)?;
-        let age = clock::unix_micros().saturating_sub(taken.published_us);
-        // Its trigger may be on its way: after a start, or between two deploys.
-        let gone = || match age < FORSAKEN.as_micros() as u64 {
-            true => Verdict::Back(QUIET),
-            false => Verdict::Dead("nobody is there to take it any more".to_owned()),
+        let age_us = clock::unix_micros().saturating_sub(taken.published_us);
+        let age = Duration::from_micros(age_us);
+        let nowhere = |why| match why {
+            Nowhere::Gone => Verdict::Dead("nobody is there to take it any more".to_owned()),
+            // As long again as half of what it has waited: a backlog is not looked at all the time.
+            Nowhere::NotNow => Verdict::Back((age / 2).clamp(SOON, QUIET)),
         };
-        let delivery = self.way.of(&event).ok_or_else(gone)?;
+        let (delivery, place) = self.way.of(&event).map_err(nowhere)?;
         Ok(Held {
             taken,
             event,
             delivery,
+            place,
         })
     }
 }
