@@ -165,8 +165,15 @@ pub struct WaitQuery {
     pub wait: Option<Span>,
 }
 
-/// Whether the caller would rather not wait.
+/// How AWS Lambda's clients say how they call: `Event` is not to wait.
+const INVOCATION_TYPE: HeaderName = HeaderName::from_static("x-amz-invocation-type");
+
+/// Whether the caller would rather not wait: `Prefer: respond-async`, or Lambda's `X-Amz-Invocation-Type: Event`.
 pub fn prefers_async(headers: &HeaderMap) -> bool {
+    let is_event = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"event");
+    if headers.get(INVOCATION_TYPE).is_some_and(is_event) {
+        return true;
+    }
     let lines = headers.get_all(PREFER).iter();
     let wishes = lines
         .filter_map(|line| line.to_str().ok())
@@ -246,6 +253,10 @@ mod tests {
                 headers.append(PREFER, line.parse().unwrap());
             }
             assert_eq!(prefers_async(&headers), wanted, "{lines:?}");
+        }
+        for (kind, wanted) in [("Event", true), ("RequestResponse", false)] {
+            let headers = HeaderMap::from_iter([(INVOCATION_TYPE, kind.parse().unwrap())]);
+            assert_eq!(prefers_async(&headers), wanted, "{kind}");
         }
     }
 }

@@ -6,12 +6,45 @@ use std::{
     time::{Duration, Instant},
 };
 
+use gust_types::Result;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output;
 
 /// Elsewhere than on a terminal a step is told only when this long has passed without a word: quick work stays quiet.
 const SILENCE: Duration = Duration::from_secs(2);
+
+/// Between two looks at how much is left of long work.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Waits for work that the node does, and shows how much of what it works on is left, once it takes long.
+pub(crate) async fn watched<T>(
+    what: &str,
+    work: impl Future<Output = Result<T>>,
+    left: impl AsyncFn() -> Result<u64>,
+) -> Result<T> {
+    let (bars, mut work) = (Bars::new(), std::pin::pin!(work));
+    let mut total = None;
+    let ended = loop {
+        tokio::select! {
+            ended = &mut work => break ended,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        // That it cannot be shown is no reason to stop.
+        tokio::select! {
+            ended = &mut work => break ended,
+            left = left() => if let Ok(left) = left {
+                let total = *total.get_or_insert_with(|| left.max(1));
+                match bars.drawn {
+                    true => bars.step(what, total.saturating_sub(left), total),
+                    false => bars.tell(&format!("{what}: {left} left")),
+                }
+            }
+        }
+    };
+    bars.clear();
+    ended
+}
 
 /// The bars of one command.
 pub(crate) struct Bars {

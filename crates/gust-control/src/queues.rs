@@ -8,8 +8,10 @@ use gust_api::queue::{
     Queue as QueueShown, Redrive, Trigger,
 };
 use gust_backend::desk::{Desk, Inbox, TriggerState};
-use gust_backend::queue::{Message, MessageId, Queue, QueueSettings, QueueStats, check};
-use gust_types::{Error, Label, ProjectName, Result};
+use gust_backend::queue::{
+    Message, MessageId, Queue, QueueSettings, QueueStats, check, event::PREFIX,
+};
+use gust_types::{Error, Event, Label, ProjectName, Result};
 
 use crate::control::Control;
 
@@ -46,15 +48,21 @@ impl Control {
         self.0.parts.events.queue(project, name)
     }
 
-    /// Publishes messages, all or none.
+    /// Publishes messages, all or none; those that name no trace go on with this one.
     pub(crate) async fn publish_messages(
         &self,
         project: &ProjectName,
         queue: &Label,
         messages: Vec<NewMessage>,
+        parent: Option<&str>,
     ) -> Result<Vec<PublishedMessage>> {
         self.must_have(project).await?;
-        let messages: Vec<_> = messages.into_iter().map(read).collect::<Result<_>>()?;
+        let mut messages: Vec<_> = messages.into_iter().map(read).collect::<Result<_>>()?;
+        if let Some(parent) = parent {
+            messages
+                .iter_mut()
+                .for_each(|message| go_on(message, parent));
+        }
         let published = self
             .0
             .parts
@@ -248,6 +256,17 @@ fn read(new: NewMessage) -> Result<Message> {
     })
 }
 
+/// Gives a message a trace, unless it has one.
+fn go_on(message: &mut Message, parent: &str) {
+    let mut names = message.attributes.keys();
+    let name = match names.any(|name| name.starts_with(PREFIX)) {
+        true => format!("{PREFIX}{}", Event::TRACE_PARENT),
+        false => Event::TRACE_PARENT.to_owned(),
+    };
+    let there = message.attributes.entry(name);
+    there.or_insert_with(|| parent.to_owned());
+}
+
 fn write(message: Message) -> NewMessage {
     let (mut text, mut base64) = (None, None);
     match std::str::from_utf8(&message.body) {
@@ -302,6 +321,21 @@ fn shown(state: TriggerState, backlog: Option<QueueStats>) -> Trigger {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trace_goes_on_where_none_is_named() {
+        for (attribute, wanted) in [
+            ("colour", ("traceparent", "ours")),
+            ("ce-id", ("ce-traceparent", "ours")),
+            ("traceparent", ("traceparent", "own")),
+            ("ce-traceparent", ("ce-traceparent", "own")),
+        ] {
+            let mut message = Message::new("x");
+            message.attributes.insert(attribute.into(), "own".into());
+            go_on(&mut message, "ours");
+            assert_eq!(message.attributes[wanted.0], wanted.1, "{attribute}");
+        }
+    }
 
     #[test]
     fn bodies_are_text_where_they_can_be() {

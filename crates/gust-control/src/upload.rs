@@ -216,18 +216,12 @@ async fn present(folder: &ArtifactFolder, digest: &Digest) -> Result<Option<u64>
 }
 
 fn too_large(limit: u64) -> Error {
-    Error::invalid(format!(
+    Error::too_large(format!(
         "an artifact has {} at most",
         gust_types::ByteSize(limit)
     ))
-    .because(TooLarge)
     .hint("the operator sets this limit")
 }
-
-/// Marks an error that is answered with 413.
-#[derive(Debug, thiserror::Error)]
-#[error("the body is too large")]
-pub(crate) struct TooLarge;
 
 /// Removes a file that never became an artifact.
 struct Unfinished(PathBuf);

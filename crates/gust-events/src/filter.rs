@@ -64,6 +64,11 @@ impl Filter {
         self.tests.iter().all(|test| test.matches(event))
     }
 
+    /// What went wrong in asking whether an event is wanted; that it lacks an attribute is nothing wrong.
+    pub fn fault(&self, event: &Event) -> Option<String> {
+        self.tests.iter().find_map(|test| test.fault(event))
+    }
+
     /// Is every event wanted?
     pub fn is_everything(&self) -> bool {
         self.tests.is_empty()
@@ -83,6 +88,19 @@ impl Test {
             Self::Any(tests) => tests.iter().any(|test| test.matches(event)),
             Self::Not(test) => !test.matches(event),
             Self::Sql(expression) => expression.matches(event),
+        }
+    }
+
+    fn fault(&self, event: &Event) -> Option<String> {
+        match self {
+            Self::Text(..) => None,
+            Self::All(tests) | Self::Any(tests) => tests.iter().find_map(|test| test.fault(event)),
+            Self::Not(test) => test.fault(event),
+            Self::Sql(expression) => {
+                let (_, fault) = expression.evaluate(event);
+                let fault = fault.filter(|f| f.kind() != sql::FaultKind::MissingAttribute);
+                fault.map(|fault| fault.to_string())
+            }
         }
     }
 }

@@ -151,7 +151,7 @@ fn too_many_extensions(limits: &Limits) -> Error {
 }
 
 fn too_large(what: &str, most: ByteSize, bytes: usize) -> Error {
-    Error::invalid(format!("{what} may have {most} at most: {bytes} bytes"))
+    Error::too_large(format!("{what} may have {most} at most: {bytes} bytes"))
 }
 
 // === impl Limits ===

@@ -18,6 +18,7 @@ use gust_backend::{
 use gust_task::clock;
 use gust_types::{
     AppName, Error, Event, Label, ProjectName, Result,
+    call::Trace,
     trigger::{EventsSpec, FilterSpec, TriggerSource},
 };
 use http::HeaderMap;
@@ -130,10 +131,18 @@ impl Topics {
     ) -> Result<Vec<Appended>> {
         let decoded = binding::decode(headers, &body, &binding::Limits::default())?;
         let decoded = decoded.ok_or_else(no_event)?;
-        if decoded.events.is_empty() {
-            return Err(Error::invalid("the batch has no events"));
+        let mut events = decoded.events;
+        // A batch may have no events at all.
+        if events.is_empty() {
+            return Ok(Vec::new());
         }
-        self.publish(project, topic, &decoded.events, once).await
+        // What is published goes on with the trace of who publishes it.
+        if let Some(parent) = Trace::header_of(headers) {
+            for event in events.iter_mut().filter(|e| e.traceparent().is_none()) {
+                event.set(Event::TRACE_PARENT, parent)?;
+            }
+        }
+        self.publish(project, topic, &events, once).await
     }
 
     /// Reads events that a filter wants.

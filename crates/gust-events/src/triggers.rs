@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use gust_backend::desk::{Counts, FeedState, Inbox, Progress};
 use gust_dispatch::Dispatcher;
-use gust_task::Stop;
+use gust_task::{Stop, clock};
 use gust_types::{
     AppName, Error, FunctionKey, Label, ProjectName, Result, Span,
     call::Trigger,
@@ -21,7 +21,7 @@ use tokio::{sync::OnceCell, task::JoinHandle};
 
 use crate::{
     Parts, Queues, changes,
-    deliver::{Consumer, Delivery, EventWork, Once, Tally, Target, Way},
+    deliver::{Consumer, Delivery, EventWork, Nowhere, Once, Place, Tally, Target, Way},
     feeds::{self, Feed},
     filter::Filter,
     retry::RetryPolicy,
@@ -95,8 +95,8 @@ struct OneWay(Arc<Delivery>);
 const ABSENT: Duration = Duration::from_secs(5);
 
 impl Way for OneWay {
-    fn of(&self, _: &Event) -> Option<Arc<Delivery>> {
-        Some(self.0.clone())
+    fn of(&self, _: &Event) -> Result<(Arc<Delivery>, Place), Nowhere> {
+        Ok((self.0.clone(), Place::default()))
     }
 
     fn patience(&self, dispatcher: &Dispatcher) -> Duration {
@@ -232,6 +232,7 @@ impl Triggers {
                 path: spec.path.clone(),
                 name: key.subscription(),
                 trigger,
+                mode: spec.mode,
             },
             retry: RetryPolicy::from(&spec.retry),
             tally: Arc::<Tally>::default(),
@@ -457,10 +458,14 @@ pub(crate) fn check(
             let checked = spec.check().and_then(|()| changes::filter(spec));
             checked.map(drop).map_err(|error| within(trigger, error))
         }
-        TriggerSource::Schedule(schedule) => match timetable::compile(schedule, "") {
-            Ok(_) => Ok(()),
-            Err(error) => Err(within(trigger, error)),
-        },
+        TriggerSource::Schedule(schedule) => {
+            let compiled =
+                timetable::compile(schedule, "").map_err(|error| within(trigger, error))?;
+            match (&schedule.cron, compiled.next_after(clock::unix_micros())) {
+                (Some(cron), None) => refuse(format!("never fires again: {cron:?}")),
+                _ => Ok(()),
+            }
+        }
         // Its plug-in checks it.
         TriggerSource::External(_) => Ok(()),
         TriggerSource::Webhook(spec) => {

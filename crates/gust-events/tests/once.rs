@@ -199,6 +199,7 @@ impl World {
                     ..RetrySpec::default()
                 },
                 exactly_once: true,
+                mode: Default::default(),
             }],
             ..EventsSpec::default()
         };

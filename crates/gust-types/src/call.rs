@@ -143,6 +143,12 @@ impl Trace {
         Self::parse(headers.get("traceparent")?.to_str().ok()?)
     }
 
+    /// The `traceparent` of a request as it stands there, if it is a valid one.
+    pub fn header_of(headers: &http::HeaderMap) -> Option<&str> {
+        let text = headers.get("traceparent")?.to_str().ok()?;
+        Self::parse(text).map(|_| text)
+    }
+
     /// Reads a `traceparent` header of version 00.
     pub fn parse(header: &str) -> Option<Self> {
         let mut parts = header.trim().split('-');

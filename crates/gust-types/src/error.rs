@@ -65,6 +65,11 @@ pub struct Error {
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
+/// Marks an error of what is larger than it may be, whatever its kind.
+#[derive(Debug, thiserror::Error)]
+#[error("it is too large")]
+pub struct TooLarge;
+
 // === impl Error ===
 
 impl Error {
@@ -82,6 +87,11 @@ impl Error {
     /// The caller sent something malformed.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, Blame::Caller, message)
+    }
+
+    /// The caller sent more than is taken: never a matter of trying again.
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self::invalid(message).because(TooLarge)
     }
 
     /// The caller asked for something it may not have.

@@ -38,6 +38,20 @@ pub struct TriggerSpec {
     /// What the function writes while it handles an event, and the end of the event, are one commit. Default false.
     #[serde(default)]
     pub exactly_once: bool,
+    /// How an event is laid into a call. Default `binary`.
+    #[serde(default)]
+    pub mode: ContentMode,
+}
+
+/// The content mode of the CloudEvents HTTP binding for a call with one event; several are always a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContentMode {
+    /// Attributes as headers, the data as the body.
+    #[default]
+    Binary,
+    /// The whole event as one JSON document.
+    Structured,
 }
 
 /// What starts a trigger's calls.

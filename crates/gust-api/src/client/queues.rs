@@ -57,8 +57,7 @@ impl Client {
         queue: &Label,
         redrive: &Redrive,
     ) -> Result<Count> {
-        self.send(Method::POST, &of(project, queue, "/redrive"), redrive)
-            .await
+        self.work(&of(project, queue, "/redrive"), redrive).await
     }
 
     /// Removes all messages, or all dead ones.
@@ -68,8 +67,7 @@ impl Client {
         queue: &Label,
         purge: &Purge,
     ) -> Result<Count> {
-        self.send(Method::POST, &of(project, queue, "/purge"), purge)
-            .await
+        self.work(&of(project, queue, "/purge"), purge).await
     }
 
     /// The triggers of a project.

@@ -65,8 +65,7 @@ impl Client {
 
     /// Removes all events of a topic.
     pub async fn purge_topic(&self, project: &ProjectName, topic: &TopicName) -> Result<Count> {
-        self.send(Method::POST, &of(project, topic, "/purge"), &())
-            .await
+        self.work(&of(project, topic, "/purge"), &()).await
     }
 
     /// Looks at events of a trigger that were given up.
@@ -86,7 +85,7 @@ impl Client {
         trigger: (&AppName, &Label),
         redrive: &Redrive,
     ) -> Result<Count> {
-        self.send(Method::POST, &inbox(project, trigger, "redrive"), redrive)
+        self.work(&inbox(project, trigger, "redrive"), redrive)
             .await
     }
 
@@ -97,8 +96,7 @@ impl Client {
         trigger: (&AppName, &Label),
         purge: &Purge,
     ) -> Result<Count> {
-        self.send(Method::POST, &inbox(project, trigger, "purge"), purge)
-            .await
+        self.work(&inbox(project, trigger, "purge"), purge).await
     }
 }
 

@@ -40,6 +40,16 @@ impl Client {
         self.document(request).await
     }
 
+    /// Has something done that takes as long as there is of it: the node answers at its end.
+    pub(super) async fn work<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T> {
+        let request = self.json(Method::POST, path, body)?;
+        self.answer(request, None).await
+    }
+
     /// Removes something.
     pub(super) async fn delete(&self, path: &str) -> Result<()> {
         let request = self.request(Method::DELETE, path, call::empty())?;
@@ -82,7 +92,15 @@ impl Client {
 
     /// Sends and hears a document.
     pub(super) async fn document<T: DeserializeOwned>(&self, request: Request<Body>) -> Result<T> {
-        let response = self.exchange(request, Some(self.timeouts.head)).await?;
+        self.answer(request, Some(self.timeouts.head)).await
+    }
+
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        request: Request<Body>,
+        head: Option<Duration>,
+    ) -> Result<T> {
+        let response = self.exchange(request, head).await?;
         let bytes = collect(response.into_body(), MAX_ANSWER, self.timeouts.idle).await?;
         serde_json::from_slice(&bytes).map_err(|e| not_ours().because(e))
     }

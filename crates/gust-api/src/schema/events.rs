@@ -41,6 +41,19 @@ pub struct TriggerSpec {
     /// Whether what the function writes and the end of the event are one commit.
     #[schema(required = false)]
     exactly_once: bool,
+    /// How one event is laid into a call.
+    #[schema(required = false)]
+    mode: ContentMode,
+}
+
+/// The content mode of the CloudEvents HTTP binding.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum ContentMode {
+    /// Attributes as headers, the data as the body.
+    Binary,
+    /// The whole event as one JSON document.
+    Structured,
 }
 
 /// What starts a trigger's calls.

@@ -53,7 +53,8 @@ fn app() -> Value {
                     "cron": "* * * * *", "rate": "1s", "at": "2026-01-01T00:00:00Z", "timezone": "UTC",
                     "overlap": "skip", "missed": "all", "missed_within": "1h", "jitter": "1s"
                 }},
-                "retry": real::trigger::RetrySpec::default(), "exactly_once": true
+                "retry": real::trigger::RetrySpec::default(), "exactly_once": true,
+                "mode": "structured"
             }],
             "queues": {"orders": real::trigger::QueueSettings::default()},
             "topics": {"orders": real::trigger::TopicSettings::default()}

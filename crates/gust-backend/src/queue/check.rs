@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gust_types::{Blame, Error, Kind, Result, event::Event};
+use gust_types::{Blame, Error, Kind, Result, error::TooLarge, event::Event};
 
 use super::{Message, QueueLimits, QueueSettings};
 
@@ -38,7 +38,7 @@ pub fn attributes(message: &Message) -> Result<()> {
 pub fn batch(messages: &[Message], limits: &QueueLimits) -> Result<()> {
     let over = |what: &str, limit: usize, size: usize| {
         let text = format!("{what} than {limit}: {size}");
-        Err(Error::new(Kind::Exhausted, Blame::Caller, text))
+        Err(Error::new(Kind::Exhausted, Blame::Caller, text).because(TooLarge))
     };
     if messages.len() > limits.batch {
         return over("batch has more messages", limits.batch, messages.len());

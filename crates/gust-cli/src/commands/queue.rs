@@ -9,6 +9,7 @@ use gust_types::{Error, Label, Result, Span};
 use crate::{
     input::{self, Attribute},
     output::{self, Table},
+    progress,
     remote::Of,
     time,
 };
@@ -295,11 +296,10 @@ async fn redrive(queue: &Label, ids: &[u64], limit: Option<u64>, of: &Of) -> Res
         ids: (!ids.is_empty()).then(|| ids.to_vec()),
         limit,
     };
-    let count = of
-        .remote
-        .client()?
-        .redrive(&of.remote.project, queue, &redrive)
-        .await;
+    let (client, project) = (of.remote.client()?, &of.remote.project);
+    let work = client.redrive(project, queue, &redrive);
+    let left = async || Ok(client.queue(project, queue).await?.dead);
+    let count = progress::watched("publishing the dead again", work, left).await;
     let count = count.map_err(|e| of.remote.explain(e))?;
     if of.json {
         return output::json(&count);
@@ -314,11 +314,13 @@ async fn purge(queue: &Label, dead: bool, yes: bool, of: &Of) -> Result<()> {
             .hint("what is removed cannot be had back; look at it with gust queue peek"));
     }
     let purge = Purge { dead };
-    let count = of
-        .remote
-        .client()?
-        .purge(&of.remote.project, queue, &purge)
-        .await;
+    let (client, project) = (of.remote.client()?, &of.remote.project);
+    let work = client.purge(project, queue, &purge);
+    let left = async || {
+        let queue = client.queue(project, queue).await?;
+        Ok(if dead { queue.dead } else { queue.messages })
+    };
+    let count = progress::watched("removing messages", work, left).await;
     let count = count.map_err(|e| of.remote.explain(e))?;
     if of.json {
         return output::json(&count);

@@ -12,6 +12,7 @@ use self::event::EventArgs;
 use crate::{
     input,
     output::{self, Table},
+    progress,
     remote::Of,
     time,
 };
@@ -276,8 +277,10 @@ async fn purge(topic: &TopicName, yes: bool, of: &Of) -> Result<()> {
         return Err(Error::invalid("nothing is removed without --yes")
             .hint("what is removed cannot be had back; look at it with gust topic tail"));
     }
-    let client = of.remote.client()?;
-    let count = client.purge_topic(&of.remote.project, topic).await;
+    let (client, project) = (of.remote.client()?, &of.remote.project);
+    let work = client.purge_topic(project, topic);
+    let left = async || Ok(client.topic(project, topic).await?.events);
+    let count = progress::watched("removing events", work, left).await;
     let count = count.map_err(|e| of.remote.explain(e))?;
     if of.json {
         return output::json(&count);

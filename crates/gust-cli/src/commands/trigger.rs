@@ -1,15 +1,19 @@
 //! `gust trigger`: what starts functions besides requests.
 
 use clap::Subcommand;
-use gust_api::queue::{Feed, LookQuery, Purge, Redrive, Trigger, Triggers};
+use gust_api::{
+    client::Client,
+    queue::{Feed, LookQuery, Purge, Redrive, Trigger, Triggers},
+};
 use gust_types::{
-    Error, Result,
+    AppName, Error, Label, ProjectName, Result,
     trigger::{ChangesSpec, ExternalSpec, ScheduleSpec, TriggerSource},
 };
 
 use super::{queue, topic};
 use crate::{
     output::{self, Table},
+    progress,
     remote::Of,
     time,
 };
@@ -89,8 +93,10 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
                 ids: (!ids.is_empty()).then(|| ids.clone()),
                 limit: *limit,
             };
-            let (client, of) = (remote.client()?, (app, name));
-            let count = client.trigger_redrive(&remote.project, of, &redrive).await;
+            let (client, project) = (remote.client()?, &remote.project);
+            let work = client.trigger_redrive(project, (app, name), &redrive);
+            let left = async || left(&client, project, (app, name), true).await;
+            let count = progress::watched("delivering again", work, left).await;
             let count = count.map_err(|e| remote.explain(e))?;
             match json {
                 true => output::json(&count)?,
@@ -107,9 +113,11 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
                 return Err(Error::invalid("nothing is removed without --yes")
                     .hint("what is removed cannot be had back"));
             }
-            let (client, of) = (remote.client()?, (app, name));
+            let (client, project) = (remote.client()?, &remote.project);
             let purge = Purge { dead: *dead };
-            let count = client.trigger_purge(&remote.project, of, &purge).await;
+            let work = client.trigger_purge(project, (app, name), &purge);
+            let left = async || left(&client, project, (app, name), *dead).await;
+            let count = progress::watched("removing events", work, left).await;
             let count = count.map_err(|e| remote.explain(e))?;
             match json {
                 true => output::json(&count)?,
@@ -118,6 +126,20 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
         }
     }
     Ok(crate::OK)
+}
+
+/// What waits for a trigger, or what was given up.
+async fn left(
+    client: &Client,
+    project: &ProjectName,
+    (app, name): (&AppName, &Label),
+    dead: bool,
+) -> Result<u64> {
+    let triggers = client.triggers(project).await?.triggers;
+    let mut triggers = triggers.into_iter();
+    let ours = triggers.find(|trigger| trigger.app == *app && trigger.spec.name == *name);
+    let held = ours.and_then(|trigger| trigger.progress);
+    Ok(held.map_or(0, |held| if dead { held.dead } else { held.waiting }))
 }
 
 async fn list(Of { json, remote }: &Of) -> Result<()> {

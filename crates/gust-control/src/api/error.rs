@@ -10,11 +10,10 @@ use gust_api::{
     render::{Audience, log_line, render, row},
 };
 use gust_dispatch::Refused;
-use gust_types::{Blame, Error, Kind};
+use gust_types::{Blame, Error, Kind, error::TooLarge};
 use http::{HeaderValue, StatusCode, header};
 
 use super::gates::RequestId;
-use crate::upload::TooLarge;
 
 /// The result of a handler.
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
@@ -65,7 +64,7 @@ impl ApiError {
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
-        let too_large = std::error::Error::source(&error).is_some_and(|s| s.is::<TooLarge>());
+        let too_large = error.caused_by::<TooLarge>().is_some();
         Self {
             status: too_large.then_some(StatusCode::PAYLOAD_TOO_LARGE),
             error,
@@ -77,9 +76,9 @@ impl IntoResponse for ApiError {
     /// The gates fill in the request id and write the log, see [`finish`].
     fn into_response(self) -> Response {
         let status = self.status();
-        let retry_after = row(self.error.kind, self.error.blame)
-            .retry_after
-            .map(u64::from);
+        // What has a status of its own is not what the table thinks of.
+        let row = Some(row(self.error.kind, self.error.blame)).filter(|_| self.status.is_none());
+        let retry_after = row.and_then(|row| row.retry_after).map(u64::from);
         let retry_after = Refused::of(&self.error)
             .and_then(|r| r.retry_after_secs())
             .or(retry_after);

@@ -4,7 +4,8 @@ use axum::extract::State;
 use gust_api::queue::{
     Count, LookQuery, Messages, Publish, PublishedAll, Purge, Queue, Queues, Redrive, Triggers,
 };
-use gust_types::{Label, ProjectName};
+use gust_types::{Label, ProjectName, call::Trace};
+use http::HeaderMap;
 
 use super::{
     error::ApiResult,
@@ -42,7 +43,8 @@ pub(crate) async fn show(
     Ok(ok(control.queue(&project, &queue).await?))
 }
 
-/// Publishes messages, all of them or none. They are durable when this answers.
+/// Publishes messages, all of them or none. They are durable when this answers. Those that name no trace go on with that of
+/// the request's `traceparent`.
 #[utoipa::path(
     post, path = "/v1/projects/{project}/queues/{queue}/messages", tag = "queues", operation_id = "publish",
     params(("project" = String, Path), ("queue" = String, Path)),
@@ -52,10 +54,12 @@ pub(crate) async fn show(
 pub(crate) async fn publish(
     State(control): State<Control>,
     Path((project, queue)): Path<(ProjectName, Label)>,
+    headers: HeaderMap,
     Json(publish): Json<Publish, PUBLISH>,
 ) -> ApiResult<Answer<PublishedAll>> {
+    let parent = Trace::header_of(&headers);
     let published = control
-        .publish_messages(&project, &queue, publish.messages)
+        .publish_messages(&project, &queue, publish.messages, parent)
         .await?;
     Ok(ok(PublishedAll { published }))
 }

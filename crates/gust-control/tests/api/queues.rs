@@ -245,6 +245,7 @@ async fn a_queue_that_apps_share_outlasts_the_triggers_of_both() {
         },
         concurrency: 1,
         exactly_once: false,
+        mode: Default::default(),
         retry: Default::default(),
     });
     // Whichever comes first.
@@ -297,6 +298,7 @@ async fn runs_of_a_schedule_that_were_given_up_are_seen_and_delivered_again() {
             }),
             concurrency: 1,
             exactly_once: false,
+            mode: Default::default(),
             retry: Default::default(),
         });
     }

@@ -113,7 +113,6 @@ async fn what_is_wrong_is_refused_whole() {
         ),
         (STRUCTURED, &many, "too many extensions"),
         (BATCHED, &two, "event 2 of the batch"),
-        (BATCHED, "[]", "the batch has no events"),
         (BATCHED, &more, "batch has more messages than 1000"),
         (
             "content-type: application/cloudevents+xml\r\n",
@@ -275,6 +274,7 @@ fn with_trigger(filters: Vec<FilterSpec>) -> AppSpec {
             concurrency: 1,
             retry: RetrySpec::default(),
             exactly_once: false,
+            mode: Default::default(),
         }],
         ..EventsSpec::default()
     };

@@ -29,6 +29,7 @@ fn events(path: &str, values: Variables) -> Arc<EventsSpec> {
             concurrency: 1,
             retry: Default::default(),
             exactly_once: false,
+            mode: Default::default(),
         }],
         values,
         ..EventsSpec::default()

@@ -9,6 +9,7 @@ use gust_types::{
     Call, FunctionKey,
     call::{self, Origin, Trace, Trigger},
     event::{Cause, Event},
+    trigger::ContentMode,
 };
 use http::{Method, Request, header::HOST};
 use http_body_util::BodyExt as _;
@@ -31,6 +32,8 @@ pub(crate) struct Target {
     /// The trigger that calls, as it stands in trails.
     pub(crate) name: String,
     pub(crate) trigger: Trigger,
+    /// How one event is laid into the request.
+    pub(crate) mode: ContentMode,
 }
 
 impl Target {
@@ -40,7 +43,7 @@ impl Target {
         Some(entry.limits().wall_time.0 + entry.limits().queue_time.0)
     }
 
-    /// Calls the function with these events: one in the binary mode, several as a batch.
+    /// Calls the function with these events: one in the trigger's mode, several as a batch.
     /// With `unit` what the function writes belongs to that.
     pub(crate) async fn call(
         &self,
@@ -48,12 +51,14 @@ impl Target {
         events: &[Event],
         unit: Option<&Arc<Unit>>,
     ) -> Ended {
-        let (headers, body) = match events {
-            [event] => message::request(event),
-            events => match binding::encode_batch(events) {
-                Ok(batch) => batch,
-                Err(error) => return Ended::Silent(error.chain()),
-            },
+        let laid = match (events, self.mode) {
+            ([event], ContentMode::Binary) => Ok(message::request(event)),
+            ([event], ContentMode::Structured) => binding::encode_structured(event),
+            (events, _) => binding::encode_batch(events),
+        };
+        let (headers, body) = match laid {
+            Ok(laid) => laid,
+            Err(error) => return Ended::Silent(error.chain()),
         };
         let Some(patience) = self.patience(dispatcher) else {
             return Ended::Silent(format!("no such function: {}", self.function));

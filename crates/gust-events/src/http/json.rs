@@ -173,7 +173,7 @@ impl<'de> Visitor<'de> for &mut Many<'_> {
             let most = self.one.limits.batch_events;
             if place > most {
                 let message = format!("a batch has too many events: more than {most}");
-                self.one.fault = Some(Error::invalid(message));
+                self.one.fault = Some(Error::too_large(message));
                 return Err(S::Error::custom("too many events"));
             }
             self.events.push(event);

@@ -17,8 +17,8 @@ use gust_backend::{
     queue::{Message, Queue, QueueSettings},
     topic::{Forward, Logged, Position, ReadOptions, Start, Subscription, Topic},
 };
-use gust_task::Stop;
-use gust_types::{Kind, Label, Result, trigger::Beginning};
+use gust_task::{Stop, clock};
+use gust_types::{Event, Kind, Label, Result, trigger::Beginning};
 
 use crate::{filter::Filter, message, triggers::Key};
 
@@ -31,6 +31,8 @@ const REST: Duration = Duration::from_secs(1);
 /// Messages, and bytes of them, that the inbox holds before it gets no more; it gets more below half of that.
 const FULL: u64 = 4000;
 const FULL_BYTES: u64 = 64 << 20;
+/// How often it is said that a filter fails, in microseconds.
+const TOLD: u64 = 3_600_000_000;
 /// How often a full inbox is looked at.
 const DRAINING: Duration = Duration::from_millis(50);
 
@@ -52,6 +54,8 @@ pub(crate) struct Pump {
 pub(crate) struct Pace {
     lag: AtomicU64,
     missed: AtomicU64,
+    /// When it was said last that the filter fails.
+    told_us: AtomicU64,
 }
 
 /// Where a new subscription begins.
@@ -180,7 +184,13 @@ impl Pump {
 
     fn wants(&self, logged: &Logged) -> bool {
         match message::event(&logged.message) {
-            Ok(event) => self.filter.matches(&event),
+            Ok(event) => {
+                let wanted = self.filter.matches(&event);
+                if !wanted {
+                    self.tell_fault(&event);
+                }
+                wanted
+            }
             Err(error) => {
                 let position = logged.position.0;
                 tracing::error!(
@@ -191,6 +201,20 @@ impl Pump {
                 false
             }
         }
+    }
+
+    /// Says why a filter could not be asked, though not each time: by the specification such an event is not wanted.
+    fn tell_fault(&self, event: &Event) {
+        let now_us = clock::unix_micros();
+        if now_us < self.pace.told_us.load(Relaxed).saturating_add(TOLD) {
+            return;
+        }
+        let Some(fault) = self.filter.fault(event) else {
+            return;
+        };
+        self.pace.told_us.store(now_us, Relaxed);
+        let (Key { project, app, name }, id) = (&self.key, event.id());
+        tracing::warn!(%project, %app, trigger = %name, id, fault, "a trigger's filter fails on an event, which is left out");
     }
 
     async fn wait_for_room(&self, cursor: Position) -> Result<()> {

@@ -219,6 +219,7 @@ impl Behind {
             concurrency: 1,
             retry: Default::default(),
             exactly_once: false,
+            mode: Default::default(),
         });
         let bell = self.bell.clone();
         (self, bell)

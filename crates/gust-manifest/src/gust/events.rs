@@ -8,8 +8,8 @@ use std::{
 use gust_types::{
     ByteSize, FunctionName, Label, Span,
     trigger::{
-        Backoff, Missed, Overlap, QueueSettings, RetrySpec, ScheduleSpec, TriggerSource,
-        TriggerSpec,
+        Backoff, ContentMode, Missed, Overlap, QueueSettings, RetrySpec, ScheduleSpec,
+        TriggerSource, TriggerSpec,
     },
 };
 
@@ -87,6 +87,11 @@ fn trigger(draft: &mut Draft<'_>, table: &Table<'_>, unnamed: &mut Unnamed) -> O
     }
     let concurrency = table.integer("concurrency", 1, 10_000);
     let exactly_once = table.boolean("exactly_once");
+    let modes = [
+        ("binary", ContentMode::Binary),
+        ("structured", ContentMode::Structured),
+    ];
+    let mode = choice(table, "mode", &modes);
     let retry = table.table("retry", &RETRY, "[trigger.retry]");
     let d = RetrySpec::default();
     let retry = retry.map(|t| read_retry(&t, &d)).unwrap_or_default();
@@ -103,6 +108,7 @@ fn trigger(draft: &mut Draft<'_>, table: &Table<'_>, unnamed: &mut Unnamed) -> O
         concurrency: concurrency.map_or(16, |n| n as u32),
         retry,
         exactly_once: exactly_once.unwrap_or(false),
+        mode,
     })
 }
 

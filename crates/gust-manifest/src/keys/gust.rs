@@ -766,6 +766,12 @@ pub(crate) static TRIGGER: Section = section(
             "What the function writes to key-value stores, to a database and to queues while it handles an event, and the end of the event, are one commit: all of it or nothing, however often the event is delivered.",
         ),
         key(
+            "mode",
+            "`binary` or `structured`",
+            "`\"binary\"`",
+            "How one event is laid into a call, as the CloudEvents HTTP binding has it: its attributes as `ce-` headers and its data as the body, or all of it as one JSON document. Several events are always a batch.",
+        ),
+        key(
             "retry",
             "table",
             "see below",

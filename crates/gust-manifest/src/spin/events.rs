@@ -6,7 +6,9 @@
 use gust_types::{
     FunctionName, Label,
     app::VariableSpec,
-    trigger::{ExternalSpec, Overlap, RetrySpec, ScheduleSpec, TriggerSource, TriggerSpec},
+    trigger::{
+        ContentMode, ExternalSpec, Overlap, RetrySpec, ScheduleSpec, TriggerSource, TriggerSpec,
+    },
 };
 use serde_json::{Map, Value};
 
@@ -104,6 +106,7 @@ fn add(
         concurrency: 16,
         retry: RetrySpec::default(),
         exactly_once: false,
+        mode: ContentMode::default(),
     });
 }
 
