@@ -38,7 +38,7 @@ impl Engine {
             awake: Awake::default(),
             shelf: Shelf::new(settings.max_resident, settings.max_resident_bytes),
             files: FileTrees::new(settings.files.clone(), parts.artifacts.clone()),
-            peers: Arc::new(peers::Door(core.clone())),
+            peers: Arc::new(peers::Door::new(core.clone())),
             core,
             started: clock::now(),
             settings,

@@ -3,7 +3,11 @@
 //! An in-process call is admitted, acquired, limited and billed like any other, with the trigger `internal`. It reaches
 //! private functions; it cannot leave the app. Chains end at [`Origin::MAX_HOPS`], so a loop ends with its name.
 
-use std::sync::{Arc, Weak};
+use std::{
+    pin::Pin,
+    sync::{Arc, Weak},
+    task::{Context, Poll},
+};
 
 use bytes::{Bytes, BytesMut};
 use futures::stream;
@@ -16,7 +20,12 @@ use gust_types::{
 use http::{Request, header, request};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
-use tokio::io::AsyncReadExt as _;
+use tokio::{
+    io::AsyncReadExt as _,
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+    task::AbortHandle,
+};
 
 use crate::{
     Core, FunctionEntry,
@@ -24,8 +33,41 @@ use crate::{
     route::{FileSite, FixedResponse, Routed, Target, headers},
 };
 
-/// The way from a guest back into the engine. Weak: the engine owns the guests.
-pub(crate) struct Door(pub(crate) Weak<Core>);
+/// The way from a guest back into the engine.
+pub(crate) struct Door {
+    /// Weak: the engine owns the guests.
+    core: Weak<Core>,
+    /// The threads that serve: a guest that calls may be driven by others.
+    threads: Option<Handle>,
+}
+
+/// The body of a reply that a task of its own reads.
+struct Pumped {
+    /// `None` is the end.
+    frames: mpsc::Receiver<Option<Result<Frame<Bytes>>>>,
+    over: bool,
+    _task: Ends,
+}
+
+/// Ends a task when nobody wants what it does any more.
+struct Ends(AbortHandle);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+// === impl Door ===
+
+impl Door {
+    pub(crate) fn new(core: Weak<Core>) -> Self {
+        Self {
+            core,
+            threads: Handle::try_current().ok(),
+        }
+    }
+}
 
 impl Peers for Door {
     fn call(
@@ -35,8 +77,8 @@ impl Peers for Door {
         request: Request<Body>,
         context: PeerContext,
     ) -> BoxFuture<'static, Result<Reply>> {
-        let found = find(&self.0, &from.key, function, request.uri().path());
-        let from = from.key.clone();
+        let found = find(&self.core, &from.key, function, request.uri().path());
+        let (from, threads) = (from.key.clone(), self.threads.clone());
         Box::pin(async move {
             let (core, routed) = found?;
             let (mut head, body) = request.into_parts();
@@ -46,7 +88,8 @@ impl Peers for Door {
                     headers::set(&routed, &head.uri, &mut head.headers, None);
                     headers::trace(&context.trace, &mut head.headers);
                     let request = Request::from_parts(head, body);
-                    walk(inner(entry, hops, context, request), entry, None).await
+                    let call = inner(entry, hops, context, request);
+                    aside(call, entry.clone(), threads).await
                 }
                 Target::Response(fixed) => Ok(fixed.reply()),
                 Target::Files(site) => file(&core, site, &routed, &head).await,
@@ -58,6 +101,46 @@ impl Peers for Door {
             }
         })
     }
+}
+
+/// Walks, and reads the reply, in a task of its own. Whoever waits here may be a guest in its event loop, and another guest
+/// must not be driven from inside of that: wasmtime forbids it, and the one's CPU time is not the other's.
+async fn aside(call: Call, entry: Arc<FunctionEntry>, threads: Option<Handle>) -> Result<Reply> {
+    let (answer, answered) = oneshot::channel();
+    let task = async move {
+        let (parts, mut body) = match walk(call, &entry, None).await {
+            Ok(reply) => reply.into_parts(),
+            Err(error) => {
+                let _ = answer.send(Err(error));
+                return;
+            }
+        };
+        // One frame ahead, so that a slow reader slows the guest down.
+        let (pump, frames) = mpsc::channel(1);
+        if answer.send(Ok((parts, frames))).is_err() {
+            return;
+        }
+        loop {
+            let frame = body.frame().await;
+            let is_over = frame.is_none();
+            if pump.send(frame).await.is_err() || is_over {
+                return;
+            }
+        }
+    };
+    let task = {
+        let _inside = threads.as_ref().map(Handle::enter);
+        Ends(gust_task::spawn("internal call", task).abort_handle())
+    };
+    let (parts, frames) = answered
+        .await
+        .map_err(|_| Error::internal("an in-process call ended without an answer"))??;
+    let body = Pumped {
+        frames,
+        over: false,
+        _task: task,
+    };
+    Ok(Reply::from_parts(parts, body.boxed_unsync()))
 }
 
 fn find(
@@ -123,6 +206,29 @@ fn inner(entry: &FunctionEntry, hops: u8, context: PeerContext, request: Request
         // A guest that keeps spans of its own has said which of them this call belongs to.
         trace: Trace::of(request.headers()).unwrap_or(context.trace),
         request,
+    }
+}
+
+// === impl Pumped ===
+
+impl http_body::Body for Pumped {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(frame) = self.frames.poll_recv(cx) else {
+            return Poll::Pending;
+        };
+        let broken = || Some(Err(Error::internal("an in-process call broke off")));
+        let frame = frame.unwrap_or_else(broken);
+        self.over = !matches!(frame, Some(Ok(_)));
+        Poll::Ready(frame)
     }
 }
 

@@ -17,6 +17,7 @@ mod limits;
 mod neighbours;
 mod once;
 mod overload;
+mod peers;
 mod publish;
 mod restart;
 mod second_day;
