@@ -12,9 +12,9 @@ use crate::{
     millis, node,
 };
 
-/// Functions, and how many of each hundred are made from which guest (0.2 to 3 MB).
+/// Functions, and how many of each hundred are made from which guest (0.2 and 1.7 MB).
 const FUNCTIONS: usize = 1000;
-const MIX: &[(&str, usize)] = &[("hello-p3", 45), ("hello-spin", 45), ("js-hello", 10)];
+const MIX: &[(&str, usize)] = &[("hello-spin", 85), ("js-hello", 15)];
 const PER_APP: usize = 100;
 /// How long a node is left alone after its start.
 const READ_AHEAD: Duration = Duration::from_secs(10);

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::tools::{self, cargo, root, target};
 
-const NAMES: &[&str] = &["http", "cold", "density", "overload", "kv", "events"];
+pub const NAMES: &[&str] = &["http", "cold", "density", "overload", "kv", "events"];
 const GUESTS: &[&str] = &[
     "hello-p2",
     "hello-p3",
@@ -41,11 +41,7 @@ pub fn run(args: &[String]) -> Result<()> {
     } else {
         names
     };
-    build(&names)?;
-    let mut figures = Map::new();
-    for name in &names {
-        figures.insert((*name).to_owned(), measure(name)?);
-    }
+    let figures = figures(&names)?;
     let document = if names.len() == 1 {
         figures[names[0]].clone()
     } else {
@@ -57,6 +53,15 @@ pub fn run(args: &[String]) -> Result<()> {
     }
     println!("{}", serde_json::to_string_pretty(&document)?);
     keep(&figures)
+}
+
+/// Builds, measures these and answers their documents by name.
+pub fn figures(names: &[&str]) -> Result<Map<String, Value>> {
+    build(names)?;
+    let measured = names
+        .iter()
+        .map(|name| Ok(((*name).to_owned(), measure(name)?)));
+    measured.collect()
 }
 
 fn build(names: &[&str]) -> Result<()> {

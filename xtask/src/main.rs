@@ -10,6 +10,7 @@ mod demo;
 mod docs;
 mod guests;
 mod layers;
+mod promises;
 mod tests;
 mod tools;
 
@@ -19,7 +20,8 @@ const HELP: &str = "\
 cargo xtask <command>
 
   demo [--keep]               build, start a node, deploy the example, call it, let it sleep, wake it, show the bill
-  test [--long] [ring ...]    install what the tests need and run every ring (rings: house, unit, scenario)
+  test [--long] [ring ...]    install what the tests need and run the rings house, unit and scenario; by name also promise,
+                              which measures and wants a quiet machine
   bench [name ...] [--json]   measure side by side with peers (http, cold, density, overload, kv, events)
   guests [name ...] [--rust-only]
                               build the guest programs of tests/guests into target/guests

@@ -1,12 +1,13 @@
 //! `cargo xtask test`: installs what the tests need and runs every ring.
 //!
 //! Rings: `house` (format, lints, layers, docs), `unit` (unit tests and the seams' suites), `scenario` (the real
-//! binary). `--long` adds what `deny.toml` asks for, the long crash loops and a minute of each fuzz target.
+//! binary). `--long` adds what `deny.toml` asks for, the long crash loops and a minute of each fuzz target. The ring
+//! `promise` measures, so it runs by name only.
 
 use anyhow::Result;
 
 use crate::{
-    docs, guests, layers,
+    docs, guests, layers, promises,
     tools::{self, cargo, cargo_with, step},
 };
 
@@ -41,8 +42,8 @@ pub fn run(args: &[String]) -> Result<()> {
     let wants = |ring: &str| rings.is_empty() || rings.contains(&ring);
     for ring in &rings {
         anyhow::ensure!(
-            ["house", "unit", "scenario"].contains(ring),
-            "unknown ring: {ring} (house, unit or scenario)"
+            ["house", "unit", "scenario", "promise"].contains(ring),
+            "unknown ring: {ring} (house, unit, scenario or promise)"
         );
     }
     tools::need(PROGRAMS)?;
@@ -70,6 +71,9 @@ pub fn run(args: &[String]) -> Result<()> {
     if wants("scenario") {
         cargo("the binary", &["build", "--locked", "-p", "gust-cli"])?;
         cargo("scenarios", &["test", "--locked", "-p", "gust-scenarios"])?;
+    }
+    if rings.contains(&"promise") {
+        promises::run()?;
     }
     if long {
         deny()?;

@@ -36,11 +36,14 @@ fn step_with<S: AsRef<OsStr>>(
 ) -> Result<()> {
     eprintln!("\n== {title}");
     let started = Instant::now();
-    let status = Command::new(program)
+    let mut command = Command::new(program);
+    // What it says is progress: stdout belongs to results.
+    let status = command
         .args(args)
         .envs(environment.iter().copied())
         .current_dir(root())
         .stdin(Stdio::null())
+        .stdout(std::io::stderr())
         .status()
         .with_context(|| format!("cannot run {program}"))?;
     if !status.success() {
