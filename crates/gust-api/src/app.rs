@@ -144,6 +144,9 @@ pub struct FunctionDetails {
     pub function: FunctionName,
     /// The contract the runtime found, such as `wasi:http/handler@0.3.0`.
     pub contract: String,
+    /// What the runtime found that a person should know, such as imports that nothing provides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The revision's configuration.
     #[schema(value_type = schema::FunctionSpec)]
     pub spec: FunctionSpec,

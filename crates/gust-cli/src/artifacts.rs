@@ -57,7 +57,7 @@ fn missing_code(error: Error, function: &str, has_build: bool) -> Error {
     let error = Error { message, ..error };
     match has_build {
         true => error.hint("build it first: gust build, or add --build"),
-        false => error,
+        false => error.hint("`source` is read from the manifest's folder, and without a [function.<name>.build] nothing makes it"),
     }
 }
 

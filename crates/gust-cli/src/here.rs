@@ -48,6 +48,20 @@ pub(crate) fn target(given: Option<&Target>) -> Result<Target> {
     }
 }
 
+/// Refuses what is not deployed: where nothing was found, its name may be a slip.
+pub(crate) async fn must_be(remote: &Remote, client: &Client, target: &Target) -> Result<()> {
+    let details = client.app(&remote.project, &target.app).await;
+    let details = details.map_err(|e| remote.explain(e))?;
+    let mut functions = details.summary.functions.iter();
+    match &target.function {
+        Some(name) if !functions.any(|f| f.function == *name) => {
+            let text = format!("app {} has no function: {name}", target.app);
+            Err(Error::not_found(text).hint(format!("list them with: gust show {}", target.app)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The function of a target; an app with one function needs no name.
 pub(crate) async fn only_function(
     remote: &Remote,

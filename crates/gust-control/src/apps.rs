@@ -253,6 +253,7 @@ fn configuration(kept: &KeptRevision) -> FunctionDetails {
     FunctionDetails {
         function: kept.function.clone(),
         contract: kept.contract.clone(),
+        warnings: kept.warnings.clone(),
         spec: kept.spec.clone(),
     }
 }

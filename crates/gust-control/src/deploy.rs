@@ -50,17 +50,17 @@ impl Control {
         let before = Before::read(self, project, &app).await?;
         let mut plan = Plan::make(self, project, request, &before)?;
         if plan.is_unchanged() {
-            return Ok(deployed(self, &plan, &before, before.number(), Vec::new()));
+            return Ok(deployed(self, &plan, &before, before.number()));
         }
         self.check_artifacts(&plan).await?;
-        let warnings = self.prepare(&mut plan, heard).await?;
+        self.prepare(&mut plan, heard).await?;
         self.probe(&plan, heard).await?;
         step(heard, "publish", None, 0, 0);
         let events = &plan.head.events;
         let _ready = self.0.parts.events.prepare(project, &app, events).await?;
         let number = self.commit(&plan, &before).await?;
         tracing::info!(%project, %app, deployment = number, "deployed");
-        Ok(deployed(self, &plan, &before, number, warnings))
+        Ok(deployed(self, &plan, &before, number))
     }
 
     /// Every artifact is here and as long as it is said to be.
@@ -95,14 +95,13 @@ impl Control {
     }
 
     /// Prepares what is new; notes what the runtime found.
-    async fn prepare(&self, plan: &mut Plan, heard: &Heard) -> Result<Vec<String>> {
+    async fn prepare(&self, plan: &mut Plan, heard: &Heard) -> Result<()> {
         let _place = self
             .0
             .deploys
             .acquire()
             .await
             .map_err(|e| Error::unavailable("the node is stopping").because(e))?;
-        let mut warnings = Vec::new();
         let total = plan.changed().count() as u64;
         let (project, app, values) = (plan.project.clone(), plan.app.clone(), plan.values.clone());
         let changed = plan.functions.iter_mut().filter(|f| f.changed);
@@ -122,7 +121,6 @@ impl Control {
                 .await
                 .map_err(|e| validate::within(&name, e))?;
             for message in &found.warnings {
-                warnings.push(format!("{name}: {message}"));
                 heard(Event::Warning {
                     function: Some(name.clone()),
                     message: message.clone(),
@@ -131,7 +129,7 @@ impl Control {
             planned.revision.contract = found.contract;
             planned.revision.warnings = found.warnings;
         }
-        Ok(warnings)
+        Ok(())
     }
 
     /// Asks each new revision that names a probe.
@@ -214,13 +212,15 @@ impl Control {
 }
 
 /// The answer.
-fn deployed(
-    control: &Control,
-    plan: &Plan,
-    before: &Before,
-    number: u64,
-    warnings: Vec<String>,
-) -> Deployed {
+fn deployed(control: &Control, plan: &Plan, before: &Before, number: u64) -> Deployed {
+    // Also of what did not change: it is as true as before.
+    let warnings = plan.functions.iter().flat_map(|planned| {
+        let of = &planned.revision;
+        let name = &of.function;
+        of.warnings
+            .iter()
+            .map(move |text| format!("{name}: {text}"))
+    });
     let functions = plan.functions.iter().map(|planned| DeployedFunction {
         function: planned.revision.function.clone(),
         revision: planned.revision.number,
@@ -234,7 +234,7 @@ fn deployed(
         changed: before.serving.is_none() || !plan.is_unchanged(),
         functions: functions.collect(),
         urls: urls(control, &plan.project, &plan.app, &plan.head),
-        warnings,
+        warnings: warnings.collect(),
     }
 }
 

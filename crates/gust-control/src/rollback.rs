@@ -89,8 +89,10 @@ fn choose<'a>(
                 .hint("see what is kept with: gust show")
         });
     }
-    served_before(stands_at(serving), history)
-        .ok_or_else(|| Error::conflict("there is no earlier deployment to go back to"))
+    served_before(stands_at(serving), history).ok_or_else(|| {
+        Error::conflict("there is no earlier deployment to go back to")
+            .hint("what is kept is listed by: gust show APP")
+    })
 }
 
 /// A rollback stands where the deployment stands that it went back to.

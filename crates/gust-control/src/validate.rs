@@ -337,7 +337,7 @@ fn variables(spec: &AppSpec, values: &BTreeMap<String, String>) -> Result<()> {
         "required variables are not set: {}",
         unset.join(", ")
     ))
-    .hint("set each with: gust secret set NAME"))
+    .hint("set each with: gust secret set NAME, or for gust up: --variable NAME=VALUE"))
 }
 
 /// Lower-case letters, digits and `_`, starting with a letter.

@@ -20,7 +20,7 @@ pub(crate) fn request_id(id: CallId) -> HeaderValue {
         .unwrap_or(HeaderValue::from_static(""))
 }
 
-/// A function's answer. All that is added is the id its log and its record know the call by; what would break the
+/// A function's answer. All that is added is the id that its log and its record know the call by; what would break the
 /// connection is refused.
 pub(crate) fn of_function(reply: Reply, id: CallId) -> Result<Response<ReplyBody>, Refuse> {
     let (mut head, body) = reply.into_parts();
@@ -35,10 +35,17 @@ pub(crate) fn of_function(reply: Reply, id: CallId) -> Result<Response<ReplyBody
             "the function's answer is not as long as its content-length says",
         ));
     }
-    head.headers
+    let answer = Response::from_parts(head, ReplyBody::stream(body));
+    Ok(with_id(answer, id))
+}
+
+/// The answer with the id of its request, unless whoever made it gave it one.
+pub(crate) fn with_id(mut answer: Response<ReplyBody>, id: CallId) -> Response<ReplyBody> {
+    answer
+        .headers_mut()
         .entry(&REQUEST_ID)
         .or_insert_with(|| request_id(id));
-    Ok(Response::from_parts(head, ReplyBody::stream(body)))
+    answer
 }
 
 fn invalid(why: &str) -> Refuse {

@@ -80,10 +80,13 @@ async fn walk(
 
     let function = match &routed.target {
         Target::Function(function) => function,
-        Target::Response(fixed) => return Ok(respond::fixed(fixed)),
+        Target::Response(fixed) => {
+            return Ok(respond::with_id(respond::fixed(fixed), arrival.id));
+        }
         Target::Files(site) => {
             let rest = routed.rest(head.uri.path());
-            return door.files.serve(site, rest, &head).await;
+            let answer = door.files.serve(site, rest, &head).await?;
+            return Ok(respond::with_id(answer, arrival.id));
         }
         Target::Hook(called) => {
             let visit = hook::Visit {

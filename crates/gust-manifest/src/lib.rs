@@ -118,7 +118,10 @@ fn find(path: &Path) -> Result<(PathBuf, Vec<String>), ManifestError> {
     }
     if !path.exists() {
         let message = "no such file or folder";
-        return Err(ManifestError::whole(shown, Kind::NotFound, message));
+        let error = ManifestError::whole(shown, Kind::NotFound, message);
+        return Err(error.hint(
+            "give the folder that has gust.toml or spin.toml, or make one with: gust new NAME",
+        ));
     }
     let found: Vec<PathBuf> = NAMES
         .iter()

@@ -188,8 +188,32 @@ impl BudgetKeeper {
             });
             changes.extend(dropped.into_iter().filter(|a| a.standing == Standing::Ok));
         }
-        changes.iter().for_each(|a| (self.tell)(a));
+        for change in &changes {
+            say(change);
+            (self.tell)(change);
+        }
         changes
+    }
+}
+
+fn say(change: &Assessment) {
+    let Assessment {
+        project,
+        spent,
+        budget,
+        currency,
+        ..
+    } = change;
+    match change.standing {
+        Standing::Ok => {
+            tracing::info!(%project, %spent, %budget, currency, "a budget is fine again")
+        }
+        Standing::Warn => {
+            tracing::warn!(%project, %spent, %budget, currency, "a budget is nearly spent")
+        }
+        Standing::Refuse => {
+            tracing::warn!(%project, %spent, %budget, currency, "a budget is spent: calls are refused")
+        }
     }
 }
 
@@ -218,15 +242,6 @@ impl Reconcile for BudgetKeeper {
     fn reconcile(&self) -> BoxFuture<'_, Result<String>> {
         Box::pin(async move {
             let changes = self.evaluate(clock::unix_micros());
-            for change in &changes {
-                tracing::info!(
-                    project = %change.project,
-                    standing = ?change.standing,
-                    spent = %change.spent,
-                    budget = %change.budget,
-                    "a budget's standing changed"
-                );
-            }
             let budgets = self.state.lock().budgets.len();
             Ok(format!("{budgets} budgets, {} changes", changes.len()))
         })

@@ -97,13 +97,27 @@ fn read(path: &Path) -> Result<Table> {
             path.display()
         ))
         .because(e)
+        .hint("its keys, with their values here, are shown by: gust config explain")
     })?;
     // Parsed as settings first: its errors point at line, column and key.
-    toml::from_str::<Settings>(&text)
-        .map_err(|e| Error::invalid(format!("bad settings in {}", path.display())).because(e))?;
+    toml::from_str::<Settings>(&text).map_err(|e| {
+        let hint = text.parse().ok().and_then(|table| meant(&table));
+        let hint = hint.unwrap_or_else(|| "every key is shown by: gust config explain".to_owned());
+        Error::invalid(format!("bad settings in {}", path.display()))
+            .because(e)
+            .hint(hint)
+    })?;
     text.parse().map_err(|e: toml::de::Error| {
         Error::invalid(format!("bad settings in {}", path.display())).because(e)
     })
+}
+
+/// The key that was meant by the first that is none.
+fn meant(table: &Table) -> Option<String> {
+    let wrong = table.keys().find(|key| !KEYS.contains(&key.as_str()))?;
+    let distance = |known: &&&str| strsim::osa_distance(wrong, known);
+    let near = KEYS.iter().min_by_key(distance)?;
+    (distance(&near) <= wrong.len() / 3).then(|| format!("did you mean `{near}`?"))
 }
 
 /// `GUST_MAX_INSTANCES=10` is `max_instances = 10`; a value that is no TOML is taken as text.

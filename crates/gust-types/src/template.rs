@@ -17,7 +17,7 @@ pub fn expand(template: &str, variables: &BTreeMap<String, String>) -> Result<St
         let name = after[..end].trim();
         let value = variables.get(name).ok_or_else(|| {
             Error::invalid(format!("variable is not set: {name:?}")).hint(format!(
-                "give it a default in the manifest, or set it with: gust secret set {name}"
+                "give it a default in the manifest, or set it with: gust secret set {name} (for gust up: --variable {name}=VALUE)"
             ))
         })?;
         out.push_str(value);

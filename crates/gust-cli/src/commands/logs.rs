@@ -76,7 +76,12 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
         loop {
             let ended = once(args, &client, &target, &query, &mut printer).await;
             match ended {
-                Ok(()) if !args.follow => return printer.finish(),
+                Ok(()) if !args.follow => {
+                    if printer.last.is_none() {
+                        nothing(args, &client, &target).await?;
+                    }
+                    return printer.finish();
+                }
                 Err(error) if !args.follow || !printer.begun || !lost(&error) => {
                     return Err(args.remote.explain(error));
                 }
@@ -93,6 +98,13 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
         // Ctrl-C is how following ends.
         () = signals::interrupted(), if args.follow => Ok(crate::OK),
     }
+}
+
+/// Nothing was written; perhaps there is nobody of that name.
+async fn nothing(args: &Args, client: &gust_api::Client, target: &Target) -> Result<()> {
+    here::must_be(&args.remote, client, target).await?;
+    output::say("nothing was written there");
+    Ok(())
 }
 
 async fn once(

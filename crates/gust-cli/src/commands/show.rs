@@ -75,6 +75,9 @@ fn configuration(function: &FunctionDetails) -> String {
         names.join(", ")
     };
     tell("contract", function.contract.clone());
+    for warning in &function.warnings {
+        tell("warning", output::printable(warning));
+    }
     tell("description", spec.description.clone());
     tell("kv", labels(&spec.kv));
     tell("sql", labels(&spec.sql));

@@ -6,7 +6,7 @@ use gust_types::Result;
 
 use crate::{
     groups::Groups,
-    here::Target,
+    here::{self, Target},
     output::{self, Table},
     remote::Remote,
     time,
@@ -86,11 +86,12 @@ async fn sums(args: &Args) -> Result<()> {
         by: Some(args.groups.by()),
         period: Some(args.period.into()),
     };
-    let report = args
-        .remote
-        .client()?
-        .usage(args.groups.project(&args.remote), &query)
-        .await?;
+    let client = args.remote.client()?;
+    let project = args.groups.project(&args.remote);
+    let report = client.usage(project, &query).await?;
+    if let (Some(target), true) = (&args.target, report.rows.is_empty()) {
+        here::must_be(&args.remote, &client, target).await?;
+    }
     match (args.json, args.csv) {
         (true, _) => output::json(&report),
         (_, true) => output::csv(&csv(&report)?),

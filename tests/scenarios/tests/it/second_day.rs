@@ -108,13 +108,16 @@ async fn the_other_templates_build_where_their_tools_are() -> Result<()> {
             );
             continue;
         }
-        let built = std::process::Command::new(gust_scenarios::gust_binary())
-            .arg("build")
-            .arg(&dir)
-            .output()?;
-        ensure!(built.status.success(), "{template}: {}", said(&built));
-        let code = std::fs::read(dir.join("app.wasm"))?;
-        assert_eq!(&code[..4], b"\0asm", "{template}");
+        let up = Up::start(&dir, &["--build"])?;
+        let mut client = Client::connect(up.addr, "localhost").await?;
+        for visit in 1..3 {
+            let text = client.get("/ada").await?.text();
+            ensure!(
+                text == format!("Hello, ada! This is visit {visit}.\n"),
+                "{template}: {text}"
+            );
+        }
+        up.stop()?;
     }
     Ok(())
 }
