@@ -12,7 +12,11 @@
 mod book;
 mod runs;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, future::try_join_all, stream::FuturesUnordered};
@@ -32,13 +36,13 @@ use gust_types::{
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
-use book::{Book, Due, Entry, Project};
+use book::{Book, Due, Entry, LeftOut, Project};
 use runs::Runs;
 pub(crate) use runs::{APP, NAME};
 
 use crate::{
     Parts,
-    deliver::{Consumer, Delivery, EventWork, Once, Target},
+    deliver::{Consumer, Delivery, EventWork, Once, Tally, Target},
     retry::RetryPolicy,
     schedule::{self, Overlap, Schedule, State},
     triggers::Key,
@@ -73,6 +77,8 @@ pub(crate) struct Timetable {
     counted: Notify,
     /// From when a run is due until it is written down.
     lateness: Arc<Histogram>,
+    /// What became of all runs since the node started.
+    tally: Arc<Tally>,
 }
 
 /// The queue that the runs of a project's schedules are in.
@@ -128,6 +134,7 @@ impl Timetable {
             heard: Mutex::new(Some(heard)),
             counted: Notify::new(),
             lateness: Arc::default(),
+            tally: Arc::default(),
         }
     }
 
@@ -184,30 +191,31 @@ impl Timetable {
         all
     }
 
-    /// What is gone, and what is new or other than it was.
+    /// What is gone, and what is new or other than it was. Of very many schedules most are neither.
     fn changes(&self) -> (Vec<Key>, Vec<(Key, TriggerSpec)>) {
-        let mut wanted: BTreeMap<Key, TriggerSpec> = BTreeMap::new();
-        for (project, app, events) in self.parts.dispatcher.events() {
+        let (mut all, mut known, mut changed) = (HashSet::new(), 0, Vec::new());
+        let served = self.parts.dispatcher.events();
+        let book = self.book.lock();
+        for (project, app, events) in &served {
             for spec in &events.triggers {
-                if let TriggerSource::Schedule(_) = &spec.source {
-                    let key = Key {
-                        project: project.clone(),
-                        app: app.clone(),
-                        name: spec.name.clone(),
-                    };
-                    wanted.insert(key, spec.clone());
+                let TriggerSource::Schedule(_) = &spec.source else {
+                    continue;
+                };
+                let key = Key {
+                    project: project.clone(),
+                    app: app.clone(),
+                    name: spec.name.clone(),
+                };
+                let entry = book.entry(&key);
+                known += usize::from(entry.is_some());
+                if entry.is_none_or(|entry| entry.spec != *spec) {
+                    changed.push((key.clone(), spec.clone()));
                 }
+                all.insert(key);
             }
         }
-        let book = self.book.lock();
-        let mut gone: Vec<Key> = book
-            .keys()
-            .filter(|key| !wanted.contains_key(key))
-            .cloned()
-            .collect();
-        gone.sort();
-        wanted.retain(|key, spec| book.entry(key).is_none_or(|entry| entry.spec != *spec));
-        (gone, wanted.into_iter().collect())
+        changed.sort_by(|a, b| a.0.cmp(&b.0));
+        (book.others(&all, known), changed)
     }
 
     /// Takes up some schedules of a project. What is new of them is remembered in one write.
@@ -266,7 +274,10 @@ impl Timetable {
             }
             let (tally, left_out) = match before {
                 Some((_, _, tally, left_out)) => (tally, left_out),
-                None => Default::default(),
+                None => (
+                    Arc::new(Tally::part_of(self.tally.clone())),
+                    LeftOut::default(),
+                ),
             };
             let delivery = Arc::new(Delivery {
                 target: Target {
@@ -399,6 +410,8 @@ impl Timetable {
             while writing.len() >= LOOKS {
                 writing.next().await;
             }
+            // Where there is one processor, what is written goes between the looks.
+            tokio::task::yield_now().await;
         }
         while writing.next().await.is_some() {}
     }
@@ -452,7 +465,7 @@ impl Timetable {
 
     /// What became of runs since the node started.
     pub(crate) fn counts(&self) -> Counts {
-        self.book.lock().counts()
+        self.tally.counts()
     }
 
     /// Waits for what is under way; the stop was given before.

@@ -90,6 +90,8 @@ pub(crate) struct Tally {
     retried: AtomicU64,
     refused: AtomicU64,
     dead: AtomicU64,
+    /// What counts the same of many, so that nobody has to add them up.
+    whole: Option<Arc<Tally>>,
 }
 
 /// An event that was taken.
@@ -137,6 +139,14 @@ impl Delivery {
 // === impl Tally ===
 
 impl Tally {
+    /// One that counts into the whole as well.
+    pub(crate) fn part_of(whole: Arc<Tally>) -> Self {
+        Self {
+            whole: Some(whole),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         Counts {
             in_flight: self.in_flight.load(Relaxed),
@@ -150,11 +160,17 @@ impl Tally {
     /// Events are with their function from now on.
     pub(crate) fn began(&self, count: u64) {
         self.in_flight.fetch_add(count, Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.began(count);
+        }
     }
 
     /// They are no more.
     pub(crate) fn ended(&self, count: u64) {
         self.in_flight.fetch_sub(count, Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.ended(count);
+        }
     }
 
     pub(crate) fn count(&self, verdict: &Verdict) {
@@ -165,6 +181,9 @@ impl Tally {
             Verdict::Dead(_) => &self.dead,
         };
         counter.fetch_add(1, Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.count(verdict);
+        }
     }
 }
 
@@ -191,7 +210,7 @@ impl Work for EventWork {
             return handled;
         };
         let (delivery, count) = (first.delivery.clone(), held.len() as u64);
-        delivery.tally.in_flight.fetch_add(count, Relaxed);
+        delivery.tally.began(count);
         let mut over = Vec::new();
         let meanings = self.call(&delivery, &held).await;
         for (mut held, meaning) in held.into_iter().zip(meanings) {
@@ -209,7 +228,7 @@ impl Work for EventWork {
                 handled.verdicts.push((held.taken.receipt, verdict));
             }
         }
-        delivery.tally.in_flight.fetch_sub(count, Relaxed);
+        delivery.tally.ended(count);
         let way = self.way.clone();
         handled.then = Some(Box::new(move || {
             over.iter().for_each(|event| way.ended(event));

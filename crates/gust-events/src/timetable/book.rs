@@ -1,11 +1,11 @@
 //! What is known of the schedules, and which of them are due.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
-use gust_backend::{desk::Counts, kv::Kv, queue::Message};
+use gust_backend::{kv::Kv, queue::Message};
 use gust_types::{ProjectName, Result, event::Event, trigger::TriggerSpec};
 use tokio::task::JoinHandle;
 
@@ -36,8 +36,6 @@ pub(super) struct Book {
     line: Timeline<u64>,
     last_id: u64,
     pub(super) projects: HashMap<ProjectName, Project>,
-    /// What became of the runs of schedules that are gone.
-    past: Counts,
 }
 
 pub(super) struct Entry {
@@ -95,8 +93,18 @@ impl Project {
 // === impl Book ===
 
 impl Book {
-    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.ids.keys()
+    /// The schedules that are none of these, of which it has so many.
+    pub(super) fn others(&self, wanted: &HashSet<Key>, known: usize) -> Vec<Key> {
+        if known == self.ids.len() {
+            return Vec::new();
+        }
+        let mut others: Vec<_> = self
+            .ids
+            .keys()
+            .filter(|key| !wanted.contains(key))
+            .collect();
+        others.sort();
+        others.into_iter().cloned().collect()
     }
 
     pub(super) fn entry(&self, key: &Key) -> Option<&Entry> {
@@ -133,13 +141,7 @@ impl Book {
             return;
         };
         self.line.remove(id);
-        let Some(entry) = self.entries.remove(&id) else {
-            return;
-        };
-        self.past += Counts {
-            in_flight: 0,
-            ..entry.delivery.tally.counts()
-        };
+        self.entries.remove(&id);
         if let Some(shared) = self.projects.get(&key.project) {
             shared.way.leave(key);
         }
@@ -236,15 +238,6 @@ impl Book {
                 self.line.insert(id, again_us);
             }
         }
-    }
-
-    /// What became of runs since the node started.
-    pub(super) fn counts(&self) -> Counts {
-        let mut sum = self.past;
-        for entry in self.entries.values() {
-            sum += entry.delivery.tally.counts();
-        }
-        sum
     }
 }
 

@@ -5,7 +5,7 @@ use gust_scenarios::{App, Client, Node, until};
 
 /// Callers and callees of WASI 0.2 and 0.3, and programs.
 fn app() -> Result<App> {
-    let own = "outbound = [\"self\"]\n";
+    let own = "outbound = [\"http://*.gust.internal\", \"http://*.spin.internal\", \"self\"]\n";
     Ok(App::new("shop")?
         .function("host2", "host-wasi", own)?
         .function("host3", "host-p3", own)?
