@@ -172,7 +172,11 @@ mod tests {
             "{error}"
         );
         assert_eq!(error.kind, gust_types::Kind::NotFound);
-        assert_eq!(error.hint, None, "f has no build command");
+        let hint = error.hint.unwrap();
+        assert!(
+            hint.contains("nothing makes it"),
+            "f has no build command: {hint}"
+        );
         let mut only_g = app.clone();
         only_g.functions.retain(|name, _| name.as_str() == "g");
         let error = collect(&only_g, dir.path()).err().unwrap();
