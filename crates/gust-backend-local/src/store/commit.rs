@@ -547,7 +547,13 @@ impl Thread {
     /// Gives up of the ballast until what takes no room can be written; an error when there is nothing left to give. Without
     /// this the engine would run into the end of the disk, and be opened again each time.
     fn make_room(&mut self, group: &[Queued]) -> Result<()> {
-        let small = group.iter().filter(|queued| !queued.request.grows());
+        let mut small = group
+            .iter()
+            .filter(|queued| !queued.request.grows())
+            .peekable();
+        if small.peek().is_none() {
+            return Ok(());
+        }
         let bytes: usize = small.map(|queued| queued.bytes.min(SMALL)).sum();
         while !self.engine.disk.has(MARGIN + ENTRIES * bytes as u64) {
             if !self.ballast.give() {
