@@ -29,7 +29,7 @@ use gust_backend::{
 use gust_task::{Stop, clock};
 use gust_telemetry::Histogram;
 use gust_types::{
-    FunctionKey, Label, ProjectName, Result, Span,
+    Label, ProjectName, Result, Span,
     call::Trigger,
     trigger::{self, ScheduleSpec, TriggerSource, TriggerSpec},
 };
@@ -42,10 +42,10 @@ pub(crate) use runs::{APP, NAME};
 
 use crate::{
     Parts,
-    deliver::{Consumer, Delivery, EventWork, Once, Tally, Target},
+    deliver::{Consumer, Delivery, EventWork, Once, Tally},
     retry::RetryPolicy,
     schedule::{self, Overlap, Schedule, State},
-    triggers::Key,
+    triggers::{Key, target},
 };
 
 /// The queue of a project's runs, and the store of what was settled.
@@ -280,17 +280,7 @@ impl Timetable {
                 ),
             };
             let delivery = Arc::new(Delivery {
-                target: Target {
-                    function: Arc::new(FunctionKey {
-                        project: key.project.clone(),
-                        app: key.app.clone(),
-                        function: spec.function.clone(),
-                    }),
-                    path: spec.path.clone(),
-                    name: key.subscription(),
-                    trigger: Trigger::Schedule,
-                    mode: spec.mode,
-                },
+                target: target(&key, &spec, Trigger::Schedule),
                 retry: RetryPolicy::from(&spec.retry),
                 tally,
                 replies: None,

@@ -223,17 +223,7 @@ impl Triggers {
             _ => Trigger::Queue,
         };
         Delivery {
-            target: Target {
-                function: Arc::new(FunctionKey {
-                    project: key.project.clone(),
-                    app: key.app.clone(),
-                    function: spec.function.clone(),
-                }),
-                path: spec.path.clone(),
-                name: key.subscription(),
-                trigger,
-                mode: spec.mode,
-            },
+            target: target(key, spec, trigger),
             retry: RetryPolicy::from(&spec.retry),
             tally: Arc::<Tally>::default(),
             replies: TopicReplies::of(Topics(self.parts.clone()), key, spec),
@@ -427,6 +417,21 @@ fn mentioned(spec: &TriggerSpec, values: &Variables) -> Variables {
 pub(crate) fn within(trigger: &TriggerSpec, mut error: Error) -> Error {
     error.message = format!("trigger {:?}: {}", trigger.name.as_str(), error.message);
     error
+}
+
+/// What a trigger calls.
+pub(crate) fn target(key: &Key, spec: &TriggerSpec, trigger: Trigger) -> Target {
+    Target {
+        function: Arc::new(FunctionKey {
+            project: key.project.clone(),
+            app: key.app.clone(),
+            function: spec.function.clone(),
+        }),
+        path: spec.path.clone(),
+        name: key.subscription(),
+        trigger,
+        mode: spec.mode,
+    }
 }
 
 /// Refuses a trigger that could never run. `settings` says how a queue will behave once the app is served.
