@@ -4,6 +4,7 @@
 //! - `ask.rs`, `group.rs`: what is asked, and what a group of requests comes to: pure but for reads.
 //! - `events.rs`: what happened, as events for those who listen.
 //! - `files.rs`: files on their way in, in their place, and read.
+//! - `uploads.rs`: objects that come in parts.
 //! - `tidy.rs`: removes files that nobody needs any more.
 //!
 //! An object exists from one commit on. Its file is on the disk before that, and a file is removed only after the commit
@@ -17,6 +18,7 @@ mod keys;
 #[cfg(test)]
 mod tests;
 mod tidy;
+mod uploads;
 
 use std::{ops::Range, path::Path, sync::Arc};
 
@@ -24,8 +26,8 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use gust_backend::blob::{
-    self, BlobLimits, Body, Bucket, Condition, Found, GetOptions, Got, ListOptions, Object, Page,
-    PutOptions, check,
+    self, BlobLimits, Body, Bucket, BucketInfo, Condition, Found, GetOptions, Got, ListOptions,
+    Object, Page, PutOptions, check,
 };
 use gust_types::{Error, Label, ProjectName, Result};
 use sha2::{Digest as _, Sha256};
@@ -33,8 +35,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::{
     ask::{Done, Op},
-    files::{Files, Incoming, Reading},
-    keys::{BucketKey, Id, Record},
+    files::{Files, Incoming, Pledged, Reading},
+    keys::{BucketKey, Id, Piece, Record},
     tidy::Tidier,
 };
 use crate::{
@@ -78,6 +80,8 @@ struct Intake {
     announced: Option<u64>,
     limits: BlobLimits,
     waiting: BytesMut,
+    /// So many bytes need no file; without it they have one in any case.
+    inline: Option<usize>,
     file: Option<(Incoming, OwnedSemaphorePermit)>,
 }
 
@@ -92,6 +96,9 @@ enum Content {
     Inline(Bytes),
     File(Incoming),
 }
+
+/// Makes the error for bytes that are not what was put.
+type Damaged = Arc<dyn Fn() -> Error + Send + Sync>;
 
 // === impl Buckets ===
 
@@ -140,6 +147,38 @@ impl Buckets {
         Ok(names)
     }
 
+    /// The bucket of this name, if it is there.
+    pub(crate) async fn info(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+    ) -> Result<Option<BucketInfo>> {
+        let open = self.0.engine.get().await?;
+        let found = open.queued(&BucketKey::new(project, name).bucket())?;
+        let damaged = |_| Error::internal("a stored bucket is damaged");
+        let made_us = found.map(|at| <[u8; 8]>::try_from(&at[..]).map_err(damaged));
+        Ok(made_us.transpose()?.map(|at| BucketInfo {
+            made_us: u64::from_be_bytes(at),
+        }))
+    }
+
+    /// Makes a bucket; answers whether it was not there.
+    pub(crate) async fn make(&self, project: &ProjectName, name: &Label) -> Result<bool> {
+        self.change(Op::Make(BucketKey::new(project, name))).await
+    }
+
+    /// Removes an empty bucket; answers whether it was there.
+    pub(crate) async fn remove(&self, project: &ProjectName, name: &Label) -> Result<bool> {
+        self.change(Op::Remove(BucketKey::new(project, name))).await
+    }
+
+    async fn change(&self, op: Op) -> Result<bool> {
+        match self.0.committer.blob(op).await? {
+            Done::Changed(changed) => Ok(changed),
+            _ => Err(Error::internal("a bucket was answered with something else")),
+        }
+    }
+
     /// The tidier writes through the committer, so it ends first.
     pub(crate) fn stop(&self) {
         self.0.tidier.stop();
@@ -150,24 +189,14 @@ impl Buckets {
 
 #[async_trait]
 impl Bucket for LocalBucket {
-    async fn put(&self, key: &str, mut body: Body, options: PutOptions) -> Result<Object> {
+    async fn put(&self, key: &str, body: Body, options: PutOptions) -> Result<Object> {
         check::key(key, &self.limits)?;
         check::put(&options, &self.limits)?;
         if options.condition != Condition::Always {
             check::condition(key, &options.condition, self.head(key).await?.as_ref())?;
         }
-        self.shared.engine.disk.check(options.size.unwrap_or(0))?;
-        let mut intake = Intake {
-            shared: self.shared.clone(),
-            announced: options.size,
-            limits: self.limits,
-            waiting: BytesMut::new(),
-            file: None,
-        };
-        while let Some(chunk) = body.next().await {
-            intake.take(chunk?).await?;
-        }
-        let whole = intake.finish(&options).await?;
+        let intake = Intake::new(self, options.size, Some(INLINE))?;
+        let whole = intake.all(body, &options).await?;
         self.commit(key, whole, options).await
     }
 
@@ -216,11 +245,8 @@ impl Bucket for LocalBucket {
             key: key.to_owned(),
             condition,
         };
-        match self.shared.committer.blob(op).await? {
-            Done::Deleted(object, garbage) => {
-                self.shared.tidy(garbage);
-                Ok(object)
-            }
+        match self.shared.ask(op).await? {
+            Done::Deleted(object, _) => Ok(object),
             _ => Err(Error::internal("a delete was answered with something else")),
         }
     }
@@ -248,50 +274,37 @@ impl LocalBucket {
             Content::File(file) => (None, Some(file.pledge())),
         };
         let id = file.as_ref().map_or_else(Id::new, |file| file.id);
+        let sum = hex(&whole.sha256);
+        let found = options.found.get().cloned().unwrap_or_default();
+        let etag = found.etag.unwrap_or_else(|| sum.clone());
         let object = Object {
             size: whole.size,
-            etag: hex(&whole.sha256),
             version: id.to_string(),
             content_type: options
                 .content_type
                 .unwrap_or_else(|| check::BYTES.to_owned()),
             metadata: options.metadata,
+            headers: options.headers,
+            checksums: found.checksums,
             modified_us: 0,
+            etag,
         };
         let op = Op::Put {
             bucket: self.key.clone(),
             key: key.to_owned(),
             record: Record {
+                sum: (object.etag != sum).then_some(sum),
                 object,
                 file: file.is_some(),
+                parts: false,
             },
             content,
             condition: options.condition,
         };
-        let shared = self.shared.clone();
-        let Some(file) = file else {
-            return shared.put(op).await;
-        };
-        // Whoever asked may go away now: what becomes of the file is seen to all the same.
-        let task = gust_task::spawn("put", async move {
-            let done = shared.put(op).await;
-            let settle = move || match done {
-                Ok(object) => {
-                    file.settle();
-                    Ok(object)
-                }
-                Err(error) => {
-                    if shared.is_refused(file.id) {
-                        file.discard();
-                    }
-                    Err(error)
-                }
-            };
-            let settled = tokio::task::spawn_blocking(settle).await;
-            settled.map_err(|e| Error::internal("an object's file is not settled").because(e))?
-        });
-        let panicked = || Error::internal("a put did not end");
-        task.await.ok().flatten().ok_or_else(panicked)?
+        match self.shared.clone().commit(op, file).await? {
+            Done::Put(object, _) => Ok(object),
+            _ => Err(Error::internal("a put was answered with something else")),
+        }
     }
 
     /// The bytes of an object; `None` when they are not there any more.
@@ -300,6 +313,9 @@ impl LocalBucket {
         let size = record.object.size;
         let whole = range == (0..size);
         let damaged = self.damaged(key);
+        if record.parts {
+            return self.pieces(id, range, damaged).await;
+        }
         if record.file {
             let files = self.shared.files.clone();
             let opened = tokio::task::spawn_blocking(move || match files.open(id)? {
@@ -313,7 +329,7 @@ impl LocalBucket {
             if length != Some(size) {
                 return Err(damaged());
             }
-            let sum = whole.then(|| record.object.etag.clone());
+            let sum = whole.then(|| record.sum().to_owned());
             return Ok(Some(Reading::new(file, range, sum, damaged).body()));
         }
         let open = self.shared.engine.get().await?;
@@ -321,8 +337,8 @@ impl LocalBucket {
             return Ok(None);
         };
         let content = Bytes::copy_from_slice(&content);
-        let is_damaged = content.len() as u64 != size
-            || whole && hex(&Sha256::digest(&content)) != record.object.etag;
+        let is_damaged =
+            content.len() as u64 != size || whole && hex(&Sha256::digest(&content)) != record.sum();
         match is_damaged {
             true => Err(damaged()),
             false => Ok(Some(blob::body(
@@ -331,8 +347,33 @@ impl LocalBucket {
         }
     }
 
+    /// The bytes of an object that came in parts; `None` when they are not there any more.
+    async fn pieces(&self, id: Id, range: Range<u64>, damaged: Damaged) -> Result<Option<Body>> {
+        let open = self.shared.engine.get().await?;
+        let Some(list) = open.queued(&id.parts())? else {
+            return Ok(None);
+        };
+        let (mut at, mut wanted) = (0, Vec::new());
+        for piece in Piece::decode_all(&list)? {
+            let (from, to) = (at, at + piece.size);
+            at = to;
+            let inside = range.start.max(from)..range.end.min(to);
+            if inside.start < inside.end {
+                wanted.push((piece, inside.start - from..inside.end - from));
+            }
+        }
+        let ids = wanted.iter().map(|(piece, _)| piece.id).collect();
+        let pins = self.shared.files.pin(ids);
+        // Overwritten or deleted before they were pinned, some of them may be gone.
+        let open = self.shared.engine.get().await?;
+        if open.queued(&id.parts())?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(files::pieces(pins, wanted, damaged)))
+    }
+
     /// The error for an object whose bytes are not what was put.
-    fn damaged(&self, key: &str) -> Arc<dyn Fn() -> Error + Send + Sync> {
+    fn damaged(&self, key: &str) -> Damaged {
         let text = format!("object is damaged: {}/{key}", self.key.watched().name());
         Arc::new(move || {
             Error::internal(text.clone())
@@ -388,14 +429,33 @@ impl Shared {
         }
     }
 
-    async fn put(&self, op: Op) -> Result<Object> {
-        match self.committer.blob(op).await? {
-            Done::Put(object, garbage) => {
-                self.tidy(garbage);
-                Ok(object)
-            }
-            _ => Err(Error::internal("a put was answered with something else")),
-        }
+    /// Commits what may have a file, and sees to the file.
+    async fn commit(self: Arc<Self>, op: Op, file: Option<Pledged>) -> Result<Done> {
+        let Some(file) = file else {
+            return self.ask(op).await;
+        };
+        // Whoever asked may go away now: what becomes of the file is seen to all the same.
+        let task = gust_task::spawn("put", async move {
+            let done = self.ask(op).await;
+            let settle = move || {
+                match &done {
+                    Ok(_) => file.settle(),
+                    Err(_) if self.is_refused(file.id) => file.discard(),
+                    Err(_) => {}
+                }
+                done
+            };
+            let settled = tokio::task::spawn_blocking(settle).await;
+            settled.map_err(|e| Error::internal("an object's file is not settled").because(e))?
+        });
+        let panicked = || Error::internal("a put did not end");
+        task.await.ok().flatten().ok_or_else(panicked)?
+    }
+
+    async fn ask(&self, op: Op) -> Result<Done> {
+        let done = self.committer.blob(op).await?;
+        self.tidy(done.garbage());
+        Ok(done)
     }
 
     /// Whether it is certain that no object has this file after a put that failed.
@@ -411,6 +471,25 @@ impl Shared {
 // === impl Intake ===
 
 impl Intake {
+    fn new(bucket: &LocalBucket, announced: Option<u64>, inline: Option<usize>) -> Result<Self> {
+        bucket.shared.engine.disk.check(announced.unwrap_or(0))?;
+        Ok(Self {
+            shared: bucket.shared.clone(),
+            announced,
+            limits: bucket.limits,
+            waiting: BytesMut::new(),
+            inline,
+            file: None,
+        })
+    }
+
+    async fn all(mut self, mut body: Body, options: &PutOptions) -> Result<Whole> {
+        while let Some(chunk) = body.next().await {
+            self.take(chunk?).await?;
+        }
+        self.finish(options).await
+    }
+
     async fn take(&mut self, mut chunk: Bytes) -> Result<()> {
         while !chunk.is_empty() {
             let room = BLOCK - self.waiting.len();
@@ -427,7 +506,8 @@ impl Intake {
     }
 
     async fn finish(mut self, options: &PutOptions) -> Result<Whole> {
-        let whole = match self.file.is_none() && self.waiting.len() <= INLINE {
+        let few = self.inline.is_some_and(|most| self.waiting.len() <= most);
+        let whole = match self.file.is_none() && few {
             true => {
                 let content = self.waiting.freeze();
                 Whole {

@@ -24,7 +24,7 @@ use std::{path::Path, sync::Arc};
 use async_trait::async_trait;
 use gust_backend::{
     Backends,
-    blob::Bucket,
+    blob::{Bucket, BucketInfo, Uploads},
     changes::Watched,
     kv::Kv,
     queue::{Queue, QueueSettings},
@@ -160,6 +160,22 @@ impl Backends for LocalBackends {
 
     fn buckets(&self, project: &ProjectName) -> Result<Vec<Label>> {
         self.buckets.names(project)
+    }
+
+    fn uploads(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Uploads>> {
+        Ok(Arc::new(self.buckets.bucket(project, name)))
+    }
+
+    async fn bucket(&self, project: &ProjectName, name: &Label) -> Result<Option<BucketInfo>> {
+        self.buckets.info(project, name).await
+    }
+
+    async fn make_bucket(&self, project: &ProjectName, name: &Label) -> Result<bool> {
+        self.buckets.make(project, name).await
+    }
+
+    async fn remove_bucket(&self, project: &ProjectName, name: &Label) -> Result<bool> {
+        self.buckets.remove(project, name).await
     }
 
     fn queue(

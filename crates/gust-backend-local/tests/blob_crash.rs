@@ -1,5 +1,5 @@
 //! Kill -9 at random moments with writers on a bucket: every object that was acknowledged is there and whole, none is half
-//! or another's, and no file remains that no object needs.
+//! or another's, and no file remains that no object needs. Some objects come in parts.
 //!
 //! The test starts itself again as a child, which says on its standard output what it begins and what was acknowledged.
 //! Thirty rounds, two hundred with `GUST_LONG=1`.
@@ -23,7 +23,10 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use gust_backend::{
     Backends as _,
-    blob::{Bucket, BucketExt as _, Condition, ListOptions, PutOptions},
+    blob::{
+        Bucket, BucketExt as _, Chosen, CompleteOptions, Condition, ListOptions, PartOptions,
+        PutOptions, UploadOptions, Uploads, UploadsOptions, body,
+    },
 };
 use gust_backend_local::LocalBackends;
 use gust_task::{clock, ids};
@@ -44,11 +47,40 @@ impl Drop for Running {
     }
 }
 
-fn open(folder: &Path) -> (LocalBackends, Arc<dyn Bucket>) {
+/// Files of an object that came in parts.
+const PARTS: usize = 2;
+
+struct Opened {
+    _backends: LocalBackends,
+    bucket: Arc<dyn Bucket>,
+    uploads: Arc<dyn Uploads>,
+}
+
+fn open(folder: &Path) -> Opened {
     let backends = LocalBackends::open(folder).unwrap();
     let (project, name) = (ProjectName::default_project(), Label::new("crash").unwrap());
-    let bucket = backends.blob(&project, &name).unwrap();
-    (backends, bucket)
+    Opened {
+        bucket: backends.blob(&project, &name).unwrap(),
+        uploads: backends.uploads(&project, &name).unwrap(),
+        _backends: backends,
+    }
+}
+
+/// Puts an object in two parts.
+async fn put_parts(uploads: &Arc<dyn Uploads>, key: &str, bytes: &Bytes) {
+    let begun = uploads.begin(key, UploadOptions::default()).await.unwrap();
+    let (one, two) = (
+        bytes.slice(..bytes.len() / 2),
+        bytes.slice(bytes.len() / 2..),
+    );
+    let mut chosen = Vec::new();
+    for (number, bytes) in [(1, one), (2, two)] {
+        let put = uploads.put_part(key, &begun.id, number, body(bytes), PartOptions::default());
+        let etag = put.await.unwrap().etag;
+        chosen.push(Chosen { number, etag });
+    }
+    let completed = uploads.complete(key, &begun.id, chosen, CompleteOptions::default());
+    completed.await.unwrap();
 }
 
 fn say(what: impl std::fmt::Display) {
@@ -72,10 +104,10 @@ fn tag(bytes: &[u8], size: usize) -> Option<String> {
 
 /// Each writer has three keys of its own: it puts, overwrites and deletes them.
 async fn work(folder: &Path, round: u64) {
-    let (_backends, bucket) = open(folder);
+    let opened = open(folder);
     let mut writing = Vec::new();
     for writer in 0..WRITERS {
-        let bucket = bucket.clone();
+        let (bucket, uploads) = (opened.bucket.clone(), opened.uploads.clone());
         writing.push(gust_task::spawn("writer", async move {
             for n in 0u64.. {
                 let key = format!("键{writer}/{}", n % 3);
@@ -87,6 +119,12 @@ async fn work(folder: &Path, round: u64) {
                 }
                 let size = SIZES[(n as usize + writer as usize) % SIZES.len()];
                 let tag = format!("{round}-{writer}-{n}-{size}");
+                if n % 4 == 3 {
+                    say(format!("begin {key} {tag}"));
+                    put_parts(&uploads, &key, &bytes(&tag, size)).await;
+                    say(format!("done {key} {tag}"));
+                    continue;
+                }
                 let pieces: Vec<_> = bytes(&tag, size)
                     .chunks(7000)
                     .map(|c| Ok(Bytes::copy_from_slice(c)))
@@ -161,11 +199,24 @@ impl Known {
     }
 
     async fn check(&mut self, folder: &Path) {
-        let (_backends, bucket) = open(folder);
+        let Opened {
+            bucket,
+            uploads,
+            _backends,
+        } = open(folder);
+        // Nobody goes on with what was under way.
+        for upload in uploads
+            .list(UploadsOptions::default())
+            .await
+            .unwrap()
+            .uploads
+        {
+            uploads.abort(&upload.key, &upload.id).await.unwrap();
+        }
         let page = bucket.list(ListOptions::default()).await.unwrap();
         assert!(page.next.is_none());
         let mut found = HashMap::new();
-        let mut versions = HashSet::new();
+        let (mut versions, mut parts) = (HashSet::new(), 0);
         for (key, object) in page.objects {
             let (_, bytes) = bucket.read(&key, 1 << 20).await.unwrap().unwrap();
             let size = SIZES.into_iter().find(|size| {
@@ -173,7 +224,9 @@ impl Known {
                 whole.is_some_and(|tag| tag.ends_with(&format!("-{size}")))
             });
             let size = size.unwrap_or_else(|| panic!("{key} is not whole"));
-            if size > 16 << 10 {
+            if object.etag.ends_with("-2") {
+                parts += PARTS;
+            } else if size > 16 << 10 {
                 versions.insert(object.version);
             }
             found.insert(key, tag(&bytes, size).unwrap());
@@ -196,21 +249,23 @@ impl Known {
         }
         assert!(found.keys().all(|key| self.holds.contains_key(key)));
         self.under_way.clear();
-        no_file_too_many(folder, &versions).await;
+        no_file_too_many(folder, &versions, parts).await;
     }
 }
 
 /// What no object needs is removed soon after the start.
-async fn no_file_too_many(folder: &Path, versions: &HashSet<String>) {
+async fn no_file_too_many(folder: &Path, versions: &HashSet<String>, parts: usize) {
     let begun = clock::now();
     loop {
         let files = files(&folder.join("blobs"));
-        if files == *versions {
+        let wanted = versions.len() + parts;
+        assert!(versions.is_subset(&files), "a file is missing");
+        assert!(files.len() >= wanted, "a part's file is missing");
+        if files.len() == wanted {
             return;
         }
-        assert!(versions.is_subset(&files), "a file is missing");
         let late = begun.elapsed() > Duration::from_secs(30);
-        assert!(!late, "{} files too many", files.len() - versions.len());
+        assert!(!late, "{} files too many", files.len() - wanted);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -1,21 +1,31 @@
 //! The blob seam: buckets of objects, which are streams of bytes under a key with a few words about them.
 //!
-//! Required: six methods. A version in memory is in [`memory`]; the checks that every implementation passes are in [`suite`].
+//! Required: six methods. Objects that come in parts have a seam of their own, [`Uploads`]. A version of both in memory is in
+//! [`memory`]; the checks that every implementation passes are in [`suite`].
 //!
 //! Easily confused: a *key* is what the caller names an object by and is never a path; an *etag* stands for the bytes of an
-//! object, so the same bytes have the same one; a *version* stands for one put and is never used again.
+//! object, so the same bytes put in the same way have the same one; a *version* stands for one put and is never used again.
 
 pub mod check;
 pub mod memory;
 pub mod suite;
+mod uploads;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, stream, stream::BoxStream};
 use gust_types::Result;
 use serde::{Deserialize, Serialize};
+
+pub use uploads::{
+    ABANDONED, Chosen, CompleteOptions, Part, PartOptions, Parts, Upload, UploadOptions, Uploads,
+    UploadsOptions, UploadsPage,
+};
 
 /// Bytes on their way in or out. An error ends them; what came before it is not to be trusted.
 pub type Body = BoxStream<'static, Result<Bytes>>;
@@ -25,7 +35,7 @@ pub type Body = BoxStream<'static, Result<Bytes>>;
 pub struct Object {
     /// Bytes.
     pub size: u64,
-    /// Stands for its bytes: up to 64 visible characters, no quotes.
+    /// Stands for its bytes: up to 128 visible characters, no quotes.
     pub etag: String,
     /// Stands for this put of it: unique in the bucket.
     pub version: String,
@@ -33,6 +43,12 @@ pub struct Object {
     pub content_type: String,
     /// What its owner says of it: names in lower case.
     pub metadata: BTreeMap<String, String>,
+    /// What readers are to be told by HTTP: one or more of [`check::HEADERS`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Further checksums of its bytes, as whoever put it found them: what made them in lower case, and their text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub checksums: BTreeMap<String, String>,
     /// When it was put, Unix microseconds.
     pub modified_us: u64,
 }
@@ -60,10 +76,33 @@ pub struct PutOptions {
     pub content_type: Option<String>,
     /// What its owner says of it.
     pub metadata: BTreeMap<String, String>,
+    /// What readers are to be told by HTTP.
+    pub headers: BTreeMap<String, String>,
+    /// What the maker of the body found out about the bytes.
+    pub found: Late,
     /// How many bytes will come: room is asked for once, and others are refused as `Invalid`.
     pub size: Option<u64>,
     /// The SHA-256 that the bytes have to have; others are refused as `Invalid`.
     pub sha256: Option<[u8; 32]>,
+}
+
+/// What is known of bytes only when the last of them has come: whoever makes the body says it before the body ends.
+pub type Late = Arc<OnceLock<Findings>>;
+
+/// What was found out about the bytes of an object while they came.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Findings {
+    /// Their etag; the bucket makes one without it.
+    pub etag: Option<String>,
+    /// Further checksums of them.
+    pub checksums: BTreeMap<String, String>,
+}
+
+/// A bucket that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketInfo {
+    /// When it came to be, Unix microseconds.
+    pub made_us: u64,
 }
 
 /// Some of the bytes of an object.
@@ -146,10 +185,16 @@ pub struct BlobLimits {
     pub metadata: usize,
     /// Keys and common beginnings in one page.
     pub page: usize,
+    /// Parts of an object that comes in parts.
+    pub parts: u16,
+    /// Bytes of all its parts.
+    pub whole: u64,
+    /// Uploads under way in a bucket.
+    pub uploads: usize,
 }
 
 /// A bucket of objects. Keys are UTF-8 of 1 to 1,024 bytes without NUL, listed in byte order. A bucket is there as soon as
-/// something is put into it.
+/// something is put into it, or when it is made ([`crate::Backends::make_bucket`]).
 ///
 /// `put` and `delete` answer when the change is durable. An object is there as a whole or not at all, whatever fails.
 #[async_trait]
@@ -189,6 +234,11 @@ pub trait BucketExt: Bucket {
 
 impl<B: Bucket + ?Sized> BucketExt for B {}
 
+/// What was found out, where it is known before the bytes come.
+pub fn known(findings: Findings) -> Late {
+    Arc::new(OnceLock::from(findings))
+}
+
 /// Bytes at hand as a body.
 pub fn body(bytes: Bytes) -> Body {
     stream::iter((!bytes.is_empty()).then_some(Ok(bytes))).boxed()
@@ -213,6 +263,9 @@ impl Default for BlobLimits {
             object: 64 << 30,
             metadata: 8 << 10,
             page: 1000,
+            parts: 10_000,
+            whole: 5 << 40,
+            uploads: 1000,
         }
     }
 }

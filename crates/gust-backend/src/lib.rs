@@ -32,8 +32,17 @@ pub trait Backends: Send + Sync {
     fn sql(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn sql::Sql>>;
     /// The bucket behind this name.
     fn blob(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn blob::Bucket>>;
-    /// The buckets of a project that anything was ever put into.
+    /// The buckets of a project that are there.
     fn buckets(&self, project: &ProjectName) -> Result<Vec<Label>>;
+    /// What comes into the bucket behind this name in parts.
+    fn uploads(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn blob::Uploads>>;
+    /// The bucket, if it is there: made, or anything was put into it.
+    async fn bucket(&self, project: &ProjectName, name: &Label)
+    -> Result<Option<blob::BucketInfo>>;
+    /// Makes a bucket; answers whether it was not there.
+    async fn make_bucket(&self, project: &ProjectName, name: &Label) -> Result<bool>;
+    /// Removes a bucket; answers whether it was there. One that has objects or uploads is a `Conflict`.
+    async fn remove_bucket(&self, project: &ProjectName, name: &Label) -> Result<bool>;
     /// The queue behind this name, which behaves like this from now on.
     fn queue(
         &self,

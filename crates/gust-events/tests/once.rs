@@ -112,6 +112,30 @@ impl Backends for Failing {
         self.backends.buckets(project)
     }
 
+    fn uploads(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+    ) -> Result<Arc<dyn gust_backend::blob::Uploads>> {
+        self.backends.uploads(project, name)
+    }
+
+    async fn bucket(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+    ) -> Result<Option<gust_backend::blob::BucketInfo>> {
+        self.backends.bucket(project, name).await
+    }
+
+    async fn make_bucket(&self, project: &ProjectName, name: &Label) -> Result<bool> {
+        self.backends.make_bucket(project, name).await
+    }
+
+    async fn remove_bucket(&self, project: &ProjectName, name: &Label) -> Result<bool> {
+        self.backends.remove_bucket(project, name).await
+    }
+
     fn own_queues(&self, project: &ProjectName) -> Result<Vec<Label>> {
         self.backends.own_queues(project)
     }

@@ -10,6 +10,7 @@
 //! into a path.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io::{self, Write as _},
     os::unix::fs::FileExt as _,
@@ -21,9 +22,10 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use gust_backend::blob::Body;
 use gust_types::{Error, Result};
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
-use super::keys::Id;
+use super::keys::{Id, Piece};
 use crate::disk::{self, Disk};
 
 /// Bytes read at once.
@@ -34,6 +36,14 @@ const BLOCK: u64 = 256 << 10;
 pub(crate) struct Files {
     folder: PathBuf,
     disk: Disk,
+    /// How often a file is needed by somebody who reads, whatever became of its object.
+    pinned: Mutex<HashMap<Id, usize>>,
+}
+
+/// Files that stay as long as this is there.
+pub(crate) struct Pins {
+    ids: Vec<Id>,
+    files: Arc<Files>,
 }
 
 /// A file on its way in. Dropping it removes it.
@@ -76,7 +86,24 @@ impl Files {
         Self {
             folder: folder.to_owned(),
             disk,
+            pinned: Mutex::default(),
         }
+    }
+
+    /// Keeps these files from now on. One that is garbage by now may be gone: look after this, not before.
+    pub(crate) fn pin(self: &Arc<Self>, ids: Vec<Id>) -> Pins {
+        let mut pinned = self.pinned.lock();
+        for id in &ids {
+            *pinned.entry(*id).or_default() += 1;
+        }
+        Pins {
+            ids,
+            files: self.clone(),
+        }
+    }
+
+    pub(crate) fn is_pinned(&self, id: Id) -> bool {
+        self.pinned.lock().contains_key(&id)
     }
 
     /// A new file.
@@ -166,6 +193,11 @@ impl Files {
         };
         let mut gone = ids;
         gone.retain(|id| {
+            // Held while it is removed: nobody pins it meanwhile.
+            let pinned = self.pinned.lock();
+            if pinned.contains_key(id) {
+                return false;
+            }
             // In this order, and once more: it may be moved meanwhile.
             let paths = [self.incoming(*id), self.place(*id)];
             paths.into_iter().all(|path| remove(path, &mut touched))
@@ -219,6 +251,20 @@ fn is_gone(error: io::Error) -> io::Result<()> {
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        let mut pinned = self.files.pinned.lock();
+        for id in &self.ids {
+            if let Some(count) = pinned.get_mut(id) {
+                *count -= 1;
+                if *count == 0 {
+                    pinned.remove(id);
+                }
+            }
+        }
+    }
 }
 
 // === impl Incoming ===
@@ -330,6 +376,42 @@ impl Reading {
         }
         Ok((Bytes::from(block), self))
     }
+}
+
+/// The bytes of some pieces, one after the other. Each that is read as a whole is held against its checksum.
+pub(crate) fn pieces(
+    pins: Pins,
+    wanted: Vec<(Piece, std::ops::Range<u64>)>,
+    damaged: Arc<dyn Fn() -> Error + Send + Sync>,
+) -> Body {
+    let pins = Arc::new(pins);
+    let opened = stream::iter(wanted).then(move |(piece, range)| {
+        let (pins, damaged) = (pins.clone(), damaged.clone());
+        async move {
+            let open = tokio::task::spawn_blocking(move || {
+                let file = pins.files.open(piece.id)?;
+                let file = file.ok_or_else(|| damaged())?;
+                if file.metadata().ok().map(|m| m.len()) != Some(piece.size) {
+                    return Err(damaged());
+                }
+                let whole = range == (0..piece.size);
+                let sum = whole.then(|| super::hex(&piece.sha256));
+                Ok(Reading::new(file, range, sum, damaged).body())
+            });
+            let stopped = |_| Error::unavailable("the node is stopping");
+            open.await.map_err(stopped).flatten()
+        }
+    });
+    let blocks = opened.flat_map(|body| match body {
+        Ok(body) => body,
+        Err(error) => stream::once(async { Err(error) }).boxed(),
+    });
+    // What comes behind an error would be taken for what follows on what came before it.
+    let whole = blocks.scan(false, |ended, block: Result<Bytes>| {
+        let over = std::mem::replace(ended, block.is_err());
+        std::future::ready((!over).then_some(block))
+    });
+    whole.boxed()
 }
 
 /// The checksum as an etag.

@@ -15,8 +15,9 @@ use futures::{StreamExt as _, stream};
 use gust_backend::{
     Backends as _,
     blob::{
-        Bucket, BucketExt as _, ByteRange, Condition, GetOptions, Got, ListOptions, PutOptions,
-        body, collect, suite,
+        Bucket, BucketExt as _, ByteRange, Chosen, CompleteOptions, Condition, Findings,
+        GetOptions, Got, ListOptions, PartOptions, PutOptions, UploadOptions, Uploads,
+        UploadsOptions, body, collect, known, suite,
     },
     changes::Watched,
     topic::{ReadOptions, Start, Topic, TopicSettings},
@@ -298,4 +299,183 @@ async fn changes_are_told_while_somebody_listens() {
     assert_eq!(data["etag"], first.etag);
     assert_eq!(data["content_type"], "application/octet-stream");
     assert_eq!(backends.streams().unwrap(), [(project, watched)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passes_the_suites_of_uploads_and_of_buckets() {
+    let folder = tempfile::tempdir().unwrap();
+    let backends = Arc::new(LocalBackends::open(folder.path()).unwrap());
+    suite::uploads(backends.clone()).await;
+    suite::buckets(backends).await;
+}
+
+/// Three parts of a bucket's upload, the last one small.
+async fn parts(uploads: &Arc<dyn Uploads>, key: &str) -> (String, Vec<Chosen>) {
+    let id = uploads
+        .begin(key, UploadOptions::default())
+        .await
+        .unwrap()
+        .id;
+    let mut chosen = Vec::new();
+    for (number, bytes) in [(1, large(1)), (2, large(2)), (3, Bytes::from("end"))] {
+        let put = uploads.put_part(key, &id, number, body(bytes), PartOptions::default());
+        let etag = put.await.unwrap().etag;
+        chosen.push(Chosen { number, etag });
+    }
+    (id, chosen)
+}
+
+fn uploads(backends: &LocalBackends, name: &str) -> Arc<dyn Uploads> {
+    let project = ProjectName::default_project();
+    let name = Label::new(name).unwrap();
+    backends.uploads(&project, &name).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parts_have_files_as_long_as_anybody_needs_them() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let backends = LocalBackends::open(folder.path()).unwrap();
+        let (photos, uploads) = (bucket(&backends, "photos"), uploads(&backends, "photos"));
+        let (id, chosen) = parts(&uploads, "大").await;
+        files_are(folder.path(), 3).await;
+        // Put again, a part takes the place of the one before.
+        let put = uploads.put_part("大", &id, 2, body(large(2)), PartOptions::default());
+        assert_eq!(put.await.unwrap().etag, chosen[1].etag);
+        files_are(folder.path(), 3).await;
+        let all = CompleteOptions::default();
+        uploads
+            .complete("大", &id, chosen[..2].to_vec(), all)
+            .await
+            .unwrap();
+        files_are(folder.path(), 2).await;
+        let (gone, _) = parts(&uploads, "gone").await;
+        uploads.abort("gone", &gone).await.unwrap();
+        files_are(folder.path(), 2).await;
+        let (_, left) = parts(&uploads, "left").await;
+        assert_eq!(left.len(), 3);
+        // Read while it is overwritten, the files stay until that is done.
+        let Got::Found(found) = photos.get("大", GetOptions::default()).await.unwrap() else {
+            panic!("not found")
+        };
+        photos.put_bytes("大", Bytes::from("x")).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(files(folder.path()).len(), 5);
+        let all = collect(found.body).await.unwrap();
+        assert!(all == [large(1), large(2)].concat());
+    }
+    // What a crash leaves between the commit of a part and the move of its file.
+    let moved = files(folder.path()).remove(0);
+    let incoming = folder.path().join("blobs/incoming");
+    std::fs::rename(&moved, incoming.join(moved.file_name().unwrap())).unwrap();
+    let backends = LocalBackends::open(folder.path()).unwrap();
+    files_are(folder.path(), 3).await;
+    let (photos, uploads) = (bucket(&backends, "photos"), uploads(&backends, "photos"));
+    let under_way = uploads.list(UploadsOptions::default()).await.unwrap();
+    let id = &under_way.uploads[0].id;
+    let there = uploads.parts("left", id, 0, 9).await.unwrap().parts;
+    let chosen = there.iter().map(|part| Chosen {
+        number: part.number,
+        etag: part.etag.clone(),
+    });
+    let completed = uploads.complete("left", id, chosen.collect(), CompleteOptions::default());
+    completed.await.unwrap();
+    let (_, all) = photos.read("left", 1 << 20).await.unwrap().unwrap();
+    assert!(all == [large(1), large(2), Bytes::from("end")].concat());
+    photos.delete("left", Condition::Always).await.unwrap();
+    files_are(folder.path(), 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uploads_that_nobody_completes_are_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let backends = LocalBackends::open(folder.path()).unwrap();
+    let uploads = uploads(&backends, "photos");
+    let (old, _) = parts(&uploads, "old").await;
+    let begun = uploads.parts("old", &old, 0, 1).await.unwrap();
+    let begun_us = begun.upload.begun_us;
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    let (new, _) = parts(&uploads, "new").await;
+    files_are(folder.path(), 6).await;
+    let (engine, committer) = (backends.engine.clone(), backends.committer.clone());
+    let end = move |before_us| super::tidy::end_abandoned(&engine, &committer, before_us);
+    let ended = tokio::task::spawn_blocking(move || (end(begun_us), end(begun_us + 1)));
+    let (none, one) = ended.await.unwrap();
+    assert_eq!((none.unwrap(), one.unwrap()), (0, 1));
+    let gone = uploads.parts("old", &old, 0, 1).await.err().unwrap();
+    assert_eq!(gone.kind, Kind::NotFound);
+    assert_eq!(
+        uploads.parts("new", &new, 0, 9).await.unwrap().parts.len(),
+        3
+    );
+    files_are(folder.path(), 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_of_a_part_is_told_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let backends = LocalBackends::open(folder.path()).unwrap();
+    let (photos, uploads) = (bucket(&backends, "photos"), uploads(&backends, "photos"));
+    let (id, chosen) = parts(&uploads, "k").await;
+    let all = CompleteOptions::default();
+    uploads.complete("k", &id, chosen, all).await.unwrap();
+    let mut large: Vec<_> = files(folder.path());
+    large.retain(|file| std::fs::metadata(file).unwrap().len() == 300_000);
+    let second = large
+        .iter()
+        .find(|file| std::fs::read(file).unwrap()[0] == 2);
+    let second = second.unwrap();
+    let mut bytes = std::fs::read(second).unwrap();
+    bytes[7] ^= 1;
+    std::fs::write(second, &bytes).unwrap();
+    let read = async |range: Option<ByteRange>| {
+        let options = GetOptions {
+            range,
+            ..GetOptions::default()
+        };
+        let Got::Found(found) = photos.get("k", options).await.unwrap() else {
+            panic!("not found")
+        };
+        collect(found.body).await
+    };
+    let error = read(None).await.unwrap_err();
+    assert_eq!(error.message, "object is damaged: photos/k");
+    // The other parts are whole.
+    assert_eq!(
+        read(Some(ByteRange::Between(0, 299_999)))
+            .await
+            .unwrap()
+            .len(),
+        300_000
+    );
+    assert_eq!(read(Some(ByteRange::From(600_000))).await.unwrap(), "end");
+    std::fs::remove_file(second).unwrap();
+    assert!(read(Some(ByteRange::From(400_000))).await.is_err());
+}
+
+/// An etag of another kind is not what the bytes are held against.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_are_held_against_their_sum_whatever_the_etag_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let backends = LocalBackends::open(folder.path()).unwrap();
+    let photos = bucket(&backends, "photos");
+    for (key, bytes) in [("small", Bytes::from("x")), ("large", large(1))] {
+        let options = PutOptions {
+            found: known(Findings {
+                etag: Some("0123456789abcdef".to_owned()),
+                ..Findings::default()
+            }),
+            ..PutOptions::default()
+        };
+        photos.put(key, body(bytes.clone()), options).await.unwrap();
+        let (object, read) = photos.read(key, 1 << 20).await.unwrap().unwrap();
+        assert_eq!(object.etag, "0123456789abcdef");
+        assert!(read == bytes);
+    }
+    let file = files(folder.path()).remove(0);
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    let damaged = photos.read("large", 1 << 20).await.unwrap_err();
+    assert_eq!(damaged.message, "object is damaged: photos/large");
 }

@@ -1,5 +1,5 @@
 //! Removes files that nobody needs any more: at the start what a crash left behind on its way in, from then on what was
-//! overwritten or deleted.
+//! overwritten or deleted. Ends uploads that nobody completes.
 
 use std::{
     sync::{
@@ -10,13 +10,14 @@ use std::{
     time::Duration,
 };
 
+use gust_backend::blob::ABANDONED;
 use gust_types::{Error, Result};
 use parking_lot::Mutex;
 
 use super::{
     ask::Op,
     files::Files,
-    keys::{self, Id},
+    keys::{self, Id, UploadRecord},
 };
 use crate::store::{Committer, Engine};
 
@@ -24,6 +25,8 @@ use crate::store::{Committer, Engine};
 const AT_ONCE: usize = 500;
 /// How often to look without being told.
 const EVERY: Duration = Duration::from_secs(5);
+/// How often to look for uploads that nobody goes on with.
+const LOOK: Duration = Duration::from_secs(3600);
 
 /// The tidying thread.
 pub(super) struct Tidier {
@@ -69,10 +72,18 @@ impl Tidier {
         let (nudge, nudged) = sync_channel(1);
         let run = move || {
             // At once: there may be what the last process did not come to.
-            let mut next = Ok(false);
+            let (mut next, mut looked) = (Ok(false), None);
             while matches!(next, Ok(false) | Err(RecvTimeoutError::Timeout)) {
                 if let Err(error) = tidy(&engine, &committer, &files) {
                     tracing::warn!(error = error.chain(), "files of objects are not removed");
+                }
+                let now = gust_task::clock::now();
+                if looked.is_none_or(|at| now.duration_since(at) > LOOK) {
+                    looked = Some(now);
+                    let before_us = gust_task::clock::unix_micros().saturating_sub(ABANDONED);
+                    if let Err(error) = end_abandoned(&engine, &committer, before_us) {
+                        tracing::warn!(error = error.chain(), "uploads are not ended");
+                    }
                 }
                 next = nudged.recv_timeout(EVERY);
             }
@@ -102,6 +113,37 @@ impl Tidier {
     }
 }
 
+/// Ends the uploads that were begun before then. Answers how many.
+pub(super) fn end_abandoned(
+    engine: &Engine,
+    committer: &Committer,
+    before_us: u64,
+) -> Result<usize> {
+    let Some(open) = engine.try_get()? else {
+        return Ok(0);
+    };
+    let (from, to) = keys::all_uploads();
+    let mut abandoned = Vec::new();
+    for found in open.queue_range(&from, &to) {
+        let (place, record) = found?;
+        if UploadRecord::decode(&record)?.begun_us < before_us {
+            abandoned.push(place.to_vec());
+        }
+        if abandoned.len() == AT_ONCE {
+            break;
+        }
+    }
+    drop(open);
+    let count = abandoned.len();
+    for place in abandoned {
+        committer.blob_now(Op::End(place))?;
+    }
+    if count > 0 {
+        tracing::info!(count, "uploads that nobody completed are ended");
+    }
+    Ok(count)
+}
+
 /// Some steps, so that a stop is heard.
 fn tidy(engine: &Engine, committer: &Committer, files: &Files) -> Result<()> {
     for _ in 0..10 {
@@ -110,8 +152,13 @@ fn tidy(engine: &Engine, committer: &Committer, files: &Files) -> Result<()> {
         };
         let (from, to) = keys::all_garbage();
         let mut garbage = Vec::new();
-        for found in open.queue_range(&from, &to).take(AT_ONCE) {
-            garbage.extend(Id::of_garbage(&found?.0));
+        for found in open.queue_range(&from, &to) {
+            let id = Id::of_garbage(&found?.0);
+            // What somebody still reads waits until they have.
+            garbage.extend(id.filter(|id| !files.is_pinned(*id)));
+            if garbage.len() == AT_ONCE {
+                break;
+            }
         }
         drop(open);
         let count = garbage.len();

@@ -3,13 +3,29 @@
 use std::collections::BTreeMap;
 
 use gust_types::{Blame, Error, Kind, Result};
+use sha2::{Digest as _, Sha256};
 
-use super::{BlobLimits, Condition, GetOptions, Got, ListOptions, Object, PutOptions};
+use super::{
+    BlobLimits, Chosen, Condition, Findings, GetOptions, Got, ListOptions, Object, Part,
+    PutOptions, UploadOptions,
+};
 
 /// The media type of what nobody has said anything of.
 pub const BYTES: &str = "application/octet-stream";
+/// What readers can be told by HTTP beside the media type.
+pub const HEADERS: [&str; 5] = [
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "expires",
+];
 /// Bytes of a media type.
 const CONTENT_TYPE: usize = 255;
+/// Characters of an etag, and of what a checksum is called or reads.
+const SUM: usize = 128;
+/// Checksums of an object.
+const SUMS: usize = 8;
 
 fn invalid(text: String) -> Error {
     Error::new(Kind::Invalid, Blame::Function, text)
@@ -40,19 +56,150 @@ pub fn put(options: &PutOptions, limits: &BlobLimits) -> Result<()> {
         fits(size, limits.object)?;
     }
     if let Some(media) = &options.content_type {
-        let plain = |c: char| c == ' ' || c.is_ascii_graphic();
-        if media.is_empty() || media.len() > CONTENT_TYPE || !media.chars().all(plain) {
-            return Err(invalid(format!("not a media type: {media:?}")));
-        }
+        media_type(media)?;
     }
-    metadata(&options.metadata, limits)
+    said(&options.metadata, &options.headers, limits)
 }
 
-fn metadata(metadata: &BTreeMap<String, String>, limits: &BlobLimits) -> Result<()> {
-    let size: usize = metadata.iter().map(|(k, v)| k.len() + v.len()).sum();
+/// Refuses what an upload says of its object, as [`put`] does.
+pub fn upload(options: &UploadOptions, limits: &BlobLimits) -> Result<()> {
+    if let Some(media) = &options.content_type {
+        media_type(media)?;
+    }
+    let notes: usize = options.notes.iter().map(|(k, v)| k.len() + v.len()).sum();
+    fits(notes as u64, limits.metadata as u64)?;
+    said(&options.metadata, &options.headers, limits)
+}
+
+fn media_type(media: &str) -> Result<()> {
+    let plain = |c: char| c == ' ' || c.is_ascii_graphic();
+    if media.is_empty() || media.len() > CONTENT_TYPE || !media.chars().all(plain) {
+        return Err(invalid(format!("not a media type: {media:?}")));
+    }
+    Ok(())
+}
+
+/// Refuses findings that nobody could repeat.
+pub fn findings(found: &Findings) -> Result<()> {
+    let plain = |text: &str| {
+        !text.is_empty()
+            && text.len() <= SUM
+            && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"')
+    };
+    if let Some(etag) = found.etag.as_deref().filter(|etag| !plain(etag)) {
+        return Err(invalid(format!("not an etag: {etag:?}")));
+    }
+    let sums = &found.checksums;
+    if sums.len() > SUMS || !sums.iter().all(|(name, sum)| plain(name) && plain(sum)) {
+        return Err(invalid(format!("not checksums: {sums:?}")));
+    }
+    Ok(())
+}
+
+/// The number that a part may have.
+pub fn number(number: u16, limits: &BlobLimits) -> Result<()> {
+    match (1..=limits.parts).contains(&number) {
+        true => Ok(()),
+        false => Err(invalid(format!(
+            "parts have numbers from 1 to {}: {number}",
+            limits.parts
+        ))),
+    }
+}
+
+/// Refuses a choice of parts whose numbers do not grow.
+pub fn chosen(chosen: &[Chosen], limits: &BlobLimits) -> Result<()> {
+    if chosen.is_empty() || chosen.len() > usize::from(limits.parts) {
+        let text = format!(
+            "an object has 1 to {} parts: {}",
+            limits.parts,
+            chosen.len()
+        );
+        return Err(invalid(text));
+    }
+    match chosen
+        .iter()
+        .zip(&chosen[1..])
+        .find(|(one, next)| one.number >= next.number)
+    {
+        Some((_, next)) => Err(invalid(format!("part is out of order: {}", next.number))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a chosen part that did not come, or came otherwise.
+pub fn came(chosen: &Chosen, there: Option<&Part>) -> Result<()> {
+    match there {
+        Some(part) if part.etag == chosen.etag => Ok(()),
+        Some(_) => Err(invalid(format!("part has another etag: {}", chosen.number))),
+        None => Err(invalid(format!("part did not come: {}", chosen.number))),
+    }
+}
+
+/// The etag of an object of these parts, where nobody has another.
+pub fn whole_etag<'a>(etags: impl Iterator<Item = &'a str>) -> String {
+    let (mut hash, mut count) = (Sha256::new(), 0);
+    for etag in etags {
+        hash.update(etag);
+        hash.update([0]);
+        count += 1;
+    }
+    let hash = hash.finalize();
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{hash}-{count}")
+}
+
+/// There is no such upload, or there is none any more.
+pub fn no_upload(key: &str) -> Error {
+    let text = format!("no such upload of: {key}");
+    Error::new(Kind::NotFound, Blame::Function, text)
+}
+
+/// Refuses one more upload than there may be.
+pub fn one_more_upload(under_way: usize, limits: &BlobLimits) -> Result<()> {
+    if under_way < limits.uploads {
+        return Ok(());
+    }
+    let text = format!(
+        "the bucket has {} uploads under way already",
+        limits.uploads
+    );
+    Err(Error::new(Kind::Exhausted, Blame::Function, text)
+        .hint("complete some, or abort those that nobody goes on with"))
+}
+
+/// A bucket that has objects or uploads stays: `Conflict`.
+pub fn not_empty(name: &str) -> Error {
+    let text = format!("the bucket is not empty: {name}");
+    Error::new(Kind::Conflict, Blame::Function, text)
+}
+
+fn said(
+    metadata: &BTreeMap<String, String>,
+    headers: &BTreeMap<String, String>,
+    limits: &BlobLimits,
+) -> Result<()> {
+    let size: usize = metadata
+        .iter()
+        .chain(headers)
+        .map(|(k, v)| k.len() + v.len())
+        .sum();
     if size > limits.metadata {
         let text = format!("metadata has more bytes than {}: {size}", limits.metadata);
         return Err(Error::new(Kind::Exhausted, Blame::Function, text));
+    }
+    for (name, value) in headers {
+        if !HEADERS.contains(&&**name) {
+            return Err(invalid(format!("not a header that is kept: {name:?}")));
+        }
+        if !value
+            .bytes()
+            .all(|b| b == b' ' || b.is_ascii_graphic() || b >= 0x80)
+        {
+            return Err(invalid(format!(
+                "header has a control character in it: {name}"
+            )));
+        }
     }
     for (name, value) in metadata {
         let token =
@@ -99,7 +246,7 @@ pub fn announced(options: &PutOptions, size: u64, sha256: &[u8]) -> Result<()> {
         let text = "the bytes do not have the checksum that was announced".to_owned();
         return Err(invalid(text));
     }
-    Ok(())
+    options.found.get().map_or(Ok(()), findings)
 }
 
 /// Refuses a change whose condition does not hold: `Conflict`.

@@ -1,4 +1,7 @@
-//! What every bucket does: call [`run`] with a way to make an empty one.
+//! What every bucket does: call [`run`] with a way to make an empty one. What comes in parts is in [`uploads()`], and what
+//! becomes of buckets as such in [`buckets()`].
+
+mod uploads;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,9 +11,11 @@ use gust_types::{Blame, Error, Kind, Result};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Body, Bucket, BucketExt as _, ByteRange, Condition, Found, GetOptions, Got, ListOptions, Page,
-    PutOptions, body, collect,
+    Body, Bucket, BucketExt as _, ByteRange, Condition, Findings, Found, GetOptions, Got,
+    ListOptions, Page, PutOptions, body, collect, known,
 };
+
+pub use uploads::{buckets, uploads};
 
 /// Sizes at which implementations may begin to do things in another way.
 const SIZES: [usize; 6] = [0, 1, 16 << 10, (16 << 10) + 1, 100_000, 600_000];
@@ -128,9 +133,21 @@ async fn what_is_said_of_an_object_is_kept(bucket: Arc<dyn Bucket>) {
     let metadata: BTreeMap<_, _> = [("author", "王小明"), ("x-1", "")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
+    let headers: BTreeMap<_, _> = [
+        ("cache-control", "no-cache"),
+        ("content-disposition", "attachment; filename=\"照片.jpg\""),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let findings = Findings {
+        etag: Some("0123-7".to_owned()),
+        checksums: [("crc32".to_owned(), "AAAAAA==".to_owned())].into(),
+    };
     let options = PutOptions {
         content_type: Some("text/plain; charset=utf-8".to_owned()),
         metadata: metadata.clone(),
+        headers: headers.clone(),
+        found: known(findings.clone()),
         ..PutOptions::default()
     };
     let object = ok(bucket.put("k", body("文".into()), options).await);
@@ -138,6 +155,9 @@ async fn what_is_said_of_an_object_is_kept(bucket: Arc<dyn Bucket>) {
     assert_eq!(head.as_ref(), Some(&object));
     assert_eq!(object.content_type, "text/plain; charset=utf-8");
     assert_eq!(object.metadata, metadata);
+    assert_eq!(object.headers, headers);
+    assert_eq!(Some(&object.etag), findings.etag.as_ref());
+    assert_eq!(object.checksums, findings.checksums);
     assert!(object.modified_us > 1_600_000_000_000_000);
     let page = ok(bucket.list(ListOptions::default()).await);
     assert_eq!(page.objects, [("k".to_owned(), object)]);
@@ -159,6 +179,28 @@ async fn what_is_said_of_an_object_is_kept(bucket: Arc<dyn Bucket>) {
         };
         refused(bucket.put("k", body("y".into()), options).await, kind);
     }
+    for (name, value) in [("set-cookie", "x"), ("expires", "a\r\nb")] {
+        let options = PutOptions {
+            headers: [(name.to_owned(), value.to_owned())].into(),
+            ..PutOptions::default()
+        };
+        refused(
+            bucket.put("k", body("y".into()), options).await,
+            Kind::Invalid,
+        );
+    }
+    let odd = Findings {
+        etag: Some("a\"b".to_owned()),
+        ..Findings::default()
+    };
+    let options = PutOptions {
+        found: known(odd),
+        ..PutOptions::default()
+    };
+    refused(
+        bucket.put("k", body("y".into()), options).await,
+        Kind::Invalid,
+    );
     for media in ["", "text/plain\r\nx: y", "文"] {
         let options = PutOptions {
             content_type: Some(media.to_owned()),

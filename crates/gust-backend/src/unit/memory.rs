@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::{Commit, Place, Publication};
 use crate::{
     Backends,
-    blob::{Bucket, memory::MemoryBucket},
+    blob::{Bucket, BucketInfo, Uploads, memory::MemoryBucket},
     changes::Watched,
     kv::{Kv, memory::MemoryKv},
     queue::{Queue, QueueSettings, Verdict, memory::MemoryQueue},
@@ -39,6 +39,11 @@ impl MemoryBackends {
     fn store_of(&self, project: &ProjectName, name: &Label) -> MemoryKv {
         let key = (project.clone(), name.clone());
         self.stores.lock().entry(key).or_default().clone()
+    }
+
+    fn bucket_of(&self, project: &ProjectName, name: &Label) -> Arc<MemoryBucket> {
+        let key = (project.clone(), name.clone());
+        self.buckets.lock().entry(key).or_default().clone()
     }
 
     fn queue_of(
@@ -128,12 +133,33 @@ impl Backends for MemoryBackends {
     }
 
     fn blob(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Bucket>> {
-        let key = (project.clone(), name.clone());
-        Ok(self.buckets.lock().entry(key).or_default().clone())
+        Ok(self.bucket_of(project, name))
     }
 
     fn buckets(&self, project: &ProjectName) -> Result<Vec<Label>> {
-        Ok(names(&self.buckets, project))
+        let mut names = names(&self.buckets, project);
+        let buckets = self.buckets.lock();
+        names.retain(|name| {
+            let bucket = buckets.get(&(project.clone(), name.clone()));
+            bucket.is_some_and(|bucket| bucket.info().is_some())
+        });
+        Ok(names)
+    }
+
+    fn uploads(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Uploads>> {
+        Ok(self.bucket_of(project, name))
+    }
+
+    async fn bucket(&self, project: &ProjectName, name: &Label) -> Result<Option<BucketInfo>> {
+        Ok(self.bucket_of(project, name).info())
+    }
+
+    async fn make_bucket(&self, project: &ProjectName, name: &Label) -> Result<bool> {
+        Ok(self.bucket_of(project, name).make())
+    }
+
+    async fn remove_bucket(&self, project: &ProjectName, name: &Label) -> Result<bool> {
+        self.bucket_of(project, name).unmake(name)
     }
 
     fn streams(&self) -> Result<Vec<(ProjectName, Watched)>> {

@@ -686,6 +686,30 @@ impl Backends for Down {
         self.0.buckets(project)
     }
 
+    fn uploads(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+    ) -> Result<Arc<dyn crate::blob::Uploads>> {
+        self.0.uploads(project, name)
+    }
+
+    async fn bucket(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+    ) -> Result<Option<crate::blob::BucketInfo>> {
+        self.0.bucket(project, name).await
+    }
+
+    async fn make_bucket(&self, project: &ProjectName, name: &Label) -> Result<bool> {
+        self.0.make_bucket(project, name).await
+    }
+
+    async fn remove_bucket(&self, project: &ProjectName, name: &Label) -> Result<bool> {
+        self.0.remove_bucket(project, name).await
+    }
+
     fn own_queues(&self, project: &ProjectName) -> Result<Vec<Label>> {
         self.0.own_queues(project)
     }

@@ -258,6 +258,7 @@ fn put_options(headers: &HeaderMap) -> Result<PutOptions> {
         metadata: read_metadata(headers)?,
         size: text(headers, header::CONTENT_LENGTH).and_then(|size| size.parse().ok()),
         sha256: sha256.transpose()?,
+        ..PutOptions::default()
     })
 }
 

@@ -98,6 +98,7 @@ pub(crate) async fn copy(
     let options = PutOptions {
         content_type: Some(object.content_type.clone()),
         metadata: object.metadata.clone(),
+        headers: object.headers.clone(),
         size: Some(object.size),
         ..PutOptions::default()
     };

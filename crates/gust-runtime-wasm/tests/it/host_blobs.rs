@@ -365,6 +365,8 @@ fn object(size: usize) -> Object {
         version: "1".into(),
         content_type: "text/plain".into(),
         metadata: Default::default(),
+        headers: Default::default(),
+        checksums: Default::default(),
         modified_us: 0,
     }
 }
