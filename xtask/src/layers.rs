@@ -44,6 +44,7 @@ const ROOMS: &[(&str, Room)] = &[
     ("gust-gateway", Door),
     ("gust-control", Door),
     ("gust-events", Door),
+    ("gust-dialect-s3", Door),
     ("gust-node", Assembly),
     ("gust-cli", Program),
     ("gust-bench", Program),
@@ -59,6 +60,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("fjall", &["gust-backend-local"]),
     ("rusqlite", &["gust-backend-local", "gust-control"]),
     ("axum", &["gust-control"]),
+    ("s3s", &["gust-dialect-s3"]),
     ("clap", &["gust-cli", "gust-bench"]),
     (
         "tokio-rustls",
