@@ -1,6 +1,6 @@
 //! Speaks to a node's control API.
 //!
-//! One method per resource and verb, grouped by file: [`apps`], [`artifacts`], [`blobs`], [`later`], [`money`], [`queues`],
+//! One method per resource and verb, grouped by file: [`apps`], [`artifacts`], [`blobs`], [`keys`], [`later`], [`money`], [`queues`],
 //! [`topics`] and [`invoke`]; [`wire`] is
 //! how any of them sends and hears. Every wait is bounded: to connect, to hear a head, between two pieces of a body.
 //! Errors of the node come back as the [`Error`] that the node's own code raised.
@@ -9,6 +9,7 @@ pub mod apps;
 pub mod artifacts;
 pub mod blobs;
 pub mod invoke;
+pub mod keys;
 pub mod later;
 pub mod money;
 pub mod ndjson;

@@ -13,6 +13,7 @@ pub mod app;
 pub mod blob;
 pub mod client;
 pub mod deploy;
+pub mod keys;
 pub mod later;
 pub mod logs;
 pub mod node;

@@ -65,6 +65,8 @@ pub(crate) enum Command {
     Top(commands::top::Args),
     /// Set, list or remove the values of an app's variables
     Secret(commands::secret::Args),
+    /// List, make or remove access keys: what S3 clients sign with
+    Key(commands::key::Args),
     /// List, make or remove projects
     Project(commands::project::Args),
     /// Look at this machine, the node and the app of this folder

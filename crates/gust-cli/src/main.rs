@@ -106,6 +106,7 @@ async fn ask(command: Command) -> gust_types::Result<u8> {
         Command::Trigger(args) => commands::trigger::run(&args).await,
         Command::Top(args) => commands::top::run(&args).await,
         Command::Secret(args) => commands::secret::run(&args).await,
+        Command::Key(args) => commands::key::run(&args).await,
         Command::Project(args) => commands::project::run(&args).await,
         Command::Doctor(args) => commands::doctor::run(&args).await,
         Command::Config(args) => commands::config::run(&args),

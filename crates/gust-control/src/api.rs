@@ -11,6 +11,7 @@ pub(crate) mod error;
 pub(crate) mod extract;
 pub(crate) mod gates;
 pub(crate) mod invoke;
+pub(crate) mod keys;
 pub(crate) mod later;
 pub(crate) mod logs;
 pub(crate) mod money;
@@ -122,6 +123,8 @@ fn described() -> OpenApiRouter<Control> {
         .routes(routes!(logs::logs))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::remove))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::remove))
         .routes(routes!(queues::list))
         .routes(routes!(queues::show))
         .routes(routes!(queues::publish, queues::peek))

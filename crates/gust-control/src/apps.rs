@@ -6,7 +6,10 @@ use gust_api::app::{
     AppDetails, AppSummary, DeploymentSummary, FunctionDetails, FunctionRevision, FunctionState,
     FunctionSummary, Project, RouteKind, RouteUrl, VariableState,
 };
-use gust_backend::{blob::ListOptions, queue::QueueSettings};
+use gust_backend::{
+    blob::{ListOptions, UploadsOptions},
+    queue::QueueSettings,
+};
 use gust_types::{
     AppName, Error, FunctionKey, ProjectName, Result, app::RouteTarget, trigger::TriggerSource,
 };
@@ -78,12 +81,24 @@ impl Control {
                 let text = format!("the project has objects in its bucket: {bucket}");
                 return Err(Error::conflict(text).hint("remove them first: gust blob rm"));
             }
+            let uploads = self.0.parts.backends.uploads(&name, &bucket)?;
+            let first = UploadsOptions {
+                most: 1,
+                ..UploadsOptions::default()
+            };
+            if !uploads.list(first).await?.uploads.is_empty() {
+                let text = format!("the project has uploads under way in its bucket: {bucket}");
+                return Err(Error::conflict(text)
+                    .hint("complete or abort them first: aws s3api abort-multipart-upload"));
+            }
         }
         let gone = name.clone();
         self.0
             .store
             .write(move |db| projects::remove(db, &gone))
             .await?;
+        self.forget_access_keys(&name);
+        self.forget_buckets(&name).await;
         self.forget_changes(&name).await;
         self.0.keeper.set(name.clone(), None);
         // Once more when somebody makes a project of this name, should these fail.
@@ -106,6 +121,16 @@ impl Control {
             }
         }
         Ok(())
+    }
+
+    /// Whoever makes a project of this name again does not find the buckets of this one.
+    async fn forget_buckets(&self, project: &ProjectName) {
+        let backends = &self.0.parts.backends;
+        for bucket in backends.buckets(project).unwrap_or_default() {
+            if let Err(error) = backends.remove_bucket(project, &bucket).await {
+                tracing::warn!(%project, %bucket, error = error.chain(), "a bucket of a removed project is still there");
+            }
+        }
     }
 
     /// Whoever makes a project of this name again does not get the changes of this one.

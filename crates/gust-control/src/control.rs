@@ -23,6 +23,7 @@ use tokio::sync::{RwLock, Semaphore};
 
 use crate::{
     garbage::Garbage,
+    keys::Keys,
     locks::AppLocks,
     publish,
     seal::Seal,
@@ -78,6 +79,7 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) seal: Seal,
     pub(crate) tokens: Tokens,
+    pub(crate) keys: Keys,
     pub(crate) keeper: Arc<BudgetKeeper>,
     pub(crate) locks: AppLocks,
     pub(crate) deploys: Semaphore,
@@ -112,6 +114,7 @@ impl Control {
             }
             None => (Store::open(None)?, Seal::ephemeral()?, Tokens::none()),
         };
+        let keys = Keys::open(&store, &seal).await?;
         let dispatcher = parts.dispatcher.clone();
         let keeper = BudgetKeeper::new(parts.ledger.clone(), parts.prices.clone(), move |found| {
             dispatcher.set_refusal(&found.project, found.refusal());
@@ -125,6 +128,7 @@ impl Control {
             store,
             seal,
             tokens,
+            keys,
             keeper: Arc::new(keeper),
             locks: AppLocks::default(),
             deploys: Semaphore::new(DEPLOYS),

@@ -8,6 +8,7 @@
 //! of a connection.
 
 pub(crate) mod apps;
+pub(crate) mod keys;
 pub(crate) mod migrations;
 pub(crate) mod money;
 pub(crate) mod projects;

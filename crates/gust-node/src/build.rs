@@ -13,7 +13,7 @@ use gust_runtime_wasm::WasmRuntime;
 use gust_telemetry::{GuestLogs, PathMetrics, Registry, registry::Shape};
 use gust_types::{Error, Result};
 
-use crate::{Settings, folder::DataFolder, output::Sink, sources};
+use crate::{Settings, folder::DataFolder, output::Sink, s3, sources};
 
 /// Everything a node is made of.
 pub(crate) struct Rooms {
@@ -22,6 +22,7 @@ pub(crate) struct Rooms {
     pub(crate) logs: GuestLogs,
     pub(crate) scheme: &'static str,
     pub(crate) events: Events,
+    pub(crate) s3: gust_dialect_s3::Door,
     dispatcher: Dispatcher,
     ledger: Arc<LocalLedger>,
     telemetry: gust_telemetry::Guard,
@@ -65,6 +66,8 @@ impl Rooms {
             callbacks: settings.callbacks()?,
         });
         count_deliveries(&mut registry, &events);
+        let opened = s3::Opened::default();
+        opened.count(&mut registry);
         // Bound before control opens: its answers name the port.
         let gateway = Gateway::bind(
             settings.gateway(),
@@ -79,7 +82,7 @@ impl Rooms {
             dispatcher: dispatcher.clone(),
             runtime: Arc::new(runtime.clone()),
             artifacts: artifacts.clone(),
-            backends,
+            backends: backends.clone(),
             later: events.later(),
             events: Arc::new(events.clone()),
             ledger: ledger.clone(),
@@ -94,6 +97,7 @@ impl Rooms {
         };
         let control = Control::open(parts, settings.control_plane(folder.root(), public)).await?;
         let rooms = Self {
+            s3: opened.open(&control, backends),
             control,
             artifacts,
             logs,

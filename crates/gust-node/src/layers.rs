@@ -38,6 +38,7 @@ const KEYS: &[&str] = &[
     "data",
     "listen",
     "control",
+    "s3",
     "domain",
     "any_host",
     "tls",
@@ -197,6 +198,16 @@ mod tests {
         assert_eq!(settings.control, None);
         let (settings, _) = resolve_with("", &[], "").unwrap();
         assert!(settings.control.is_some());
+    }
+
+    #[test]
+    fn s3_is_off_unless_it_is_set() {
+        let (settings, _) = resolve_with("", &[], "").unwrap();
+        assert_eq!(settings.s3, None);
+        let (settings, _) = resolve_with("", &[("GUST_S3", "127.0.0.1:9000")], "").unwrap();
+        assert_eq!(settings.s3.map(|s3| s3.port()), Some(9000));
+        let (settings, _) = resolve_with("s3 = \"off\"\n", &[], "").unwrap();
+        assert_eq!(settings.s3, None);
     }
 
     #[test]

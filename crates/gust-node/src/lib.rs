@@ -8,6 +8,7 @@ mod folder;
 pub mod layers;
 mod local;
 mod output;
+mod s3;
 mod settings;
 mod sources;
 
@@ -30,7 +31,9 @@ pub struct Node {
     gateway: Gateway,
     control_listener: Option<TcpListener>,
     control_addr: Option<SocketAddr>,
+    s3: Option<(TcpListener, SocketAddr)>,
     functions_addr: SocketAddr,
+    grace: std::time::Duration,
     stop: Stop,
 }
 
@@ -53,6 +56,16 @@ impl Node {
             ),
             None => None,
         };
+        let s3 = match settings.s3 {
+            Some(addr) => {
+                let listener = listen(addr).await?;
+                let bound = listener.local_addr();
+                let bound = bound.map_err(|e| Error::internal("no local address").because(e))?;
+                Some((listener, bound))
+            }
+            None => None,
+        };
+        let grace = settings.grace.0;
         let (rooms, gateway) = Rooms::build(settings).await?;
         let functions_addr = gateway.local_addr();
         let functions = rooms.control.restore().await?;
@@ -66,7 +79,9 @@ impl Node {
             gateway,
             control_listener,
             control_addr,
+            s3,
             functions_addr,
+            grace,
             stop,
         })
     }
@@ -79,6 +94,11 @@ impl Node {
     /// Where the control API is, if it is on.
     pub fn control_addr(&self) -> Option<SocketAddr> {
         self.control_addr
+    }
+
+    /// Where buckets are served to S3 clients, if they are.
+    pub fn s3_addr(&self) -> Option<SocketAddr> {
+        self.s3.as_ref().map(|(_, addr)| *addr)
     }
 
     /// `http` or `https`.
@@ -105,6 +125,8 @@ impl Node {
             rooms,
             gateway,
             control_listener,
+            s3,
+            grace,
             stop: ours,
             ..
         } = self;
@@ -117,12 +139,19 @@ impl Node {
                 None => Ok(()),
             }
         });
+        let (door, s3_stop) = (rooms.s3.clone(), ours.child());
+        let buckets = gust_task::spawn("s3", async move {
+            if let Some((listener, _)) = s3 {
+                door.serve(listener, s3_stop, grace).await;
+            }
+        });
         stop.stopped().await;
         tracing::info!("stopping: calls in flight finish first");
         ours.stop();
         // The door closes first; what it let in may still ask the rooms behind it.
         let drained = gateway.await;
         let answered = api.await;
+        let _ = buckets.await;
         rooms.close().await?;
         if let Ok(Some(summary)) = drained {
             tracing::info!(?summary, "stopped");

@@ -19,6 +19,10 @@ pub struct Settings {
     /// Where the control API is served; `"off"` means nowhere (`gust up`). Default `127.0.0.1:8081`.
     #[serde(deserialize_with = "address_or_off", serialize_with = "or_off")]
     pub control: Option<SocketAddr>,
+    /// Where buckets are served to S3 clients that sign with an access key (`gust key new`), over plain HTTP: on another
+    /// address than loopback put a proxy with TLS in front. `"off"` means nowhere. Default `"off"`.
+    #[serde(deserialize_with = "address_or_off", serialize_with = "or_off")]
+    pub s3: Option<SocketAddr>,
     /// Apps answer on `<app>.<domain>`. Default `gust.localhost`.
     pub domain: String,
     /// Answer on any host with the one app that is deployed (`gust up`). Default false.
@@ -88,6 +92,7 @@ impl Default for Settings {
             data: "gust-data".into(),
             listen: loopback(8080),
             control: Some(loopback(8081)),
+            s3: None,
             domain: "gust.localhost".to_owned(),
             any_host: false,
             tls: None,

@@ -13,6 +13,9 @@ use crate::registry::{Shape, number};
 /// Series of a scrape, over all groups.
 pub const MOST_SERIES: usize = 10_000;
 
+/// Series of a group that is asked for at each scrape.
+const MOST_ASKED: usize = 5_000;
+
 /// A number that things of a kind have.
 #[derive(Debug, Clone, Copy)]
 pub struct Family {
@@ -57,6 +60,23 @@ pub struct Families(Arc<Mutex<Arc<Vec<Kept>>>>);
 struct Kept {
     group: Group,
     left_out: usize,
+}
+
+/// A group that is asked for at each scrape.
+pub(crate) struct GroupCollector(pub(crate) crate::registry::GroupSource);
+
+impl fmt::Debug for GroupCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GroupCollector")
+    }
+}
+
+impl Collector for GroupCollector {
+    fn encode(&self, mut to: DescriptorEncoder<'_>) -> fmt::Result {
+        let group = (self.0)();
+        let kept = bounded(vec![group], MOST_ASKED);
+        kept.iter().try_for_each(|kept| kept.encode(&mut to))
+    }
 }
 
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use prometheus_client::{
 };
 
 use crate::{
-    families::{Families, FamiliesCollector},
+    families::{Families, FamiliesCollector, Group, GroupCollector},
     histogram::{Histogram, Snapshot},
     path::{FunctionMetrics, Gauge, PathMetrics, Stage},
     process::Process,
@@ -24,6 +24,9 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// A number asked for at each scrape.
 pub type Source = Box<dyn Fn() -> f64 + Send + Sync>;
+
+/// Things of a kind, asked for at each scrape.
+pub type GroupSource = Box<dyn Fn() -> Group + Send + Sync>;
 
 /// What a scrape shows.
 pub struct Registry {
@@ -86,6 +89,12 @@ impl Registry {
             help,
             histogram,
         }));
+    }
+
+    /// Adds things of a kind with their numbers, asked for at each scrape.
+    pub fn add_group(&mut self, source: GroupSource) {
+        self.inner
+            .register_collector(Box::new(GroupCollector(source)));
     }
 
     /// What it shows of queues, topics and triggers: whoever counts them puts it in.

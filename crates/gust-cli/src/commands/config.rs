@@ -48,6 +48,9 @@ pub(crate) struct NodeArgs {
     /// Where the control API is served, or "off" [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR")]
     control: Option<String>,
+    /// Where buckets are served to S3 clients, or "off" [default: off]
+    #[arg(long, value_name = "ADDR")]
+    s3: Option<String>,
     /// Apps answer on <app>.<domain> [default: gust.localhost]
     #[arg(long)]
     domain: Option<String>,
@@ -108,6 +111,7 @@ impl NodeArgs {
             ("data", self.data.as_ref().map(path)),
             ("listen", self.listen.as_ref().map(text)),
             ("control", self.control.as_ref().map(text)),
+            ("s3", self.s3.as_ref().map(text)),
             ("domain", self.domain.as_ref().map(text)),
             ("tls", tls),
         ]

@@ -30,6 +30,9 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
         node.scheme(),
         node.functions_addr()
     ))?;
+    if let Some(s3) = node.s3_addr() {
+        output::line(&format!("S3 http://{s3}"))?;
+    }
     if let Some(control) = node.control_addr() {
         output::line(&format!("Control http://{control}"))?;
     }
@@ -50,7 +53,9 @@ pub(crate) fn start_log(settings: &mut Settings) -> Result<gust_telemetry::Guard
 /// A bare level is about our own words: libraries are told about when something is wrong with them.
 fn directives(log: &str) -> String {
     match log.trim().to_ascii_lowercase().as_str() {
-        level @ ("info" | "debug" | "trace") => format!("warn,gust={level}"),
+        // What one library calls an error is an answer that a caller got, such as that there is no such key.
+        level @ ("info" | "debug" | "trace") => format!("warn,s3s=off,gust={level}"),
+        level @ ("warn" | "error") => format!("{level},s3s=off"),
         _ => log.to_owned(),
     }
 }
@@ -62,10 +67,10 @@ mod tests {
     #[test]
     fn libraries_are_quiet_unless_named() {
         for (log, told) in [
-            ("info", "warn,gust=info"),
-            ("Trace", "warn,gust=trace"),
-            ("warn", "warn"),
-            ("error", "error"),
+            ("info", "warn,s3s=off,gust=info"),
+            ("Trace", "warn,s3s=off,gust=trace"),
+            ("warn", "warn,s3s=off"),
+            ("error", "error,s3s=off"),
             ("info,gust_dispatch=debug", "info,gust_dispatch=debug"),
         ] {
             assert_eq!(directives(log), told);

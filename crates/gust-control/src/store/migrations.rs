@@ -99,6 +99,17 @@ const MIGRATIONS: &[&str] = &[
 
     INSERT INTO projects (name, created_us) VALUES ('default', 0);
     ",
+    // 2: access keys. Their secrets are sealed, since a signature can be checked only by who has the secret.
+    "
+    CREATE TABLE access_keys (
+        id TEXT PRIMARY KEY,
+        project INTEGER NOT NULL REFERENCES projects(id) ON DELETE CASCADE,
+        note TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        created_us INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX access_keys_project ON access_keys (project);
+    ",
 ];
 
 /// Brings the file up to date; a file of a newer version is refused.

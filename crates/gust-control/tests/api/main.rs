@@ -17,6 +17,7 @@ mod deploys;
 mod description;
 mod full_disk;
 mod harness;
+mod keys;
 mod later;
 mod logs;
 mod money;

@@ -18,6 +18,7 @@ fn flags_become_settings() {
     assert_eq!(settings.data, PathBuf::from("/srv/gust"));
     assert_eq!(settings.control, None);
     assert_eq!(settings.listen.port(), 0);
+    assert_eq!(settings.s3, None);
     assert_eq!(settings.tls.unwrap().key, PathBuf::from("k.pem"));
     let of = |key: &str| explained.iter().find(|e| e.key == key).unwrap().from;
     assert_eq!(of("data"), From::Flag);
@@ -32,6 +33,7 @@ fn flags_are_named_as_they_are_typed() {
         data: Some("d".into()),
         listen: Some("127.0.0.1:0".to_owned()),
         control: Some("off".to_owned()),
+        s3: Some("127.0.0.1:0".to_owned()),
         domain: Some("x.test".to_owned()),
         tls_cert: Some("c.pem".into()),
         tls_key: Some("k.pem".into()),
