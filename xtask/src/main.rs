@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod clients;
 mod demo;
 mod docs;
 mod guests;
@@ -25,6 +26,7 @@ cargo xtask <command>
   bench [name ...] [--json]   measure side by side with peers (http, cold, density, overload, kv, events)
   guests [name ...] [--rust-only]
                               build the guest programs of tests/guests into target/guests
+  clients                     install the clients of others that scenarios drive into target/clients
   layers                      check that crates import only downwards
   docs                        check that the texts name every crate and only paths that exist
 ";
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         "test" => tests::run(&rest),
         "bench" => bench::run(&rest),
         "guests" => guests::run(guest_args(&rest)),
+        "clients" => clients::run(),
         "layers" => layers::run(),
         "docs" => docs::run(),
         "" | "help" | "-h" | "--help" => {

@@ -7,7 +7,7 @@
 use anyhow::Result;
 
 use crate::{
-    docs, guests, layers, promises,
+    clients, docs, guests, layers, promises,
     tools::{self, cargo, cargo_with, step},
 };
 
@@ -69,6 +69,7 @@ pub fn run(args: &[String]) -> Result<()> {
         )?;
     }
     if wants("scenario") {
+        clients::run()?;
         cargo("the binary", &["build", "--locked", "-p", "gust-cli"])?;
         cargo("scenarios", &["test", "--locked", "-p", "gust-scenarios"])?;
     }

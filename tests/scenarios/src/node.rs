@@ -39,6 +39,8 @@ pub struct Node {
     pub functions: SocketAddr,
     /// Where the control API is served.
     pub control: SocketAddr,
+    /// Where buckets are served to S3 clients, if they are.
+    pub s3: Option<SocketAddr>,
     /// From exec to the line that says it serves.
     pub started_in: Duration,
 }
@@ -97,7 +99,7 @@ impl Node {
             .stderr(File::options().create(true).append(true).open(&log)?)
             .spawn()
             .with_context(|| format!("cannot run {}", gust.display()))?;
-        let Some((functions, control)) = addresses(&mut child)? else {
+        let Some((functions, control, s3)) = addresses(&mut child)? else {
             let status = child.wait()?;
             bail!("the node did not start ({status}):\n{}", tail(&log));
         };
@@ -108,6 +110,7 @@ impl Node {
             _own: own,
             functions,
             control,
+            s3,
             started_in: started.elapsed(),
         })
     }
@@ -219,10 +222,13 @@ fn signal(child: &Child, signal: rustix::process::Signal) {
     }
 }
 
-/// Reads `Serving http://…` and `Control http://…`; `None` when it ended before.
-fn addresses(child: &mut Child) -> Result<Option<(SocketAddr, SocketAddr)>> {
+/// Where functions, control and buckets are served.
+type Addresses = (SocketAddr, SocketAddr, Option<SocketAddr>);
+
+/// Reads `Serving http://…`, perhaps `S3 http://…`, and `Control http://…`; `None` when it ended before.
+fn addresses(child: &mut Child) -> Result<Option<Addresses>> {
     let stdout = child.stdout.take().context("no stdout")?;
-    let (mut functions, mut control) = (None, None);
+    let (mut functions, mut control, mut s3) = (None, None, None);
     let mut lines = BufReader::new(stdout).lines();
     while let Some(line) = lines.next() {
         let line = line?;
@@ -230,12 +236,13 @@ fn addresses(child: &mut Child) -> Result<Option<(SocketAddr, SocketAddr)>> {
         match line.split(' ').next() {
             Some("Serving") => functions = address,
             Some("Control") => control = address,
+            Some("S3") => s3 = address,
             _ => {}
         }
         if let (Some(functions), Some(control)) = (functions, control) {
             // Keep reading, so that the node never blocks on a full pipe.
             std::thread::spawn(move || lines.for_each(drop));
-            return Ok(Some((functions, control)));
+            return Ok(Some((functions, control, s3)));
         }
     }
     Ok(None)

@@ -20,6 +20,7 @@ mod overload;
 mod peers;
 mod publish;
 mod restart;
+mod s3;
 mod second_day;
 mod topics;
 mod up;
