@@ -1,6 +1,6 @@
 //! Who asks, and whether this may be asked at all.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, atomic::AtomicBool};
 
 use gust_types::{Label, ProjectName};
 use http::HeaderMap;
@@ -28,11 +28,9 @@ pub(crate) struct Visit(pub(crate) Arc<OnceLock<Known>>);
 pub(crate) struct Known {
     pub(crate) project: ProjectName,
     pub(crate) operation: &'static Operation,
+    /// The operation itself was begun: its document, if it has one, was read.
+    pub(crate) begun: AtomicBool,
 }
-
-/// The project that asks.
-#[derive(Clone)]
-pub(crate) struct Caller(pub(crate) ProjectName);
 
 /// Secrets of keys, for signatures to be held against.
 pub(crate) struct Secrets(pub(crate) Arc<dyn Keys>);
@@ -76,12 +74,14 @@ impl S3Access for Access {
             ));
         }
         owner(cx.headers(), &project)?;
-        let extensions = cx.extensions_mut();
-        if let Some(visit) = extensions.get::<Visit>() {
-            let project = project.clone();
-            let _ = visit.0.set(Known { project, operation });
+        if let Some(visit) = cx.extensions_mut().get::<Visit>() {
+            let begun = AtomicBool::new(false);
+            let _ = visit.0.set(Known {
+                project,
+                operation,
+                begun,
+            });
         }
-        extensions.insert(Caller(project));
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 use s3s::{
     S3Error, S3Result, StdError,
@@ -97,9 +97,23 @@ impl Door {
 fn refusal(error: S3Error) -> Response<s3s::Body> {
     error.to_http_response().unwrap_or_else(|_| {
         let mut answer = Response::new(s3s::Body::empty());
-        *answer.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+        *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         answer
     })
+}
+
+/// Why a document could not be read: the protocol's library takes it for a fault of its own.
+fn no_document(came: u64) -> S3Error {
+    match came > DOCUMENT as u64 {
+        true => s3_error!(
+            MaxMessageLengthExceeded,
+            "a document has at most {DOCUMENT} bytes"
+        ),
+        false => s3_error!(
+            IncompleteBody,
+            "the document broke off, or is not what was signed"
+        ),
+    }
 }
 
 impl Inner {
@@ -138,7 +152,17 @@ impl Inner {
             }
             Err(_) => Err(s3_error!(RequestTimeout, "the request took too long")),
         };
-        let counters = visit.0.get().map(|known| {
+        let known = visit.0.get();
+        let answer = match answer {
+            Ok(answer) if answer.status() == StatusCode::INTERNAL_SERVER_ERROR => {
+                match known.is_some_and(|known| !known.begun.load(Relaxed)) {
+                    true => Err(no_document(came.load(Relaxed))),
+                    false => Ok(answer),
+                }
+            }
+            answer => answer,
+        };
+        let counters = known.map(|known| {
             let counters = self.counts.of(&known.project);
             counters.operation(known.operation.class);
             counters.came(came.load(Relaxed));

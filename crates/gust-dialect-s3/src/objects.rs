@@ -107,12 +107,12 @@ pub(crate) struct Said {
 }
 
 pub(crate) fn headers(said: Said) -> S3Result<BTreeMap<String, String>> {
-    let expires = said.expires.map(|at| {
+    let expires = said.expires.map(|at| -> S3Result<String> {
         let mut text = Vec::new();
         let odd = |_| s3_error!(InvalidArgument, "not a time: expires");
         at.format(TimestampFormat::HttpDate, &mut text)
             .map_err(odd)?;
-        S3Result::Ok(String::from_utf8_lossy(&text).into_owned())
+        Ok(String::from_utf8_lossy(&text).into_owned())
     });
     // How the bytes were sent is not what they are.
     let encoding = said.content_encoding.map(|codings| {

@@ -1,6 +1,6 @@
 //! The table from operations to the files that serve them.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use gust_backend::{
     Backends,
@@ -9,7 +9,7 @@ use gust_backend::{
 use gust_types::{Label, ProjectName};
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result, dto::*, s3_error};
 
-use crate::{access::Caller, buckets, copies, error, lists, objects, uploads};
+use crate::{access::Visit, buckets, copies, error, lists, objects, uploads};
 
 /// What every operation needs.
 pub(crate) struct Service {
@@ -31,9 +31,11 @@ impl Service {
 
     /// The project that asks.
     pub(crate) fn project<T>(&self, request: &S3Request<T>) -> S3Result<ProjectName> {
-        let caller = request.extensions.get::<Caller>();
-        let caller = caller.ok_or_else(|| s3_error!(AccessDenied, "the request is not signed"))?;
-        Ok(caller.0.clone())
+        let visit = request.extensions.get::<Visit>();
+        let known = visit.and_then(|visit| visit.0.get());
+        let known = known.ok_or_else(|| s3_error!(AccessDenied, "the request is not signed"))?;
+        known.begun.store(true, Relaxed);
+        Ok(known.project.clone())
     }
 
     /// A bucket by its name, whether or not it is there.

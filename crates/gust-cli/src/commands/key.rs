@@ -65,8 +65,9 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
 }
 
 async fn make(note: &str, json: bool, remote: &Remote) -> Result<()> {
-    let made = remote.client()?.create_access_key(&remote.project, note);
-    let made = made.await.map_err(|e| remote.explain(e))?;
+    let client = remote.client()?;
+    let made = client.create_access_key(&remote.project, note).await;
+    let made = made.map_err(|e| remote.explain(e))?;
     match json {
         true => output::json(&made)?,
         false => {
