@@ -155,7 +155,7 @@ fn notes(
     };
     let algorithm = Algorithm::asked(algorithm.as_str())?;
     let kind = kind.map(|kind| Kind::asked(kind.as_str())).transpose()?;
-    let kind = kind.unwrap_or(algorithm.usual());
+    let kind = kind.unwrap_or_else(|| algorithm.usual());
     if !algorithm.allows(kind) {
         let (word, kind) = (algorithm.word(), kind.word());
         return Err(s3_error!(

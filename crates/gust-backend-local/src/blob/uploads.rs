@@ -146,7 +146,10 @@ impl Uploads for LocalBucket {
                 None => [&of_key[..], &[1]].concat(),
             }
         });
-        let from = behind.map_or(start.clone(), |behind| behind.max(start));
+        let from = match behind {
+            Some(behind) => behind.max(start),
+            None => start,
+        };
         let mut page = UploadsPage::default();
         for found in open.queue_range(&from, &to) {
             let (place, record) = found?;
