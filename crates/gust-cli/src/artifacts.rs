@@ -106,7 +106,7 @@ impl Collector<'_> {
 }
 
 /// Digest and size of a file, read in pieces.
-fn digest(path: &Path) -> Result<(Digest, u64)> {
+pub(crate) fn digest(path: &Path) -> Result<(Digest, u64)> {
     let fault = |error: std::io::Error| {
         let message = format!("cannot read the file: {}", path.display());
         match error.kind() {

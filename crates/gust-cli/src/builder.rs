@@ -15,7 +15,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::{here, output, progress::Bars};
+use crate::{fetch, here, output, progress::Bars};
 
 /// Lines of a build's output that are kept to be shown when it fails.
 const KEPT: usize = 2000;
@@ -40,7 +40,9 @@ pub(crate) async fn prepare(dir: &Path, profile: Option<&str>, everything: bool)
             build(app, root, Some(&name)).await?;
         }
     }
-    here::load(dir, profile, true)
+    let mut loaded = here::load(dir, profile, true)?;
+    fetch::sources(&mut loaded.spec).await?;
+    Ok(loaded)
 }
 
 /// Functions that have a build command and no code.
@@ -49,7 +51,7 @@ fn not_built(app: &AppSpec, root: &Path) -> Vec<FunctionName> {
         .iter()
         .filter(|(_, f)| match &f.source {
             Source::Path(path) => f.build.is_some() && !root.join(path).exists(),
-            Source::Artifact { .. } => false,
+            Source::Remote { .. } | Source::Artifact { .. } => false,
         })
         .map(|(name, _)| name.clone())
         .collect()

@@ -188,8 +188,8 @@ pub(crate) fn artifacts(spec: &AppSpec) -> Result<BTreeMap<Digest, u64>> {
 pub(crate) fn artifact(source: &Source) -> Result<(Digest, u64)> {
     match source {
         Source::Artifact { digest, size } => Ok((*digest, *size)),
-        Source::Path(path) => Err(Error::invalid(format!(
-            "a node takes uploaded artifacts, not paths: {path:?}"
+        Source::Path(text) | Source::Remote { url: text, .. } => Err(Error::invalid(format!(
+            "a node takes uploaded artifacts, not paths or urls: {text:?}"
         ))
         .hint("deploy with the command line, which uploads them first")),
     }

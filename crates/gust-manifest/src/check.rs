@@ -106,10 +106,23 @@ pub(crate) fn source(path: &str) -> Result<(), Error> {
         return Err(Error::invalid("source is empty"));
     }
     if path.contains("://") {
-        return Err(
-            Error::invalid(format!("remote sources are not built yet: {path:?}"))
-                .hint("fetch the component and name it by its path"),
-        );
+        return Err(Error::invalid(format!("a source is a path: {path:?}"))
+            .hint("fetch the component; spin.toml takes source = { url, digest } too"));
+    }
+    Ok(())
+}
+
+/// Where code is fetched from.
+pub(crate) fn source_url(url: &str) -> Result<(), Error> {
+    let refused = |why: &str| Error::invalid(format!("{why}: {url:?}"));
+    let parsed: http::Uri = url.parse().map_err(|_| refused("not a URL"))?;
+    let scheme = parsed.scheme_str().unwrap_or_default();
+    if !matches!(scheme, "http" | "https") {
+        return Err(refused("code is fetched by http or https"));
+    }
+    // What is in a manifest is read by many.
+    if parsed.authority().is_none_or(|of| of.as_str().contains('@')) {
+        return Err(refused("the URL of code names a host, and no user"));
     }
     Ok(())
 }

@@ -113,6 +113,13 @@ pub struct FunctionSpec {
 pub enum Source {
     /// A path, relative to the manifest's folder. Never accepted by a node's API.
     Path(String),
+    /// What a URL answers. Fetched before a deploy, and never accepted by a node's API either.
+    Remote {
+        /// Where it is: `http` or `https`.
+        url: String,
+        /// What it has to be.
+        digest: Digest,
+    },
     /// Uploaded bytes.
     Artifact {
         /// Their digest.

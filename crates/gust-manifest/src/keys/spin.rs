@@ -18,6 +18,7 @@ pub(crate) const SPIN: &[&Section] = &[
     &SPIN_PRIVATE,
     &SPIN_EXECUTOR,
     &SPIN_COMPONENT,
+    &SPIN_SOURCE,
     &SPIN_FILE,
     &SPIN_BUILD,
     &SPIN_PROFILE,
@@ -266,7 +267,7 @@ pub(crate) static SPIN_COMPONENT: Section = section(
         row(
             "source",
             "string or table",
-            "A file relative to the manifest's folder. Tables (`url`, `registry`) are refused: remote sources are not built yet.",
+            "A file relative to the manifest's folder, or a table: `url` and `digest`. Registries (`registry`, `package`, `version`) are refused: they are not built yet.",
         ),
         row("description", "string", "Kept."),
         row("variables", "table of strings", "The function's variables."),
@@ -333,6 +334,19 @@ pub(crate) static SPIN_FILE: Section = section(
             "A file or a folder inside the manifest's folder.",
         ),
         row("destination", "string", "Where the guest sees it."),
+    ],
+);
+
+pub(crate) static SPIN_SOURCE: Section = section(
+    "[component.<id>.source]",
+    "Code that is fetched when the app is deployed or run, and kept: the same digest is not fetched again.",
+    &[
+        row("url", "string", "`https://…` or `http://…`, of at most 256 MiB. Followed where it leads, but never from TLS to a place without."),
+        row(
+            "digest",
+            "string",
+            "`sha256:` and 64 hex digits. What is fetched has to have it.",
+        ),
     ],
 );
 

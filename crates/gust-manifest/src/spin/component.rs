@@ -11,7 +11,7 @@ use super::Components;
 use crate::{
     check,
     draft::{Draft, Mount},
-    keys::{NAMES, SPIN_BUILD, SPIN_FILE, SPIN_PROFILE, SPIN_PROFILE_BUILD},
+    keys::{NAMES, SPIN_BUILD, SPIN_FILE, SPIN_PROFILE, SPIN_PROFILE_BUILD, SPIN_SOURCE},
     parts,
     reader::{Table, Text, kind},
 };
@@ -33,7 +33,7 @@ pub(super) fn read<'a>(
     let hosts = outbound(table, name);
     let mut spec = FunctionSpec {
         description: table.string_or_empty("description"),
-        source: Source::Path(source(table, table.value("profile").is_some())),
+        source: source(table, table.value("profile").is_some()).unwrap_or_else(nothing),
         build: build.map(|t| parts::build(&t)),
         environment: parts::environment(table),
         variables: parts::own_variables(draft, table),
@@ -50,7 +50,7 @@ pub(super) fn read<'a>(
         later: None,
     };
     profiles(table, name, &mut spec, components);
-    if spec.source == Source::Path(String::new()) && table.value("source").is_none() {
+    if spec.source == nothing() && table.value("source").is_none() {
         table.missing("source");
     }
     spec
@@ -79,36 +79,58 @@ fn refuse_dependencies(table: &Table<'_>) {
     }
 }
 
-/// The path of the code. A component whose profiles all name a source may have none of its own.
-fn source(table: &Table<'_>, may_miss: bool) -> String {
+/// Where a component's code is when nobody says so.
+fn nothing() -> Source {
+    Source::Path(String::new())
+}
+
+/// Where the code is. A component whose profiles all name a source may have none of its own.
+fn source(table: &Table<'_>, may_miss: bool) -> Option<Source> {
     let Some(value) = table.value("source") else {
         if !may_miss {
             table.missing("source");
         }
-        return String::new();
+        return None;
     };
     match value.get_ref() {
         DeValue::String(text) => {
             table.cx.take(&value.span(), check::source(text));
-            text.clone().into_owned()
+            Some(Source::Path(text.clone().into_owned()))
         }
         DeValue::Table(remote) => {
-            let form = ["url", "registry", "package"]
+            let form = ["registry", "package"]
                 .into_iter()
-                .find(|key| remote.contains_key(*key))
-                .unwrap_or("source");
-            let message = format!("remote sources are not built yet: `{form}`");
-            let hint = "fetch the component and name it by its path";
-            table.cx.fault_hint(&value.span(), message, hint);
-            String::new()
+                .find(|key| remote.contains_key(*key));
+            if let Some(form) = form {
+                let message = format!("registries of packages are not built yet: `{form}`");
+                let hint = "name the component by its path, or by `url` and `digest`";
+                table.cx.fault_hint(&value.span(), message, hint);
+                return None;
+            }
+            let title = "a source that is fetched";
+            remote_source(&table.as_table("source", value, &SPIN_SOURCE, title)?)
         }
         other => {
             let found = kind(other);
-            let message = format!("`source` must be a path, not {found}");
+            let message = format!("`source` must be a path or a table, not {found}");
             table.cx.fault(&value.span(), message);
-            String::new()
+            None
         }
     }
+}
+
+fn remote_source(table: &Table<'_>) -> Option<Source> {
+    let (url, digest) = (
+        table.required_string("url"),
+        table.required_string("digest"),
+    );
+    let (url, digest) = (url?, digest?);
+    table.cx.take(&url.at, check::source_url(&url.value))?;
+    let digest = table.cx.take(&digest.at, digest.value.parse())?;
+    Some(Source::Remote {
+        url: url.value,
+        digest,
+    })
 }
 
 /// Both forms of the allow-list. The old one says hosts only and means http and https.
@@ -165,8 +187,8 @@ fn profiles<'a>(
             continue;
         }
         components.profile_found = true;
-        if !source.is_empty() {
-            spec.source = Source::Path(source);
+        if let Some(source) = source {
+            spec.source = source;
         }
         spec.environment.extend(environment);
         if let Some(build) = build {

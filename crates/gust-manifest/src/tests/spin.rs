@@ -298,23 +298,45 @@ fn what_cannot_be_done_is_refused_by_name() {
 }
 
 #[test]
-fn remote_sources_are_refused() {
-    for (source, named) in [
+fn remote_sources_are_a_url_and_a_digest() {
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    let with = |source: &str| around("component = \"c\"", "").replace("\"c.wasm\"", source);
+    let text = with(&format!(
+        "{{ url = \"https://x.example/y.wasm?z=1\", digest = \"{digest}\" }}"
+    ));
+    let (spec, _) = parse_spin(&text, None).unwrap();
+    let source = Source::Remote {
+        url: "https://x.example/y.wasm?z=1".to_owned(),
+        digest: digest.parse().unwrap(),
+    };
+    assert_eq!(spec.functions["c"].source, source);
+    let of = |url: &str| format!("{{ url = \"{url}\", digest = \"{digest}\" }}");
+    for (source, expected) in [
         (
             "{ url = \"https://x/y.wasm\", digest = \"sha256:00\" }",
-            "`url`",
+            "not a digest: \"sha256:00\"",
         ),
+        ("{ url = \"https://x/y.wasm\" }", "needs the key `digest`"),
+        ("{ digest = \"sha256:00\" }", "needs the key `url`"),
+        (&of("ftp://x/y.wasm"), "by http or https"),
+        (&of("y.wasm"), "by http or https"),
+        (&of("https://me:secret@x/y"), "names a host, and no user"),
+        (&of("https://a b"), "not a URL"),
         (
             "{ registry = \"r.example\", package = \"a:b\", version = \"1.0.0\" }",
-            "`registry`",
+            "registries of packages are not built yet: `registry`",
         ),
-        ("{ package = \"a:b\", version = \"1.0.0\" }", "`package`"),
-        ("\"https://x/y.wasm\"", "\"https://x/y.wasm\""),
+        (
+            "{ package = \"a:b\", version = \"1.0.0\" }",
+            "registries of packages are not built yet: `package`",
+        ),
+        ("{ uri = \"https://x\" }", "uri"),
+        ("\"https://x/y.wasm\"", "a source is a path"),
+        ("3", "`source` must be a path or a table"),
     ] {
-        let text = around("component = \"c\"", "").replace("\"c.wasm\"", source);
-        let fault = spin_fault(&text);
-        let expected = format!("8:10: remote sources are not built yet: {named}");
-        assert!(fault.contains(&expected), "{fault}");
+        let fault = spin_fault(&with(source));
+        assert!(fault.contains("8:"), "{fault}");
+        assert!(fault.contains(expected), "{expected}: {fault}");
     }
 }
 
