@@ -136,9 +136,8 @@ impl Fetcher {
                 let to = answer.headers().get(header::LOCATION);
                 let next = to.and_then(|to| at.join(to.to_str().ok()?).ok());
                 let next = next.filter(|next| matches!(next.scheme(), "http" | "https"));
-                let next = next.ok_or_else(|| {
-                    Error::unavailable(format!("{url} leads nowhere ({status})"))
-                })?;
+                let next = next
+                    .ok_or_else(|| Error::unavailable(format!("{url} leads nowhere ({status})")))?;
                 if at.scheme() == Scheme::HTTPS.as_str() && next.scheme() != at.scheme() {
                     let text = format!("{url} leads from TLS to a place without: {next}");
                     return Err(Error::denied(text));
@@ -292,7 +291,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let fetcher = Fetcher::new(folder.path().join("kept")).unwrap();
         let wanted = Digest::of(b"code");
-        let get = async |path: &str, wanted| fetcher.file("f", &format!("{at}{path}"), wanted).await;
+        let get =
+            async |path: &str, wanted| fetcher.file("f", &format!("{at}{path}"), wanted).await;
         for (path, kind, says) in [
             ("/none", Kind::Unavailable, "answers 404"),
             ("/round", Kind::Unavailable, "more than 10 times"),
@@ -301,10 +301,16 @@ mod tests {
             ("/large", too_large("").kind, "more than 256 MiB"),
         ] {
             let error = get(path, wanted).await.unwrap_err();
-            assert!(error.kind == kind && error.message.contains(says), "{error}");
+            assert!(
+                error.kind == kind && error.message.contains(says),
+                "{error}"
+            );
         }
         let error = get("/code", Digest::of(b"other")).await.unwrap_err();
-        assert!(error.message.contains("is not what `digest` says"), "{error}");
+        assert!(
+            error.message.contains("is not what `digest` says"),
+            "{error}"
+        );
         assert_eq!(std::fs::read_dir(&fetcher.kept).unwrap().count(), 0);
         let file = get("/moved", wanted).await.unwrap();
         assert_eq!(std::fs::read(&file).unwrap(), b"code");

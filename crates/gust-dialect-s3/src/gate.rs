@@ -184,7 +184,7 @@ fn check<B>(request: &Request<B>) -> S3Result<()> {
     {
         return Err(s3_error!(
             InvalidRequest,
-            "sign requests with AWS4-HMAC-SHA256"
+            "sign with AWS4-HMAC-SHA256; the aws command line signs urls so in every region but us-east-1"
         ));
     }
     if request.method() == Method::POST && is_form(headers) {

@@ -272,16 +272,22 @@ async fn all(
 
 /// The parts that a client names, each held against what came.
 fn choose(wanted: &[CompletedPart], there: &BTreeMap<u16, Kept>) -> S3Result<Vec<Chosen>> {
-    let mut chosen = Vec::<Chosen>::with_capacity(wanted.len());
-    for (n, part) in wanted.iter().enumerate() {
-        let missing = || s3_error!(MalformedXML, "a part has a number and an etag");
+    let missing = || s3_error!(MalformedXML, "a part has a number and an etag");
+    // Before anything is said of single parts: out of order, the last is not the last.
+    let mut last = 0;
+    for part in wanted {
         let number = number(part.part_number.ok_or_else(missing)?)?;
-        if chosen.last().is_some_and(|last| last.number >= number) {
+        if number <= last {
             return Err(s3_error!(
                 InvalidPartOrder,
                 "part is out of order: {number}"
             ));
         }
+        last = number;
+    }
+    let mut chosen = Vec::with_capacity(wanted.len());
+    for (n, part) in wanted.iter().enumerate() {
+        let number = number(part.part_number.ok_or_else(missing)?)?;
         let etag = part.e_tag.as_ref().ok_or_else(missing)?.value().to_owned();
         let invalid = || {
             s3_error!(

@@ -121,7 +121,10 @@ pub(crate) fn source_url(url: &str) -> Result<(), Error> {
         return Err(refused("code is fetched by http or https"));
     }
     // What is in a manifest is read by many.
-    if parsed.authority().is_none_or(|of| of.as_str().contains('@')) {
+    if parsed
+        .authority()
+        .is_none_or(|of| of.as_str().contains('@'))
+    {
         return Err(refused("the URL of code names a host, and no user"));
     }
     Ok(())

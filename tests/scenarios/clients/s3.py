@@ -30,14 +30,13 @@ MIB = 1 << 20
 def client(key="KEY", secret="SECRET", **config):
     settings = Config(
         s3={"addressing_style": "path"},
-        signature_version="s3v4",
         retries={"max_attempts": 1},
         **config,
     )
     return boto3.client(
         "s3",
         endpoint_url=ENDPOINT,
-        region_name="us-east-1",
+        region_name="eu-central-1",
         aws_access_key_id=os.environ.get(key, key),
         aws_secret_access_key=os.environ.get(secret, secret),
         config=settings,
@@ -74,7 +73,7 @@ def aws(*arguments, refused=None):
         "HOME": tempfile.gettempdir(),
         "AWS_ACCESS_KEY_ID": os.environ["KEY"],
         "AWS_SECRET_ACCESS_KEY": os.environ["SECRET"],
-        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "eu-central-1",
         "AWS_CONFIG_FILE": "/dev/null",
         "AWS_EC2_METADATA_DISABLED": "true",
         "LC_ALL": "C.UTF-8",

@@ -341,7 +341,11 @@ pub(crate) static SPIN_SOURCE: Section = section(
     "[component.<id>.source]",
     "Code that is fetched when the app is deployed or run, and kept: the same digest is not fetched again.",
     &[
-        row("url", "string", "`https://…` or `http://…`, of at most 256 MiB. Followed where it leads, but never from TLS to a place without."),
+        row(
+            "url",
+            "string",
+            "`https://…` or `http://…`, of at most 256 MiB. Followed where it leads, but never from TLS to a place without.",
+        ),
         row(
             "digest",
             "string",

@@ -98,7 +98,7 @@ fn clients_of_others_do_all_that_the_page_says() -> Result<()> {
         let (one, two) = (number(name, "default")?, number(name, "other")?);
         ensure!(one > two, "{name}: {one} {two}");
     }
-    ensure!(number("s3_bytes_in", "default")? > 80.0 * 1024.0 * 1024.0);
+    ensure!(number("s3_bytes_in", "default")? > 50.0 * 1024.0 * 1024.0);
     let log = node.log();
     ensure!(!log.contains("ERROR") && !log.contains(&one.1), "{log}");
     Ok(())
