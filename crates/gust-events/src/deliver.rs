@@ -17,7 +17,7 @@ mod once;
 mod outcome;
 mod reply;
 
-pub(crate) use call::{REPLY_MOST, Target};
+pub(crate) use call::{REPLY_MOST, Target, patience};
 pub(crate) use consumer::{Consumer, Handled, Work};
 pub(crate) use events::{ATTEMPT, Delivery, EventWork, Nowhere, Place, Tally, Way};
 pub(crate) use once::Once;

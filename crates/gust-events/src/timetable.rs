@@ -34,7 +34,7 @@ use gust_types::{
     trigger::{self, ScheduleSpec, TriggerSource, TriggerSpec},
 };
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use book::{Book, Due, Entry, LeftOut, Project};
 use runs::Runs;
@@ -72,6 +72,8 @@ pub(crate) struct Timetable {
     parts: Arc<Parts>,
     book: Mutex<Book>,
     ended: mpsc::Sender<Key>,
+    /// Whether runs are being written down.
+    firing: watch::Sender<bool>,
     heard: Mutex<Option<mpsc::Receiver<Key>>>,
     /// The runs that were left of some project are counted.
     counted: Notify,
@@ -131,6 +133,7 @@ impl Timetable {
             parts,
             book: Mutex::default(),
             ended,
+            firing: watch::Sender::new(false),
             heard: Mutex::new(Some(heard)),
             counted: Notify::new(),
             lateness: Arc::default(),
@@ -320,7 +323,11 @@ impl Timetable {
         let name = Label::reserved(RUNS);
         let queue = queue(&self.parts, project)?;
         let memory = self.parts.backends.kv(project, &name)?;
-        let way = Arc::new(Runs::new(project.clone(), self.ended.clone()));
+        let way = Arc::new(Runs::new(
+            project.clone(),
+            self.ended.clone(),
+            self.firing.subscribe(),
+        ));
         let work = EventWork {
             queue: name.clone(),
             way: way.clone(),
@@ -393,6 +400,7 @@ impl Timetable {
             if looks.is_empty() {
                 break;
             }
+            self.firing.send_replace(true);
             let ours = self.clone();
             writing.push(gust_task::spawn("schedules' runs", async move {
                 ours.write_all(looks).await;
@@ -404,6 +412,7 @@ impl Timetable {
             tokio::task::yield_now().await;
         }
         while writing.next().await.is_some() {}
+        self.firing.send_if_modified(std::mem::take);
     }
 
     /// Projects share syncs, and wait for each other no longer than for the disk.

@@ -94,6 +94,7 @@ struct OneWay(Arc<Delivery>);
 /// While the function is not deployed.
 const ABSENT: Duration = Duration::from_secs(5);
 
+#[async_trait::async_trait]
 impl Way for OneWay {
     fn of(&self, _: &Event) -> Result<(Arc<Delivery>, Place), Nowhere> {
         Ok((self.0.clone(), Place::default()))

@@ -3,26 +3,24 @@
 //! Requests are evaluated in order against the tree and what the group has changed so far, so that each sees the ones
 //! before it. A request that is refused leaves no trace in the group.
 
-use std::collections::{HashMap, HashSet};
-
 use bytes::Bytes;
 use fjall::Slice;
 use gust_backend::kv::{Condition, PutOptions, Version, Write, check};
 use gust_types::Result;
 
 use super::keys::{self, StoreKey, Stored};
-use crate::store::engine::Open;
+use crate::store::{Map, Set, engine::Open};
 
 /// A group under evaluation.
 pub(crate) struct Group<'a> {
     open: &'a Open,
     now_us: u64,
     /// What each data key will hold; `None` when it is removed.
-    changes: HashMap<Vec<u8>, Option<Stored>>,
+    changes: Map<Vec<u8>, Option<Stored>>,
     /// The last version of each store that the group writes to.
-    versions: HashMap<StoreKey, u64>,
+    versions: Map<StoreKey, u64>,
     /// Index entries that are done with.
-    swept: HashSet<Vec<u8>>,
+    swept: Set<Vec<u8>>,
 }
 
 /// What to hand to the engine. Cloning it is cheap.
@@ -34,7 +32,7 @@ pub(crate) struct Plan {
 
 /// The changes of one request, until it is known to hold.
 struct Draft {
-    changes: HashMap<Vec<u8>, Option<Stored>>,
+    changes: Map<Vec<u8>, Option<Stored>>,
     version: u64,
     /// What there is to tell, in order; `None` when nobody listens to the store.
     told: Option<Vec<Told>>,
@@ -62,9 +60,9 @@ impl<'a> Group<'a> {
         Self {
             open,
             now_us,
-            changes: HashMap::new(),
-            versions: HashMap::new(),
-            swept: HashSet::new(),
+            changes: Map::default(),
+            versions: Map::default(),
+            swept: Set::default(),
         }
     }
 
@@ -241,7 +239,7 @@ impl<'a> Group<'a> {
             None => self.open.number(&store.version())?,
         };
         Ok(Draft {
-            changes: HashMap::new(),
+            changes: Map::default(),
             version,
             told: listens.then(Vec::new),
         })

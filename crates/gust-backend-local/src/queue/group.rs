@@ -9,12 +9,7 @@
 
 mod walk;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    ops::Bound,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 
 use fjall::Slice;
 use gust_backend::queue::{
@@ -29,21 +24,21 @@ use super::{
     keys::{self, Keys, Place},
 };
 
-use crate::store::engine::Open;
+use crate::store::{Map, engine::Open};
 
 /// What is known of the tree from earlier groups. Worth nothing after a commit that failed.
 #[derive(Default)]
 pub(crate) struct Cache {
-    numbers: HashMap<Arc<[u8]>, u32>,
-    states: HashMap<Keys, State>,
+    numbers: Map<Arc<[u8]>, u32>,
+    states: Map<Keys, State>,
     /// What topics hold.
-    pub(crate) topics: HashMap<Keys, crate::topic::State>,
+    pub(crate) topics: Map<Keys, crate::topic::State>,
     /// Which change streams have subscriptions, by the topic's name.
-    pub(crate) listened: HashMap<Arc<[u8]>, bool>,
+    pub(crate) listened: Map<Arc<[u8]>, bool>,
     /// No entry of this queue and priority stands before this place: saves walking over what was removed.
-    starts: HashMap<(Keys, u8), Place>,
+    starts: Map<(Keys, u8), Place>,
     /// Nor any that cannot be taken yet before this one.
-    aheads: HashMap<(Keys, u8), Place>,
+    aheads: Map<(Keys, u8), Place>,
 }
 
 /// Queues that are kept in mind.

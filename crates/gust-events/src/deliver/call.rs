@@ -36,11 +36,16 @@ pub(crate) struct Target {
     pub(crate) mode: ContentMode,
 }
 
+/// How long a call may take altogether; `None` when the function is not deployed.
+pub(crate) fn patience(dispatcher: &Dispatcher, function: &FunctionKey) -> Option<Duration> {
+    let entry = dispatcher.function(function)?;
+    Some(entry.limits().wall_time.0 + entry.limits().queue_time.0)
+}
+
 impl Target {
     /// How long a call may take altogether; `None` when the function is not deployed.
     pub(crate) fn patience(&self, dispatcher: &Dispatcher) -> Option<Duration> {
-        let entry = dispatcher.function(&self.function)?;
-        Some(entry.limits().wall_time.0 + entry.limits().queue_time.0)
+        patience(dispatcher, &self.function)
     }
 
     /// Calls the function with these events: one in the trigger's mode, several as a batch.

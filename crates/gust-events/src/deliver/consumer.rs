@@ -36,6 +36,8 @@ pub(crate) struct Consumer {
 pub(crate) trait Work: Send + Sync {
     /// How long it may take with one batch.
     fn patience(&self) -> Duration;
+    /// Returns when it may begin with what was taken, which is soon.
+    async fn ready(&self) {}
     /// Does it with messages that were taken together.
     async fn handle(&self, batch: Vec<Taken>) -> Handled;
 }
@@ -74,7 +76,10 @@ impl Consumer {
                 () = stop.stopped() => break,
             };
             match taken {
-                Ok(taken) => self.hand_out(taken, places, &stop),
+                Ok(taken) => {
+                    self.work.ready().await;
+                    self.hand_out(taken, places, &stop);
+                }
                 Err(error) => {
                     tracing::warn!(queue = %self.name, error = error.chain(), "cannot take from a queue");
                     tokio::select! {
@@ -112,13 +117,16 @@ impl Consumer {
 
     fn hand_out(
         self: &Arc<Self>,
-        mut taken: Vec<Taken>,
+        taken: Vec<Taken>,
         mut places: OwnedSemaphorePermit,
         stop: &Stop,
     ) {
-        while !taken.is_empty() {
-            let rest = taken.split_off(taken.len().min(self.batch()));
-            let batch = std::mem::replace(&mut taken, rest);
+        let mut taken = taken.into_iter();
+        loop {
+            let batch: Vec<_> = taken.by_ref().take(self.batch()).collect();
+            if batch.is_empty() {
+                return;
+            }
             let place = places.split(1);
             let (consumer, stop) = (self.clone(), stop.clone());
             gust_task::spawn("deliver", async move {

@@ -50,9 +50,12 @@ pub(crate) struct EventWork {
 }
 
 /// Where the events of a queue go.
+#[async_trait]
 pub(crate) trait Way: Send + Sync {
     /// Where this event goes.
     fn of(&self, event: &Event) -> Result<(Arc<Delivery>, Place), Nowhere>;
+    /// Returns when what was taken may begin, which is soon.
+    async fn ready(&self) {}
     /// How long a call may take, of all that messages here may lead to.
     fn patience(&self, dispatcher: &Dispatcher) -> Duration;
     /// The event is done with, one way or the other.
@@ -193,6 +196,10 @@ impl Tally {
 impl Work for EventWork {
     fn patience(&self) -> Duration {
         self.way.patience(&self.dispatcher)
+    }
+
+    async fn ready(&self) {
+        self.way.ready().await;
     }
 
     /// One call. A batch has one way, so what comes together goes together.

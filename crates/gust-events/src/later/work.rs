@@ -27,7 +27,7 @@ use super::{
     records::{Record, Records},
 };
 use crate::{
-    deliver::{Handled, Tally, Work},
+    deliver::{self, Handled, Tally, Work},
     retry::{self, RetryPolicy},
 };
 
@@ -90,7 +90,7 @@ const DONE: Step = (Verdict::Done, None);
 #[async_trait]
 impl Work for FunctionCalls {
     fn patience(&self) -> Duration {
-        patience(&self.calls.0.parts.dispatcher, &self.function).unwrap_or(ABSENT)
+        deliver::patience(&self.calls.0.parts.dispatcher, &self.function).unwrap_or(ABSENT)
     }
 
     async fn handle(&self, batch: Vec<Taken>) -> Handled {
@@ -369,7 +369,7 @@ impl FunctionCalls {
     /// Makes the call along the one path.
     async fn make(&self, kept: &Kept, id: gust_types::call::CallId, attempt: u32) -> Ended {
         let dispatcher = &self.calls.0.parts.dispatcher;
-        let Some(patience) = patience(dispatcher, &self.function) else {
+        let Some(patience) = deliver::patience(dispatcher, &self.function) else {
             // It may be on its way: after a start, or between two deploys.
             return Ended::Refused(QUIET);
         };
@@ -402,12 +402,6 @@ fn is_hopeless(kind: Kind) -> bool {
         kind,
         Kind::Invalid | Kind::Denied | Kind::NotFound | Kind::Conflict
     )
-}
-
-/// How long a call may take altogether; `None` when the function is not deployed.
-fn patience(dispatcher: &Dispatcher, function: &FunctionKey) -> Option<Duration> {
-    let entry = dispatcher.function(function)?;
-    Some(entry.limits().wall_time.0 + entry.limits().queue_time.0)
 }
 
 /// A call that came by a route goes by it, as long as it leads to the same function.

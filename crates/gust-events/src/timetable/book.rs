@@ -279,7 +279,7 @@ mod tests {
         call::Trigger,
         trigger::{Overlap, RetrySpec, ScheduleSpec, TriggerSource},
     };
-    use tokio::sync::mpsc;
+    use tokio::sync::{mpsc, watch};
 
     use super::*;
     use crate::{deliver::Target, retry::RetryPolicy, timetable::compile};
@@ -353,7 +353,7 @@ mod tests {
     async fn only_schedules_that_mind_overlaps_wait_for_the_count() {
         let project = ProjectName::new("p").unwrap();
         let (ended, _heard) = mpsc::channel(1);
-        let runs = Arc::new(Runs::new(project.clone(), ended));
+        let runs = Arc::new(Runs::new(project.clone(), ended, watch::channel(false).1));
         let task = gust_task::spawn("nothing", async {});
         let shared = Project::new(Arc::new(MemoryKv::default()), runs, task);
         let mut book = Book::default();

@@ -9,15 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
 use gust_backend::queue::Queue;
 use gust_dispatch::Dispatcher;
 use gust_task::clock;
 use gust_types::{AppName, FunctionKey, Label, ProjectName, Result, event::Event};
 use parking_lot::RwLock;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::{
-    deliver::{Delivery, Nowhere, Place, Way},
+    deliver::{self, Delivery, Nowhere, Once, Place, Way},
     triggers::Key,
 };
 
@@ -26,6 +27,8 @@ pub(crate) const APP: &str = "gustapp";
 pub(crate) const NAME: &str = "gusttrigger";
 /// Runs of one function under way at once.
 const SHARE: usize = 1000;
+/// The longest that a run waits for others that are due with it.
+const HELD: Duration = Duration::from_millis(250);
 /// Runs read at a time.
 const PAGE: usize = 10_000;
 /// A node that has served for so long knows its triggers: a run whose trigger it does not know has none.
@@ -39,6 +42,8 @@ pub(super) struct Runs {
     since: Instant,
     table: RwLock<Table>,
     ended: mpsc::Sender<Key>,
+    /// Whether runs are being written down.
+    firing: watch::Receiver<bool>,
 }
 
 #[derive(Default)]
@@ -46,18 +51,25 @@ struct Table {
     deliveries: HashMap<(AppName, Label), (Arc<Delivery>, Arc<Semaphore>)>,
     /// The places of each function.
     shares: HashMap<Arc<FunctionKey>, Weak<Semaphore>>,
+    /// How many triggers are delivered with `exactly_once`.
+    once: usize,
 }
 
 // === impl Runs ===
 
 impl Runs {
-    /// Says through `ended` whose run is over.
-    pub(super) fn new(project: ProjectName, ended: mpsc::Sender<Key>) -> Self {
+    /// Says through `ended` whose run is over, and lets none begin while runs are written down.
+    pub(super) fn new(
+        project: ProjectName,
+        ended: mpsc::Sender<Key>,
+        firing: watch::Receiver<bool>,
+    ) -> Self {
         Self {
             project,
             since: clock::now(),
             table: RwLock::default(),
             ended,
+            firing,
         }
     }
 
@@ -66,17 +78,20 @@ impl Runs {
         let mut table = self.table.write();
         let share = table.share(&delivery.target.function);
         let trigger = (key.app.clone(), key.name.clone());
-        table.deliveries.insert(trigger, (delivery, share));
+        table.once += usize::from(delivery.once.is_some());
+        let before = table.deliveries.insert(trigger, (delivery, share));
+        table.once -= usize::from(before.is_some_and(|(before, _)| before.once.is_some()));
     }
 
     /// The trigger is gone.
     pub(super) fn leave(&self, key: &Key) {
         let mut table = self.table.write();
         let trigger = (key.app.clone(), key.name.clone());
-        if let Some((delivery, share)) = table.deliveries.remove(&trigger)
-            && Arc::strong_count(&share) == 1
-        {
-            table.shares.remove(&delivery.target.function);
+        if let Some((delivery, share)) = table.deliveries.remove(&trigger) {
+            table.once -= usize::from(delivery.once.is_some());
+            if Arc::strong_count(&share) == 1 {
+                table.shares.remove(&delivery.target.function);
+            }
         }
     }
 
@@ -90,6 +105,7 @@ impl Runs {
     }
 }
 
+#[async_trait]
 impl Way for Runs {
     fn of(&self, event: &Event) -> Result<(Arc<Delivery>, Place), Nowhere> {
         let key = self.key(event).ok_or(Nowhere::Gone)?;
@@ -106,9 +122,21 @@ impl Way for Runs {
 
     fn patience(&self, dispatcher: &Dispatcher) -> Duration {
         let table = self.table.read();
-        let deliveries = table.deliveries.values();
-        let targets = deliveries.filter_map(|(delivery, _)| delivery.patience(dispatcher));
-        targets.max().unwrap_or(ABSENT)
+        // By function: very many schedules may call the same, and every taking asks.
+        let functions = table.shares.keys();
+        let calls = functions.filter_map(|function| deliver::patience(dispatcher, function));
+        match (calls.max(), table.once) {
+            (Some(call), 0) => call,
+            (Some(call), _) => Once::patience(call),
+            (None, _) => ABSENT,
+        }
+    }
+
+    /// What is due together is written down before the first of it begins: a call takes far longer than a line of the queue,
+    /// and the calls of the first would hold up the rest.
+    async fn ready(&self) {
+        let mut firing = self.firing.clone();
+        let _ = tokio::time::timeout(HELD, firing.wait_for(|firing| !firing)).await;
     }
 
     fn ended(&self, event: &Event) {
@@ -202,7 +230,11 @@ mod tests {
     #[test]
     fn a_slow_function_leaves_room_for_others() {
         let (ended, _heard) = mpsc::channel(1);
-        let runs = Runs::new(ProjectName::new("p").unwrap(), ended);
+        let runs = Runs::new(
+            ProjectName::new("p").unwrap(),
+            ended,
+            watch::channel(false).1,
+        );
         let (one, two, other) = (key("one"), key("two"), key("other"));
         let slow = delivery("slow");
         runs.enter(&one, slow.clone());
@@ -229,12 +261,32 @@ mod tests {
     #[test]
     fn a_run_without_a_trigger_waits_for_it_no_longer_than_the_node_needs() {
         let (ended, _heard) = mpsc::channel(1);
-        let mut runs = Runs::new(ProjectName::new("p").unwrap(), ended);
+        let mut runs = Runs::new(
+            ProjectName::new("p").unwrap(),
+            ended,
+            watch::channel(false).1,
+        );
         assert!(matches!(runs.of(&event(&key("t"))), Err(Nowhere::NotNow)));
         let Some(long_ago) = runs.since.checked_sub(KNOWN) else {
             return;
         };
         runs.since = long_ago;
         assert!(matches!(runs.of(&event(&key("t"))), Err(Nowhere::Gone)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn runs_wait_for_those_that_are_due_with_them_but_not_for_long() {
+        let (ended, _heard) = mpsc::channel(1);
+        let firing = watch::Sender::new(true);
+        let runs = Runs::new(ProjectName::new("p").unwrap(), ended, firing.subscribe());
+        let began = tokio::time::Instant::now();
+        runs.ready().await;
+        assert_eq!(began.elapsed(), HELD);
+        let (mut ready, began) = (runs.ready(), tokio::time::Instant::now());
+        assert!(futures::poll!(&mut ready).is_pending());
+        firing.send_replace(false);
+        ready.await;
+        runs.ready().await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 }
