@@ -274,19 +274,18 @@ mod tests {
         assert!(matches!(runs.of(&event(&key("t"))), Err(Nowhere::Gone)));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn runs_wait_for_those_that_are_due_with_them_but_not_for_long() {
         let (ended, _heard) = mpsc::channel(1);
         let firing = watch::Sender::new(true);
         let runs = Runs::new(ProjectName::new("p").unwrap(), ended, firing.subscribe());
         let began = tokio::time::Instant::now();
         runs.ready().await;
-        assert_eq!(began.elapsed(), HELD);
-        let (mut ready, began) = (runs.ready(), tokio::time::Instant::now());
+        assert!(began.elapsed() >= HELD);
+        let mut ready = runs.ready();
         assert!(futures::poll!(&mut ready).is_pending());
         firing.send_replace(false);
         ready.await;
-        runs.ready().await;
-        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert!(futures::FutureExt::now_or_never(runs.ready()).is_some());
     }
 }
