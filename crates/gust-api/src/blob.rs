@@ -73,6 +73,39 @@ pub struct ObjectsQuery {
     pub limit: Option<u32>,
 }
 
+/// Where to go on scrubbing a bucket.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scrub {
+    /// Only keys greater than this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// What was found when some objects of a bucket were read whole.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Scrubbed {
+    /// How many were read.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those whose bytes are not what was put.
+    pub damaged: Vec<Damaged>,
+    /// There is more: scrub what is `after` this.
+    pub next: Option<String>,
+}
+
+/// An object that is not what was put.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Damaged {
+    /// Its key.
+    pub key: String,
+    /// Which put of it.
+    pub version: String,
+    /// What is wrong.
+    pub message: String,
+}
+
 /// Adds metadata to the headers of a message.
 pub fn write_metadata(metadata: &BTreeMap<String, String>, headers: &mut HeaderMap) -> Result<()> {
     for (name, value) in metadata {

@@ -7,21 +7,24 @@ use gust_api::{
     Client,
     problem::{TOKEN_NEEDED, TOKEN_REFUSED},
 };
+use gust_node::ADDRESS;
 use gust_types::{Blame, Error, Kind, ProjectName, Result};
+
+/// Where a node's control API is unless it is told otherwise.
+const USUAL: &str = "http://127.0.0.1:8081";
 
 /// Which node, and on whose behalf.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Node")]
 pub(crate) struct Remote {
-    /// The node's control address
+    /// The node's control address; without it that of the node whose data folder is this user's, else http://127.0.0.1:8081
     #[arg(
         long,
         value_name = "URL",
         env = "GUST_NODE",
-        hide_env_values = true,
-        default_value = "http://127.0.0.1:8081"
+        hide_env_values = true
     )]
-    node: String,
+    node: Option<String>,
     /// The node's token; without it that of a node on this machine is read from its data folder
     #[arg(long, env = "GUST_TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -50,13 +53,23 @@ pub(crate) struct Of {
 impl Remote {
     /// A client of the node.
     pub(crate) fn client(&self) -> Result<Client> {
+        let node = self.node(&data_folder());
         let token = match &self.token {
             Some(token) => Some(token.trim().to_owned()),
-            None if is_loopback(&self.node) => local_token(&data_folder())?,
+            None if is_loopback(&node) => local_token(&data_folder())?,
             // A token is not shown to whoever happens to have an address.
             None => None,
         };
-        Client::new(&self.node, token)
+        Client::new(&node, token)
+    }
+
+    /// The node that was named, or the one that left its address in this folder.
+    fn node(&self, data: &Path) -> String {
+        let left = || std::fs::read_to_string(data.join(ADDRESS)).ok();
+        let node = self.node.clone().or_else(left);
+        let node = node.map(|node| node.trim().to_owned());
+        node.filter(|node| !node.is_empty())
+            .unwrap_or_else(|| USUAL.to_owned())
     }
 
     /// Says where the token came from, or was looked for, when the node refused. It knows more than the node's own hint,
@@ -70,8 +83,8 @@ impl Remote {
 
     fn token_hint(&self, message: &str, data: &Path) -> Option<String> {
         let given = self.token.is_some();
-        let data = data.display();
-        let hint = match (message, is_loopback(&self.node)) {
+        let (local, data) = (is_loopback(&self.node(data)), data.display());
+        let hint = match (message, local) {
             (TOKEN_REFUSED, _) if given => {
                 "GUST_TOKEN or --token has another token; the node's is in the file `token` in its data folder"
                     .to_owned()
@@ -203,7 +216,7 @@ mod tests {
             ("the project is always there: default", local, None, None),
         ] {
             let remote = Remote {
-                node: node.to_owned(),
+                node: Some(node.to_owned()),
                 token: token.map(str::to_owned),
                 project: ProjectName::default_project(),
             };
@@ -232,6 +245,21 @@ mod tests {
         ] {
             assert_eq!(is_loopback(url), local, "{url}");
         }
+    }
+
+    #[test]
+    fn the_address_that_a_node_left_counts_unless_one_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let remote = |node: Option<&str>| Remote {
+            node: node.map(str::to_owned),
+            token: None,
+            project: ProjectName::default_project(),
+        };
+        assert_eq!(remote(None).node(dir.path()), USUAL);
+        std::fs::write(dir.path().join(ADDRESS), "http://127.0.0.1:4711\n").unwrap();
+        assert_eq!(remote(None).node(dir.path()), "http://127.0.0.1:4711");
+        let named = "http://10.0.0.1:8081";
+        assert_eq!(remote(Some(named)).node(dir.path()), named);
     }
 
     #[test]

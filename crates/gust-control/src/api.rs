@@ -134,6 +134,7 @@ fn described() -> OpenApiRouter<Control> {
         .routes(routes!(queues::triggers))
         .routes(routes!(blobs::buckets))
         .routes(routes!(blobs::list))
+        .routes(routes!(blobs::scrub))
         .routes(routes!(blobs::put, blobs::get, blobs::remove))
         .routes(routes!(topics::list))
         .routes(routes!(topics::show))

@@ -1,12 +1,17 @@
 //! Buckets and their objects as the API speaks of them: its words into the seam's, and back.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use gust_api::blob::{Object as Shown, Objects, ObjectsQuery};
+use futures::TryStreamExt as _;
+use gust_api::blob::{Damaged, Object as Shown, Objects, ObjectsQuery, Scrub, Scrubbed};
 use gust_backend::blob::{Bucket, Condition, GetOptions, Got, ListOptions, Object};
-use gust_types::{Blame, Error, Label, ProjectName, Result};
+use gust_task::clock;
+use gust_types::{Blame, Error, Kind, Label, ProjectName, Result};
 
 use crate::control::Control;
+
+/// A scrub answers after so long, once the object in hand is read: whoever asks sees how far it is.
+const SCRUB: Duration = Duration::from_secs(2);
 
 impl Control {
     /// The buckets of a project, by name.
@@ -102,6 +107,45 @@ impl Control {
         bucket.get(key, options).await.map_err(theirs)
     }
 
+    /// Reads objects whole, which holds them against their checksums, for a while.
+    pub(crate) async fn scrub(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+        scrub: Scrub,
+    ) -> Result<Scrubbed> {
+        let until = clock::now() + SCRUB;
+        let bucket = self.bucket(project, name).await?;
+        let options = ListOptions {
+            after: scrub.after,
+            ..ListOptions::default()
+        };
+        let page = bucket.list(options).await.map_err(theirs)?;
+        let mut found = Scrubbed::default();
+        for (key, object) in page.objects {
+            match read_whole(&*bucket, &key).await {
+                Ok(bytes) => found.bytes += bytes,
+                // What cannot be read now says nothing of what is kept.
+                Err(error) if error.kind != Kind::Internal => return Err(theirs(error)),
+                Err(error) => {
+                    tracing::error!(%project, bucket = %name, key, error = error.chain(), "a scrub found damage");
+                    found.damaged.push(Damaged {
+                        key: key.clone(),
+                        version: object.version,
+                        message: error.message,
+                    });
+                }
+            }
+            found.objects += 1;
+            if clock::now() >= until {
+                found.next = Some(key);
+                return Ok(found);
+            }
+        }
+        found.next = page.next;
+        Ok(found)
+    }
+
     /// Removes an object.
     pub(crate) async fn remove_object(
         &self,
@@ -115,6 +159,20 @@ impl Control {
             Some(_) => Ok(()),
             None => Err(none(name, key)),
         }
+    }
+}
+
+/// How many bytes it has. One that was removed meanwhile has none.
+async fn read_whole(bucket: &dyn Bucket, key: &str) -> Result<u64> {
+    match bucket.get(key, GetOptions::default()).await? {
+        Got::Found(mut found) => {
+            let mut bytes = 0;
+            while let Some(piece) = found.body.try_next().await? {
+                bytes += piece.len() as u64;
+            }
+            Ok(bytes)
+        }
+        Got::Absent | Got::Unchanged(_) | Got::OutOfRange(_) => Ok(0),
     }
 }
 

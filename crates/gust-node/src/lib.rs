@@ -12,7 +12,11 @@ mod s3;
 mod settings;
 mod sources;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+};
 
 use gust_api::deploy::{Deployed, Event};
 use gust_gateway::Gateway;
@@ -35,6 +39,31 @@ pub struct Node {
     functions_addr: SocketAddr,
     grace: std::time::Duration,
     stop: Stop,
+}
+
+/// The file of the data folder that says where the control API is, for the command line.
+pub const ADDRESS: &str = "address";
+
+/// Leaves the address for others on this machine.
+async fn tell(file: &Path, control: Option<SocketAddr>) -> Result<()> {
+    let told = match control {
+        Some(mut control) => {
+            if control.ip().is_unspecified() {
+                control.set_ip(match control {
+                    SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                    SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+                });
+            }
+            tokio::fs::write(file, format!("http://{control}\n")).await
+        }
+        None => match tokio::fs::remove_file(file).await {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        },
+    };
+    told.map_err(|error| {
+        Error::unavailable(format!("cannot write {}", file.display())).because(error)
+    })
 }
 
 // === impl Node ===
@@ -65,9 +94,10 @@ impl Node {
             }
             None => None,
         };
-        let grace = settings.grace.0;
+        let (grace, address) = (settings.grace.0, settings.data.join(ADDRESS));
         let (rooms, gateway) = Rooms::build(settings).await?;
         let functions_addr = gateway.local_addr();
+        tell(&address, control_addr).await?;
         let functions = rooms.control.restore().await?;
         rooms.control.start(&stop);
         rooms.events.start(&stop);

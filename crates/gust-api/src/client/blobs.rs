@@ -19,7 +19,9 @@ use super::{
     artifacts::Reading,
     wire::{self, with_query},
 };
-use crate::blob::{Buckets, Object, Objects, ObjectsQuery, VERSION, read_metadata, write_metadata};
+use crate::blob::{
+    Buckets, Object, Objects, ObjectsQuery, Scrub, Scrubbed, VERSION, read_metadata, write_metadata,
+};
 
 /// Bytes read and sent at a time.
 const PIECE: usize = 64 << 10;
@@ -60,6 +62,17 @@ impl Client {
     ) -> Result<Objects> {
         let path = format!("/projects/{project}/blobs/{bucket}");
         self.get(&path, query).await
+    }
+
+    /// Reads some objects of a bucket whole, and says which are damaged.
+    pub async fn scrub(
+        &self,
+        project: &ProjectName,
+        bucket: &Label,
+        scrub: &Scrub,
+    ) -> Result<Scrubbed> {
+        self.work(&format!("/projects/{project}/scrub/{bucket}"), scrub)
+            .await
     }
 
     /// What is known of an object.

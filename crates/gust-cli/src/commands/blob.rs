@@ -10,11 +10,12 @@ use std::{
 
 use clap::Subcommand;
 use gust_api::{
-    blob::{Object, ObjectsQuery},
+    blob::{Damaged, Object, ObjectsQuery, Scrub},
     client::blobs::{Download, Put},
 };
 use gust_task::clock;
 use gust_types::{Error, Label, Result};
+use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
@@ -67,6 +68,13 @@ enum Action {
         /// Which
         #[arg(value_name = "BUCKET/KEY", required = true)]
         objects: Vec<Named>,
+        #[command(flatten)]
+        of: Of,
+    },
+    /// Read every object whole and say which are damaged; the exit code is 1 when one is
+    Scrub {
+        /// Only this bucket
+        bucket: Option<Label>,
         #[command(flatten)]
         of: Of,
     },
@@ -131,6 +139,7 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
         Action::Put(args) => put(args).await?,
         Action::Get { object, file, of } => get(object, file, of).await?,
         Action::Rm { objects, of } => remove(objects, of).await?,
+        Action::Scrub { bucket, of } => return scrub(bucket.as_ref(), of).await,
         Action::Stat { object, of } => stat(object, of).await?,
     }
     Ok(0)
@@ -300,6 +309,77 @@ async fn remove(objects: &[Named], of: &Of) -> Result<()> {
         true => output::json(&serde_json::json!({ "count": objects.len() })),
         false => Ok(()),
     }
+}
+
+/// What a scrub found altogether.
+#[derive(Default, Serialize)]
+struct Found {
+    buckets: usize,
+    objects: u64,
+    bytes: u64,
+    damaged: Vec<FoundDamaged>,
+}
+
+#[derive(Serialize)]
+struct FoundDamaged {
+    bucket: Label,
+    #[serde(flatten)]
+    object: Damaged,
+}
+
+async fn scrub(bucket: Option<&Label>, of: &Of) -> Result<u8> {
+    let (client, project) = (of.remote.client()?, &of.remote.project);
+    let explain = |error| of.remote.explain(error);
+    let all = client.buckets(project).await.map_err(explain)?.buckets;
+    let buckets = match bucket {
+        None => all,
+        Some(one) if all.contains(one) => vec![one.clone()],
+        Some(one) => {
+            return Err(Error::not_found(format!("no such bucket: {one}"))
+                .hint("list them with: gust blob ls"));
+        }
+    };
+    let (bars, mut found) = (Bars::new(), Found::default());
+    for bucket in buckets {
+        let bar = bars.spinner(&format!("scrub {bucket}"));
+        let mut next = Scrub::default();
+        loop {
+            let some = client.scrub(project, &bucket, &next).await;
+            let some = some.map_err(explain)?;
+            found.objects += some.objects;
+            found.bytes += some.bytes;
+            let damaged = some.damaged.into_iter().map(|object| FoundDamaged {
+                bucket: bucket.clone(),
+                object,
+            });
+            found.damaged.extend(damaged);
+            bar.set_message(format!("{} objects, {} bytes", found.objects, found.bytes));
+            match some.next {
+                Some(after) => next.after = Some(after),
+                None => break,
+            }
+        }
+        bar.finish_and_clear();
+        found.buckets += 1;
+    }
+    bars.clear();
+    let code = u8::from(!found.damaged.is_empty());
+    if of.json {
+        output::json(&found)?;
+        return Ok(code);
+    }
+    for FoundDamaged { bucket, object } in &found.damaged {
+        let key = output::printable(&object.key);
+        output::line(&format!("{bucket}/{key}: {}", object.message))?;
+    }
+    output::say(&format!(
+        "{} objects with {} bytes in {} buckets, {} damaged",
+        found.objects,
+        found.bytes,
+        found.buckets,
+        found.damaged.len()
+    ));
+    Ok(code)
 }
 
 async fn stat(named: &Named, of: &Of) -> Result<()> {

@@ -12,8 +12,8 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use gust_api::{
     Problem,
     blob::{
-        Buckets, Object as Shown, Objects, ObjectsQuery, SHA256, VERSION, read_metadata,
-        write_metadata,
+        Buckets, Object as Shown, Objects, ObjectsQuery, SHA256, Scrub, Scrubbed, VERSION,
+        read_metadata, write_metadata,
     },
 };
 use gust_backend::blob::{ByteRange, Condition, GetOptions, Got, Object, PutOptions};
@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 
 use super::{
     error::{ApiError, ApiResult},
-    extract::{Answer, Path, Query, ok},
+    extract::{Answer, Json, Path, Query, ok},
 };
 use crate::{
     blobs::{none, show, theirs},
@@ -64,6 +64,21 @@ pub(crate) async fn list(
     Query(query): Query<ObjectsQuery>,
 ) -> ApiResult<Answer<Objects>> {
     Ok(ok(control.objects(&project, &bucket, query).await?))
+}
+
+/// Reads objects whole, for some seconds, and says which are damaged; `next` says where to go on.
+#[utoipa::path(
+    post, path = "/v1/projects/{project}/scrub/{bucket}", tag = "blobs", operation_id = "scrub_bucket",
+    params(("project" = String, Path), ("bucket" = String, Path)),
+    request_body = Scrub,
+    responses((status = 200, description = "What was found.", body = Scrubbed))
+)]
+pub(crate) async fn scrub(
+    State(control): State<Control>,
+    Path((project, bucket)): Path<(ProjectName, Label)>,
+    Json(scrub): Json<Scrub, { 16 << 10 }>,
+) -> ApiResult<Answer<Scrubbed>> {
+    Ok(ok(control.scrub(&project, &bucket, scrub).await?))
 }
 
 /// Puts an object. It is whole and durable when this answers.

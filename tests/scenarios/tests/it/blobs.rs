@@ -243,3 +243,57 @@ async fn a_call_with_exactly_once_reads_buckets_and_writes_none() -> Result<()> 
     );
     Ok(())
 }
+
+/// The files below a folder.
+fn files_in(folder: &std::path::Path) -> Result<Vec<std::path::PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        match path.is_dir() {
+            true => files.extend(files_in(&path)?),
+            false => files.push(path),
+        }
+    }
+    Ok(files)
+}
+
+#[test]
+fn a_scrub_finds_what_rotted_and_spares_the_rest() -> Result<()> {
+    let node = Node::start()?;
+    let file = tempfile::NamedTempFile::new()?;
+    let path = file.path().to_str().context("a path")?;
+    for (name, byte) in [("一", 1), ("二", 2), ("三", 3)] {
+        std::fs::write(file.path(), vec![byte; 300_000])?;
+        node.gust(&["blob", "put", path, &format!("photos/{name}")])?;
+    }
+    node.gust(&["blob", "put", path, "docs/three"])?;
+    let clean = node.json(&["blob", "scrub"])?;
+    let sum = |found: &Value| (found["objects"].as_u64(), found["bytes"].as_u64());
+    assert_eq!(sum(&clean), (Some(4), Some(1_200_000)));
+    assert_eq!(clean["damaged"], serde_json::json!([]));
+    // One bit of the second object turns over.
+    let blobs = files_in(&node.data().join("data/blobs"))?;
+    let holds = |path: &&std::path::PathBuf| std::fs::read(path).is_ok_and(|b| b == [2; 300_000]);
+    let rotten = blobs.iter().find(holds).context("no file holds it")?;
+    let mut bytes = std::fs::read(rotten)?;
+    bytes[123_456] ^= 4;
+    std::fs::write(rotten, bytes)?;
+    let failed = node.gust_fails(&["blob", "scrub", "--json"])?;
+    assert_eq!(failed.status.code(), Some(1));
+    let found: Value = serde_json::from_slice(&failed.stdout)?;
+    let damaged = &found["damaged"];
+    assert_eq!(damaged.as_array().map(Vec::len), Some(1), "{found}");
+    assert_eq!(
+        (&damaged[0]["bucket"], &damaged[0]["key"]),
+        (&"photos".into(), &"二".into())
+    );
+    let other = node.gust(&["blob", "scrub", "docs"])?;
+    ensure!(other.is_empty(), "{other}");
+    let none = node.gust_fails(&["blob", "scrub", "nothing"])?;
+    ensure!(String::from_utf8_lossy(&none.stderr).contains("no such bucket: nothing"));
+    // Who puts it again has it again.
+    std::fs::write(file.path(), vec![2; 300_000])?;
+    node.gust(&["blob", "put", path, "photos/二"])?;
+    assert_eq!(node.json(&["blob", "scrub"])?["damaged"], serde_json::json!([]));
+    Ok(())
+}
