@@ -18,12 +18,7 @@ const USUAL: &str = "http://127.0.0.1:8081";
 #[command(next_help_heading = "Node")]
 pub(crate) struct Remote {
     /// The node's control address; without it that of the node whose data folder is this user's, else http://127.0.0.1:8081
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "GUST_NODE",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "URL", env = "GUST_NODE", hide_env_values = true)]
     node: Option<String>,
     /// The node's token; without it that of a node on this machine is read from its data folder
     #[arg(long, env = "GUST_TOKEN", hide_env_values = true)]

@@ -28,6 +28,8 @@ pub(crate) struct Visit(pub(crate) Arc<OnceLock<Known>>);
 pub(crate) struct Known {
     pub(crate) project: ProjectName,
     pub(crate) operation: &'static Operation,
+    /// The id of the key that signed.
+    pub(crate) key: String,
     /// The operation itself was begun: its document, if it has one, was read.
     pub(crate) begun: AtomicBool,
 }
@@ -63,6 +65,7 @@ impl S3Access for Access {
             .find(&credentials.access_key)
             .ok_or_else(gone)?
             .project;
+        let key = credentials.access_key.clone();
         let name = cx.s3_op().name();
         let Some(operation) = Operation::named(name) else {
             return Err(s3_error!(NotImplemented, "{name} is not served here"));
@@ -79,6 +82,7 @@ impl S3Access for Access {
             let _ = visit.0.set(Known {
                 project,
                 operation,
+                key,
                 begun,
             });
         }

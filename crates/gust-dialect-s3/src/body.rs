@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use futures::{
     StreamExt as _, TryStreamExt as _,
+    future::BoxFuture,
     stream::{self, BoxStream},
 };
 use gust_backend::blob::{Body, Findings, Late};
@@ -40,32 +41,39 @@ struct Taking {
     sums: Sums,
     wanted: Wanted,
     trailers: Option<TrailingHeaders>,
+    /// Asked when the last byte has come.
+    still: Option<Still>,
     found: Late,
     fault: Fault,
 }
+
+/// Whether what a request was let in for still holds.
+pub(crate) type Still = BoxFuture<'static, S3Result<()>>;
 
 /// Takes the body of a request.
 pub(crate) fn of_request(
     blob: Option<StreamingBlob>,
     wanted: Wanted,
     trailers: Option<TrailingHeaders>,
+    still: Still,
 ) -> Taken {
     let bytes = match blob {
         Some(blob) => blob.map_err(|e| error::broken(&e)).boxed(),
         None => stream::empty().boxed(),
     };
-    take(bytes, wanted, trailers)
+    take(bytes, wanted, trailers, Some(still))
 }
 
 /// Takes the bytes of an object that is there.
 pub(crate) fn of_object(body: Body, wanted: Wanted) -> Taken {
-    take(body.map_err(error::of).boxed(), wanted, None)
+    take(body.map_err(error::of).boxed(), wanted, None, None)
 }
 
 fn take(
     bytes: BoxStream<'static, S3Result<Bytes>>,
     wanted: Wanted,
     trailers: Option<TrailingHeaders>,
+    still: Option<Still>,
 ) -> Taken {
     let (found, fault) = (Late::default(), Fault::default());
     let taking = Taking {
@@ -73,6 +81,7 @@ fn take(
         sums: Sums::new(&wanted.algorithms),
         wanted,
         trailers,
+        still,
         found: found.clone(),
         fault: fault.clone(),
     };
@@ -86,7 +95,11 @@ fn take(
             Some(Err(error)) => error,
             None => {
                 let fault = taking.fault.clone();
-                match taking.end() {
+                let still = match taking.still.take() {
+                    Some(still) => still.await,
+                    None => Ok(()),
+                };
+                match still.and_then(|()| taking.end()) {
                     Ok(()) => return None,
                     Err(error) => return Some((Err(broken(&fault, error)), None)),
                 }
@@ -137,8 +150,16 @@ impl Taking {
 }
 
 /// The bytes of an object as the body of an answer.
-pub(crate) fn of_answer(body: Body) -> StreamingBlob {
-    let frames = body.map_ok(Frame::data);
+pub(crate) fn of_answer(body: Body, bucket: String, key: String) -> StreamingBlob {
+    let told = move |error: &Error| {
+        tracing::error!(
+            bucket,
+            key,
+            error = error.chain(),
+            "an object is not read to its end"
+        );
+    };
+    let frames = body.inspect_err(told).map_ok(Frame::data);
     StreamingBlob::from(s3s::Body::http_body_unsync(StreamBody::new(frames)))
 }
 

@@ -94,6 +94,9 @@ pub(crate) async fn copy(
     request: S3Request<CopyObjectInput>,
 ) -> S3Result<S3Response<CopyObjectOutput>> {
     refuse::common!(request.input);
+    for name in ["if-match", "if-none-match"] {
+        refuse::option(name, request.headers.contains_key(name))?;
+    }
     let named = service.there(&request, &request.input.bucket).await?;
     let input = request.input;
     for (name, asked) in [
@@ -209,6 +212,16 @@ pub(crate) async fn copy_part(
     };
     let into = uploads::Open::find(service, &named, &input.key, &input.upload_id).await?;
     let found = source.open(service, &named).await?;
+    // What would be cut short is not what was asked for.
+    if let Some(ByteRange::Between(_, last)) = source.range
+        && last >= found.object.size
+    {
+        return Err(s3_error!(
+            InvalidArgument,
+            "the source has fewer bytes: {}",
+            found.object.size
+        ));
+    }
     let size = Some(found.range.end - found.range.start);
     let mut wanted = Wanted::default();
     into.algorithm.into_iter().for_each(|of| wanted.add(of));

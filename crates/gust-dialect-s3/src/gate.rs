@@ -4,6 +4,7 @@
 //! beside such a URL would make a put of one key a copy of any other, so every `x-amz-` header has to be signed.
 
 use std::{
+    collections::HashSet,
     panic::AssertUnwindSafe,
     sync::{
         Arc,
@@ -14,10 +15,10 @@ use std::{
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 use s3s::{
-    S3Error, S3Result, StdError,
+    S3Error, S3ErrorCode, S3Result, StdError,
     config::{S3Config, StaticConfigProvider},
     s3_error,
 };
@@ -126,7 +127,7 @@ impl Inner {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<StdError>,
     {
-        if let Err(error) = check(&request) {
+        if let Err(error) = check(&request).and_then(|signed| raise(&mut request, signed)) {
             return (Err(error), None);
         }
         let (visit, came) = (Visit::default(), Arc::new(AtomicU64::new(0)));
@@ -172,8 +173,16 @@ impl Inner {
     }
 }
 
-/// Refuses what the protocol's library would let in.
-fn check<B>(request: &Request<B>) -> S3Result<()> {
+/// How a request is signed. One that is not goes no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signed {
+    InHead,
+    InUrl,
+}
+
+/// Refuses what the protocol's library would let in. Names in the query are compared as the library does: decoded.
+fn check<B>(request: &Request<B>) -> S3Result<Signed> {
+    bounded(request)?;
     let (headers, query) = (request.headers(), request.uri().query().unwrap_or_default());
     let authorization = headers.get(header::AUTHORIZATION);
     let authorization = authorization.map(|value| value.to_str().unwrap_or_default());
@@ -200,7 +209,7 @@ fn check<B>(request: &Request<B>) -> S3Result<()> {
         return Err(s3_error!(InvalidRequest, "the request is signed twice"));
     }
     match (authorization, parameter(query, "X-Amz-Signature")) {
-        (None, None) => Ok(()),
+        (None, None) => Err(s3_error!(AccessDenied, "the request is not signed")),
         (Some(_), Some(_)) => Err(s3_error!(InvalidRequest, "the request is signed twice")),
         (Some(value), None) => {
             let parts = value.split([',', ' ']).map(str::trim);
@@ -211,10 +220,11 @@ fn check<B>(request: &Request<B>) -> S3Result<()> {
                 .clone()
                 .find_map(|part| part.strip_prefix("SignedHeaders="));
             service(scope.unwrap_or_default())?;
-            covered(headers, names.unwrap_or_default(), &[])
+            covered(headers, names.unwrap_or_default(), &[])?;
+            Ok(Signed::InHead)
         }
         (None, Some(_)) => {
-            let decoded = |name| parameter(query, name).map(decode).unwrap_or_default();
+            let decoded = |name| parameter(query, name).unwrap_or_default();
             let good_for = decoded("X-Amz-Expires").parse::<u64>();
             if !good_for.is_ok_and(|secs| (1..=PRESIGNED).contains(&secs)) {
                 return Err(s3_error!(
@@ -225,9 +235,113 @@ fn check<B>(request: &Request<B>) -> S3Result<()> {
             service(&decoded("X-Amz-Credential"))?;
             let signed = decoded("X-Amz-SignedHeaders");
             // Whoever signed could not know the bytes, and says nothing by naming their checksum.
-            covered(headers, &signed, &["x-amz-content-sha256"])
+            covered(headers, &signed, &["x-amz-content-sha256"])?;
+            Ok(Signed::InUrl)
         }
     }
+}
+
+/// What the query of a signed URL may say of the signature.
+const OF_SIGNATURES: &[&str] = &[
+    "x-amz-algorithm",
+    "x-amz-content-sha256",
+    "x-amz-credential",
+    "x-amz-date",
+    "x-amz-expires",
+    "x-amz-security-token",
+    "x-amz-signature",
+    "x-amz-signedheaders",
+];
+/// Bytes of a request's head.
+const HEADERS: usize = 64 << 10;
+/// Checksums that are known, and what is said of them.
+const CHECKSUMS: &[&str] = &[
+    "algorithm",
+    "crc32",
+    "crc32c",
+    "crc64nvme",
+    "mode",
+    "sha1",
+    "sha256",
+    "type",
+];
+
+/// Clients that sign a URL lay headers into its query; there they are signed as well, and mean the same. Anywhere else such
+/// a parameter would be ignored.
+fn raise<B>(request: &mut Request<B>, signed: Signed) -> S3Result<()> {
+    let query = request.uri().query().unwrap_or_default();
+    let mut raised = Vec::new();
+    for (name, value) in pairs(query) {
+        let name = name.to_ascii_lowercase();
+        if !name.starts_with("x-amz-") {
+            continue;
+        }
+        let signs = OF_SIGNATURES.contains(&name.as_str());
+        match signed {
+            Signed::InUrl if signs => {}
+            Signed::InUrl => {
+                let odd = || s3_error!(InvalidArgument, "not a header: {name}");
+                let key = HeaderName::try_from(&name).map_err(|_| odd())?;
+                let value = HeaderValue::try_from(value).map_err(|_| odd())?;
+                raised.push((key, value));
+            }
+            Signed::InHead => {
+                return Err(s3_error!(
+                    InvalidRequest,
+                    "this belongs into the head, or into a signed url: {name}"
+                ));
+            }
+        }
+    }
+    let headers = request.headers_mut();
+    for (name, value) in raised {
+        if headers.contains_key(&name) {
+            return Err(s3_error!(InvalidRequest, "said twice: {name}"));
+        }
+        headers.insert(name, value);
+    }
+    for name in headers.keys() {
+        let checksum = name.as_str().strip_prefix("x-amz-checksum-");
+        if checksum.is_some_and(|of| !CHECKSUMS.contains(&of)) {
+            return Err(s3_error!(
+                NotImplemented,
+                "this checksum is not served here: {name}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What no request has, whoever sends it.
+fn bounded<B>(request: &Request<B>) -> S3Result<()> {
+    let (headers, uri) = (request.headers(), request.uri());
+    let sizes = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let target = uri.path_and_query().map_or(0, |of| of.as_str().len());
+    if sizes.sum::<usize>() + target > HEADERS {
+        let mut error = S3Error::with_message(
+            S3ErrorCode::Custom("RequestHeaderSectionTooLarge".into()),
+            format!("the head has more than {HEADERS} bytes"),
+        );
+        error.set_status_code(StatusCode::BAD_REQUEST);
+        return Err(error);
+    }
+    for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
+        let mut values = headers.get_all(&name).iter();
+        // The library takes an empty condition for none.
+        if values.any(|value| value.as_bytes().trim_ascii().is_empty()) {
+            return Err(s3_error!(InvalidRequest, "the condition is empty: {name}"));
+        }
+    }
+    let mut seen = HashSet::new();
+    for (name, _) in pairs(uri.query().unwrap_or_default()) {
+        let name = name.to_ascii_lowercase();
+        if name.starts_with("x-amz-") && !seen.insert(name.clone()) {
+            return Err(s3_error!(InvalidRequest, "said twice: {name}"));
+        }
+    }
+    Ok(())
 }
 
 /// Only this service's signatures count: those for another may have been made for other ends.
@@ -245,7 +359,7 @@ fn service(scope: &str) -> S3Result<()> {
 fn covered(headers: &HeaderMap, signed: &str, but: &[&str]) -> S3Result<()> {
     let signed: Vec<_> = signed.split(';').collect();
     let is_signed = |name: &str| signed.iter().any(|of| of.eq_ignore_ascii_case(name));
-    let amazons = headers.keys().map(header::HeaderName::as_str);
+    let amazons = headers.keys().map(HeaderName::as_str);
     let amazons = amazons.filter(|name| name.starts_with("x-amz-") && !but.contains(name));
     match amazons.chain(["host"]).find(|name| !is_signed(name)) {
         Some(name) => Err(s3_error!(AccessDenied, "this header is not signed: {name}")),
@@ -262,10 +376,19 @@ fn is_form(headers: &HeaderMap) -> bool {
     start.eq_ignore_ascii_case("multipart/form-data")
 }
 
-fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    let pairs = query.split('&');
-    let mut pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    pairs.find(|(of, _)| *of == name).map(|(_, value)| value)
+/// Names and values of a query, decoded.
+fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let plain = |text: &str| decode(&text.replace('+', " "));
+        (plain(name), plain(value))
+    })
+}
+
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let mut pairs = pairs(query);
+    pairs.find(|(of, _)| of == name).map(|(_, value)| value)
 }
 
 fn decode(text: &str) -> String {
@@ -353,6 +476,76 @@ mod tests {
     }
 
     #[test]
+    fn names_in_the_query_are_read_as_the_library_reads_them() {
+        let url = "/b/k?X-Amz-Credential=K%2F20260101%2Fr%2Fs3%2Faws4_request&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature=0";
+        for (from, to) in [
+            ("X-Amz-Signature", "X-Amz-Signatur%65"),
+            ("X-Amz-Signature", "X-Amz-%53ignature"),
+            ("X-Amz-Expires", "X-Amz-Expire%73"),
+        ] {
+            let url = url.replace(from, to);
+            let copy = with("PUT", &url, &[("host", "h"), ("x-amz-copy-source", "/b/s")]);
+            assert_eq!(code(&copy).as_deref(), Some("AccessDenied"), "{url}");
+            let long = with("PUT", &url.replace("=60", "=864000"), &[("host", "h")]);
+            let wanted = Some("AuthorizationQueryParametersError");
+            assert_eq!(code(&long).as_deref(), wanted, "{url}");
+        }
+        let old = with(
+            "GET",
+            "/b/k?AWSAccessKey%49d=K&Signatur%65=x&Expires=1",
+            &[],
+        );
+        assert_eq!(code(&old).as_deref(), Some("InvalidRequest"));
+        let twice = with("PUT", &format!("{url}&x-amz-%65xpires=9"), &[("host", "h")]);
+        assert_eq!(code(&twice).as_deref(), Some("InvalidRequest"));
+    }
+
+    #[test]
+    fn headers_in_signed_urls_are_headers() {
+        let raised = |query: &str, signed| {
+            let mut request = with("PUT", &format!("/b/k?{query}"), &[("x-amz-acl", "private")]);
+            let raised = raise(&mut request, signed);
+            raised.map(|()| request.headers().clone())
+        };
+        let headers = raised(
+            "x-amz-tagging=a%3Db&X-Amz-Date=1&x-id=PutObject",
+            Signed::InUrl,
+        )
+        .unwrap();
+        assert_eq!(headers["x-amz-tagging"], "a=b");
+        assert_eq!(headers.len(), 2);
+        for (query, signed) in [
+            ("x-amz-acl=public-read", Signed::InUrl),
+            ("x-amz-meta-a=%0a", Signed::InUrl),
+            ("x-amz-checksum-sha512=AAAA", Signed::InUrl),
+            ("x-amz-tagging=a", Signed::InHead),
+            ("x-amz-%74agging=a", Signed::InHead),
+        ] {
+            assert!(raised(query, signed).is_err(), "{query} {signed:?}");
+        }
+    }
+
+    #[test]
+    fn what_no_request_has_is_refused() {
+        for (target, headers, wanted) in [
+            ("/b/k", vec![("if-match", "")], Some("InvalidRequest")),
+            ("/b/k", vec![("if-none-match", " ")], Some("InvalidRequest")),
+        ] {
+            assert_eq!(
+                code(&with("GET", target, &headers)).as_deref(),
+                wanted,
+                "{target}"
+            );
+        }
+        let long = "x".repeat(70_000);
+        let request = with("GET", "/b/k", &[("x-long", &long)]);
+        assert_eq!(
+            code(&request).as_deref(),
+            Some("RequestHeaderSectionTooLarge")
+        );
+    }
+
+    #[test]
     fn forms_and_preflights_are_refused_by_name() {
         let form = with(
             "POST",
@@ -362,6 +555,7 @@ mod tests {
         assert_eq!(code(&form).as_deref(), Some("NotImplemented"));
         let preflight = with("OPTIONS", "/b/k", &[]);
         assert_eq!(code(&preflight).as_deref(), Some("NotImplemented"));
-        assert_eq!(code(&with("GET", "/b/k", &[])), None);
+        let plain = with("GET", "/b/k", &[]);
+        assert_eq!(code(&plain).as_deref(), Some("AccessDenied"));
     }
 }

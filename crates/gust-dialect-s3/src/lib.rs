@@ -76,7 +76,8 @@ struct Inner {
 impl Door {
     /// A door to these backends.
     pub fn new(parts: Parts) -> Self {
-        let mut builder = S3ServiceBuilder::new(service::Service::new(parts.backends));
+        let mut builder =
+            S3ServiceBuilder::new(service::Service::new(parts.backends, parts.keys.clone()));
         builder.set_auth(access::Secrets(parts.keys.clone()));
         builder.set_access(access::Access(parts.keys));
         builder.set_validation(access::Names);

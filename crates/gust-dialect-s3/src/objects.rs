@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, stream};
 use gust_backend::blob::{
-    BlobLimits, ByteRange, Condition, GetOptions, Got, Object, PutOptions, check,
+    BlobLimits, ByteRange, Condition, Found, GetOptions, Got, Object, PutOptions, check,
 };
+use http::{HeaderMap, HeaderName, header};
 use s3s::{
     S3Error, S3Request, S3Response, S3Result,
     dto::{
@@ -43,6 +44,7 @@ pub(crate) async fn put(
     let said = sums::said!(request.input);
     let md5 = request.input.content_md5.as_deref();
     let wanted = Wanted::of(&request.headers, md5, &said)?;
+    let still = service.still(&request, &named);
     let (trailers, input) = (request.trailing_headers, request.input);
     let condition = put_condition(input.if_match.as_ref(), input.if_none_match.as_ref())?;
     let bucket = service.bucket(&named)?;
@@ -55,7 +57,7 @@ pub(crate) async fn put(
         expires: input.expires,
     })?;
     let metadata = metadata(input.metadata, &bucket.limits())?;
-    let taken = body::of_request(input.body, wanted, trailers);
+    let taken = body::of_request(input.body, wanted, trailers, still);
     let options = PutOptions {
         condition,
         content_type: input.content_type.filter(|media| !media.is_empty()),
@@ -161,7 +163,15 @@ pub(crate) fn put_condition(
         (None, None) => Condition::Always,
         (None, Some(ETagCondition::Any)) => Condition::Absent,
         (Some(ETagCondition::Any), None) => Condition::Present,
-        (Some(ETagCondition::ETag(etag)), None) => Condition::Etag(vec![etag.value().to_owned()]),
+        (Some(ETagCondition::ETag(ETag::Strong(etag))), None) => {
+            Condition::Etag(vec![etag.clone()])
+        }
+        (Some(ETagCondition::ETag(ETag::Weak(_))), None) => {
+            return Err(s3_error!(
+                PreconditionFailed,
+                "a weak etag is nobody's, in a write"
+            ));
+        }
         (None, Some(_)) => {
             return Err(s3_error!(
                 NotImplemented,
@@ -177,7 +187,23 @@ pub(crate) fn put_condition(
     })
 }
 
-/// The etags of a condition of a read.
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The etags that a condition of a read lists. Weak ones are compared as if they were not: bytes are all that we know.
+fn listed(headers: &HeaderMap, name: HeaderName) -> Option<Vec<String>> {
+    let values = headers.get_all(name);
+    let lists = values.iter().filter_map(|value| value.to_str().ok());
+    let etags = lists.flat_map(|list| list.split(',')).map(str::trim);
+    let etags = etags.map(|etag| etag.strip_prefix("W/").unwrap_or(etag));
+    let etags: Vec<_> = etags
+        .map(|etag| etag.trim_matches('"').to_owned())
+        .collect();
+    (!etags.is_empty()).then_some(etags)
+}
+
+/// The etag of a condition on the source of a copy.
 pub(crate) fn etags(condition: Option<&ETagCondition>) -> Option<Vec<String>> {
     condition.map(|condition| match condition {
         ETagCondition::Any => vec!["*".to_owned()],
@@ -210,9 +236,9 @@ impl Since<'_> {
 
 pub(crate) fn not_modified(object: &Object) -> S3Error {
     let mut error = s3_error!(NotModified, "the object is the one that you have");
-    let mut headers = http::HeaderMap::new();
+    let mut headers = HeaderMap::new();
     if let Ok(etag) = format!("\"{}\"", object.etag).parse() {
-        headers.insert(http::header::ETAG, etag);
+        headers.insert(header::ETAG, etag);
     }
     error.set_headers(headers);
     error
@@ -220,9 +246,9 @@ pub(crate) fn not_modified(object: &Object) -> S3Error {
 
 fn out_of_range(object: &Object) -> S3Error {
     let mut error = s3_error!(InvalidRange, "the object has none of these bytes");
-    let mut headers = http::HeaderMap::new();
+    let mut headers = HeaderMap::new();
     if let Ok(range) = format!("bytes */{}", object.size).parse() {
-        headers.insert(http::header::CONTENT_RANGE, range);
+        headers.insert(header::CONTENT_RANGE, range);
     }
     error.set_headers(headers);
     error
@@ -275,13 +301,18 @@ pub(crate) async fn get(
     request: S3Request<GetObjectInput>,
 ) -> S3Result<S3Response<GetObjectOutput>> {
     let named = service.named(&request, &request.input.bucket)?;
+    let if_range = text(&request.headers, header::IF_RANGE).map(str::to_owned);
+    let (if_match, if_none_match) = (
+        listed(&request.headers, header::IF_MATCH),
+        listed(&request.headers, header::IF_NONE_MATCH),
+    );
     let input = request.input;
     refuse::version(input.version_id.as_deref())?;
     refuse::option("customer-key", input.sse_customer_key.is_some())?;
     let options = GetOptions {
         range: input.range.map(range),
-        if_match: etags(input.if_match.as_ref()),
-        if_none_match: etags(input.if_none_match.as_ref()),
+        if_match,
+        if_none_match,
     };
     let since = Since {
         modified: input
@@ -294,7 +325,21 @@ pub(crate) async fn get(
             .filter(|_| input.if_match.is_none()),
     };
     let bucket = service.bucket(&named)?;
-    let found = match bucket.get(&input.key, options).await.map_err(error::of)? {
+    let mut got = bucket.get(&input.key, options.clone()).await;
+    let mut wants_range = input.range.is_some();
+    // The range was meant of another object: then all of this one.
+    if let (true, Some(etag), Ok(Got::Found(Found { object, .. }) | Got::OutOfRange(object))) =
+        (wants_range, &if_range, &got)
+        && *etag != format!("\"{}\"", object.etag)
+    {
+        wants_range = false;
+        let whole = GetOptions {
+            range: None,
+            ..options
+        };
+        got = bucket.get(&input.key, whole).await;
+    }
+    let found = match got.map_err(error::of)? {
         Got::Absent => return Err(service.absent(&named, &input.key).await),
         Got::Unchanged(object) => return Err(not_modified(&object)),
         Got::OutOfRange(object) => return Err(out_of_range(&object)),
@@ -306,10 +351,9 @@ pub(crate) async fn get(
     let checksums = whole && is_enabled(input.checksum_mode.as_ref());
     let mut output = describe!(GetObjectOutput, found.object, checksums);
     output.content_length = Some((found.range.end - found.range.start) as i64);
-    output.content_range = input
-        .range
-        .map(|_| content_range(&found.range, found.object.size));
-    output.body = Some(body::of_answer(found.body));
+    output.content_range = wants_range.then(|| content_range(&found.range, found.object.size));
+    let bucket = named.name.to_string();
+    output.body = Some(body::of_answer(found.body, bucket, input.key));
     Ok(S3Response::new(output))
 }
 
@@ -326,6 +370,10 @@ pub(crate) async fn head(
     request: S3Request<HeadObjectInput>,
 ) -> S3Result<S3Response<HeadObjectOutput>> {
     let named = service.named(&request, &request.input.bucket)?;
+    let (if_match, if_none_match) = (
+        listed(&request.headers, header::IF_MATCH),
+        listed(&request.headers, header::IF_NONE_MATCH),
+    );
     let input = request.input;
     refuse::version(input.version_id.as_deref())?;
     refuse::option("customer-key", input.sse_customer_key.is_some())?;
@@ -335,8 +383,8 @@ pub(crate) async fn head(
     };
     let options = GetOptions {
         range: None,
-        if_match: etags(input.if_match.as_ref()),
-        if_none_match: etags(input.if_none_match.as_ref()),
+        if_match,
+        if_none_match,
     };
     if check::get(&input.key, &options, &object)
         .map_err(error::of)?
@@ -414,7 +462,12 @@ pub(crate) async fn delete_many(
                 Some(etag) => Condition::Etag(vec![etag.value().to_owned()]),
                 None => Condition::Always,
             };
-            let deleted = match refuse::version(object.version_id.as_deref()) {
+            let asked = refuse::version(object.version_id.as_deref())
+                .and_then(|()| refuse::option("Size", object.size.is_some()))
+                .and_then(|()| {
+                    refuse::option("LastModifiedTime", object.last_modified_time.is_some())
+                });
+            let deleted = match asked {
                 Ok(()) => bucket
                     .delete(&object.key, condition)
                     .await

@@ -71,6 +71,14 @@ macro_rules! common {
                 "server-side-encryption-aws-kms-key-id",
                 input.ssekms_key_id.is_some(),
             ),
+            (
+                "server-side-encryption-context",
+                input.ssekms_encryption_context.is_some(),
+            ),
+            (
+                "server-side-encryption-bucket-key-enabled",
+                input.bucket_key_enabled.is_some(),
+            ),
             ("tagging", input.tagging.is_some()),
             (
                 "website-redirect-location",

@@ -11,13 +11,16 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
+use tokio_io_timeout::TimeoutStream;
 
 use crate::Door;
 
 /// Connections at once.
 const CONNECTIONS: usize = 2048;
 /// The longest a request's head may take to arrive, and a connection may be kept for the next one.
-const HEAD: Duration = Duration::from_secs(60);
+const HEAD: Duration = Duration::from_secs(30);
+/// How long a client may take nothing of what it is sent.
+const STALLED: Duration = Duration::from_secs(30);
 /// Bytes of a request's head.
 const HEADERS: usize = 64 << 10;
 /// A pause after the system refused a connection, as when file descriptors have run out.
@@ -67,7 +70,10 @@ impl Door {
             .header_read_timeout(HEAD)
             .max_buf_size(HEADERS)
             .max_headers(200);
-        let connection = builder.serve_connection(TokioIo::new(socket), service);
+        // A body is asked for no more bytes while nobody takes them, so that only the socket knows.
+        let mut socket = TimeoutStream::new(socket);
+        socket.set_write_timeout(Some(STALLED));
+        let connection = builder.serve_connection(TokioIo::new(Box::pin(socket)), service);
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(%error, "an s3 connection ended badly");
         }

@@ -9,11 +9,13 @@ use gust_backend::{
 use gust_types::{Label, ProjectName};
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result, dto::*, s3_error};
 
-use crate::{access::Visit, buckets, copies, error, lists, objects, uploads};
+use crate::{Keys, access::Visit, body::Still, buckets, copies, error, lists, objects, uploads};
 
 /// What every operation needs.
+#[derive(Clone)]
 pub(crate) struct Service {
     pub(crate) backends: Arc<dyn Backends>,
+    pub(crate) keys: Arc<dyn Keys>,
 }
 
 /// A bucket of the project that asks.
@@ -25,8 +27,8 @@ pub(crate) struct Named {
 // === impl Service ===
 
 impl Service {
-    pub(crate) fn new(backends: Arc<dyn Backends>) -> Self {
-        Self { backends }
+    pub(crate) fn new(backends: Arc<dyn Backends>, keys: Arc<dyn Keys>) -> Self {
+        Self { backends, keys }
     }
 
     /// The project that asks.
@@ -51,6 +53,24 @@ impl Service {
         let named = self.named(request, bucket)?;
         self.must_be(&named).await?;
         Ok(named)
+    }
+
+    /// That a request may still put: its key may have been removed while the bytes came, and its bucket too.
+    pub(crate) fn still<T>(&self, request: &S3Request<T>, named: &Named) -> Still {
+        let visit = request.extensions.get::<Visit>().cloned();
+        let service = self.clone();
+        let (project, name) = (named.project.clone(), named.name.clone());
+        Box::pin(async move {
+            let known = visit.as_ref().and_then(|visit| visit.0.get());
+            let key = known.and_then(|known| service.keys.find(&known.key));
+            if key.is_none_or(|key| key.project != project) {
+                return Err(s3_error!(
+                    InvalidAccessKeyId,
+                    "the access key was removed meanwhile"
+                ));
+            }
+            service.must_be(&Named { project, name }).await
+        })
     }
 
     pub(crate) async fn must_be(&self, named: &Named) -> S3Result<()> {

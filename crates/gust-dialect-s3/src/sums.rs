@@ -276,7 +276,13 @@ impl Wanted {
             let name = format!("x-amz-checksum-{}", algorithm.name());
             let sum = trailers.and_then(|trailers| trailers.get(&name)?.to_str().ok());
             let bad = || s3_error!(InvalidRequest, "the trailer has no {name}");
-            expected.insert(algorithm, sum.ok_or_else(bad)?.trim().to_owned());
+            let sum = sum.ok_or_else(bad)?.trim().to_owned();
+            if expected
+                .insert(algorithm, sum.clone())
+                .is_some_and(|said| said != sum)
+            {
+                return Err(s3_error!(BadDigest, "head and trailer say another {name}"));
+            }
         }
         for (algorithm, sum) in expected {
             if summed.checksums.get(algorithm.name()) != Some(&sum) {

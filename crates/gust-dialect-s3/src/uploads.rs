@@ -106,6 +106,12 @@ pub(crate) async fn create(
         input.checksum_algorithm.as_ref(),
         input.checksum_type.as_ref(),
     )?;
+    if input.key.chars().any(is_unspeakable) {
+        return Err(s3_error!(
+            InvalidArgument,
+            "the answer could not name a key with such a character; put it at once"
+        ));
+    }
     let limits = service.bucket(&named)?.limits();
     let said = Said {
         cache_control: input.cache_control,
@@ -137,6 +143,11 @@ pub(crate) async fn create(
         upload_id: Some(upload.id),
         ..CreateMultipartUploadOutput::default()
     }))
+}
+
+/// What XML 1.0 has no way to write.
+fn is_unspeakable(letter: char) -> bool {
+    matches!(letter, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}')
 }
 
 /// What is to be known again when parts come.
@@ -179,12 +190,13 @@ pub(crate) async fn part(
     let said = sums::said!(request.input);
     let md5 = request.input.content_md5.as_deref();
     let mut wanted = Wanted::of(&request.headers, md5, &said)?;
+    let still = service.still(&request, &named);
     let (trailers, input) = (request.trailing_headers, request.input);
     let number = number(input.part_number)?;
     let into = Open::find(service, &named, &input.key, &input.upload_id).await?;
     into.algorithm.into_iter().for_each(|of| wanted.add(of));
     let size = objects::length(input.content_length, &Default::default())?;
-    let taken = body::of_request(input.body, wanted, trailers);
+    let taken = body::of_request(input.body, wanted, trailers, still);
     let options = PartOptions {
         found: taken.found,
         size,
@@ -240,7 +252,20 @@ pub(crate) async fn complete(
     }
     let options = CompleteOptions { condition, found };
     let completed = uploads.complete(&input.key, &input.upload_id, chosen, options);
-    let object = completed.await.map_err(error)?;
+    let object = match completed.await.map_err(error) {
+        Err(error)
+            if *error.code() == S3ErrorCode::PreconditionFailed && input.if_match.is_some() =>
+        {
+            // What is to be replaced is not there at all.
+            let bucket = service.bucket(&named)?;
+            let there = bucket.head(&input.key).await.map_err(errors::of)?;
+            return match there {
+                None => Err(service.absent(&named, &input.key).await),
+                Some(_) => Err(error),
+            };
+        }
+        completed => completed?,
+    };
     let mut output = CompleteMultipartUploadOutput {
         bucket: Some(named.name.to_string()),
         e_tag: Some(ETag::Strong(object.etag)),
@@ -431,14 +456,21 @@ pub(crate) async fn list(
             .await
             .map_err(error)?,
     };
-    let last = page.uploads.last().filter(|_| page.more);
-    let last = last.map(|last| (last.key.clone(), last.id.clone()));
+    let mut last = page.uploads.last().filter(|_| page.more);
+    let mut next = last.map(|last| (last.key.clone(), Some(last.id.clone())));
     let (mut shown, mut prefixes) = (Vec::new(), Vec::<CommonPrefix>::new());
     let folds = gust_backend::blob::ListOptions {
         prefix,
         delimiter: input.delimiter.clone(),
         ..Default::default()
     };
+    // What is folded is told once: the next page begins behind all of it.
+    if let Some(folded) = last
+        .take()
+        .and_then(|last| check::folded(&last.key, &folds))
+    {
+        next = Some((format!("{folded}{}", char::MAX), None));
+    }
     for upload in page.uploads {
         match check::folded(&upload.key, &folds) {
             Some(folded) => {
@@ -455,11 +487,11 @@ pub(crate) async fn list(
         common_prefixes: Some(prefixes),
         delimiter: input.delimiter.map(|d| encoding.encode(&d)),
         encoding_type: input.encoding_type,
-        is_truncated: Some(last.is_some()),
+        is_truncated: Some(next.is_some()),
         key_marker: Some(encoding.encode(&input.key_marker.unwrap_or_default())),
         max_uploads: Some(most as i32),
-        next_key_marker: last.as_ref().map(|(key, _)| encoding.encode(key)),
-        next_upload_id_marker: last.map(|(_, id)| id),
+        next_key_marker: next.as_ref().map(|(key, _)| encoding.encode(key)),
+        next_upload_id_marker: next.and_then(|(_, id)| id),
         prefix: Some(encoding.encode(&input.prefix.unwrap_or_default())),
         request_charged: None,
         upload_id_marker: input.upload_id_marker,

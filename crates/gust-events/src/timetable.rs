@@ -23,14 +23,15 @@ use futures::{StreamExt as _, future::try_join_all, stream::FuturesUnordered};
 use gust_backend::{
     desk::Counts,
     kv::{Kv, PutOptions, Write},
-    queue::{Queue, QueueSettings},
+    queue::{Message, Queue, QueueSettings},
     unit::{Changes, Commit, Place, Publication},
 };
 use gust_task::{Stop, clock};
 use gust_telemetry::Histogram;
 use gust_types::{
-    Label, ProjectName, Result, Span,
+    AppName, Label, ProjectName, Result, Span,
     call::Trigger,
+    event::Event,
     trigger::{self, ScheduleSpec, TriggerSource, TriggerSpec},
 };
 use parking_lot::Mutex;
@@ -43,11 +44,14 @@ pub(crate) use runs::{APP, NAME};
 use crate::{
     Parts,
     deliver::{Consumer, Delivery, EventWork, Once, Tally},
+    message::{self, rfc3339},
     retry::RetryPolicy,
     schedule::{self, Overlap, Schedule, State},
     triggers::{Key, target},
 };
 
+/// The type of a run's event.
+const FIRED: &str = "gust.schedule.fired";
 /// The queue of a project's runs, and the store of what was settled.
 const RUNS: &str = "schedules";
 /// Runs of a project under way at once: the shares of ten functions.
@@ -234,7 +238,10 @@ impl Timetable {
             let TriggerSource::Schedule(when) = &spec.source else {
                 continue;
             };
-            let schedule = match compile(when, &format!("{project}/{}", memory_key(&key))) {
+            let schedule = match compile(
+                when,
+                &format!("{project}/{}", memory_key(&key.app, &key.name)),
+            ) {
                 Ok(schedule) => schedule,
                 // A deploy refuses it; what an older one took is no reason to hold up others.
                 Err(error) => {
@@ -273,7 +280,7 @@ impl Timetable {
                 },
             };
             if is_new {
-                writes.push(remember(memory_key(&key), &state));
+                writes.push(remember(memory_key(&key.app, &key.name), &state));
             }
             let (tally, left_out) = match before {
                 Some((_, _, tally, left_out)) => (tally, left_out),
@@ -381,7 +388,7 @@ impl Timetable {
         };
         let Some(memory) = memory else { return };
         let deletions = keys.iter().map(|key| Write::Delete {
-            key: memory_key(key),
+            key: memory_key(&key.app, &key.name),
         });
         if let Err(error) = memory.write(deletions.collect()).await {
             tracing::warn!(
@@ -438,11 +445,7 @@ impl Timetable {
     }
 
     async fn write(&self, project: &ProjectName, due: Vec<Due>) -> Result<()> {
-        let due_us: Vec<u64> = due
-            .iter()
-            .flat_map(|due| &due.runs)
-            .map(|run| run.0)
-            .collect();
+        let due_us: Vec<u64> = due.iter().flat_map(|due| due.runs.clone()).collect();
         let backends = &self.parts.backends;
         let commits = in_batches(due).map(|batch| backends.commit(project, commit(batch)));
         try_join_all(commits).await?;
@@ -508,8 +511,15 @@ fn in_batches(all: Vec<Due>) -> impl Iterator<Item = Vec<Due>> {
 fn commit(due: Vec<Due>) -> Commit {
     let (mut writes, mut messages) = (Vec::with_capacity(due.len()), Vec::new());
     for due in due {
-        writes.push(remember(due.memory, &due.state));
-        messages.extend(due.runs.into_iter().map(|(_, run)| run));
+        let memory = memory_key(&due.app, &due.name);
+        for at_us in due.runs {
+            match run((&due.app, &due.name), &memory, at_us) {
+                Ok(run) => messages.push(run),
+                // Every name that can be deployed makes an event.
+                Err(error) => tracing::error!(error = error.chain(), "a run is no event"),
+            }
+        }
+        writes.push(remember(memory, &due.state));
     }
     let published = Publication {
         to: Place::Queue(Label::reserved(RUNS), runs_settings()),
@@ -529,14 +539,25 @@ fn commit(due: Vec<Due>) -> Commit {
     }
 }
 
+/// A run as an event.
+fn run((app, name): (&AppName, &Label), memory: &str, at_us: u64) -> Result<Message> {
+    let source = format!("/apps/{app}/triggers/{name}");
+    let id = format!("{memory}/{at_us}");
+    let event = Event::new(id, source, FIRED)?
+        .with("time", rfc3339(at_us))?
+        .with(APP, app.as_str())?
+        .with(NAME, name.as_str())?;
+    Ok(message::of_event(&event))
+}
+
 /// A schedule's memory in its project's store.
-fn memory_key(key: &Key) -> String {
-    format!("{}/{}", key.app, key.name)
+fn memory_key(app: &AppName, name: &Label) -> String {
+    format!("{app}/{name}")
 }
 
 /// Up to when a schedule is settled; `None` of one that is new.
 async fn remembered(memory: &dyn Kv, key: &Key) -> Result<Option<State>> {
-    let found = memory.get(&memory_key(key)).await?;
+    let found = memory.get(&memory_key(&key.app, &key.name)).await?;
     let state = found.and_then(|found| serde_json::from_slice::<State>(&found.value).ok());
     // How many are running is counted anew.
     Ok(state.map(|state| State {

@@ -256,6 +256,10 @@ def many_are_deleted_at_once():
     quiet = S3.delete_objects(Bucket=name, Delete={"Objects": [{"Key": "k40"}], "Quiet": True})
     assert not quiet.get("Deleted")
     assert S3.list_objects_v2(Bucket=name)["KeyCount"] == 9
+    # A condition that is not served deletes nothing.
+    kept = S3.delete_objects(Bucket=name, Delete={"Objects": [{"Key": "k41", "Size": 999}]})
+    assert kept["Errors"][0]["Code"] == "NotImplemented", kept
+    assert S3.list_objects_v2(Bucket=name)["KeyCount"] == 9
 
 
 @check
@@ -270,6 +274,13 @@ def copies_stay_in_the_node():
     S3.copy_object(Bucket=two, Key="k", CopySource=f"{two}/k", MetadataDirective="REPLACE", Metadata={"c": "d"})
     assert S3.head_object(Bucket=two, Key="k")["Metadata"] == {"c": "d"}
     fails(400, "InvalidRequest", S3.copy_object, Bucket=two, Key="k", CopySource=f"{two}/k")
+    fails(501, "NotImplemented", S3.copy_object, Bucket=two, Key="k", CopySource=f"{one}/照片/a b.jpg", IfNoneMatch="*")
+    upload = S3.create_multipart_upload(Bucket=two, Key="part")["UploadId"]
+    fails(
+        400, "InvalidArgument", S3.upload_part_copy,
+        Bucket=two, Key="part", UploadId=upload, PartNumber=1, CopySource=f"{two}/k", CopySourceRange=f"bytes=5-{MIB}",
+    )
+    S3.abort_multipart_upload(Bucket=two, Key="part", UploadId=upload)
     fails(404, "NoSuchKey", S3.copy_object, Bucket=two, Key="l", CopySource=f"{one}/nothing")
     fails(
         412, "PreconditionFailed", S3.copy_object,
@@ -370,6 +381,19 @@ def presigned_urls_work_for_anybody():
     assert status == 403 and b"SignatureDoesNotMatch" in text, text
     status, text = http("PUT", sign("get_object"), b"x")
     assert status == 403, text
+    # A range of another object is none of this one.
+    ranged = lambda etag: http("GET", sign("get_object"), headers={"Range": "bytes=1-", "If-Range": etag})
+    assert ranged('"other"') == (200, b"by url")
+    assert ranged(f'"{hashlib.md5(b"by url").hexdigest()}"') == (206, b"y url")
+    etags = f'"other", "{hashlib.md5(b"by url").hexdigest()}"'
+    assert http("GET", sign("get_object"), headers={"If-None-Match": etags})[0] == 304
+    # Whoever holds a URL adds nothing to it, however it is written.
+    S3.put_object(Bucket=name, Key="secret", Body=b"secret")
+    url = sign("put_object")
+    for odd in (url, url.replace("X-Amz-Signature", "X-Amz-Signatur%65"), url.replace("X-Amz-S", "X-Amz-%53")):
+        status, text = http("PUT", odd, b"", {"x-amz-copy-source": f"/{name}/secret"})
+        assert status == 403, (odd, text)
+    assert http("GET", sign("get_object")) == (200, b"by url")
     import time
 
     url = sign("get_object", secs=1)

@@ -5,23 +5,17 @@ use std::{
     sync::Arc,
 };
 
-use gust_backend::{kv::Kv, queue::Message};
-use gust_types::{ProjectName, Result, event::Event, trigger::TriggerSpec};
+use gust_backend::kv::Kv;
+use gust_types::{AppName, Label, ProjectName, trigger::TriggerSpec};
 use tokio::task::JoinHandle;
 
-use super::{
-    memory_key,
-    runs::{APP, NAME, Runs},
-};
+use super::runs::Runs;
 use crate::{
     deliver::Delivery,
-    message::{self, rfc3339},
     schedule::{Schedule, State, Timeline},
     triggers::Key,
 };
 
-/// The type of a run's event.
-const FIRED: &str = "gust.schedule.fired";
 /// Schedules of one look: what they fire is written while the next are looked at.
 const LOOK: usize = 1000;
 /// How often it is said that a schedule's runs are left out.
@@ -69,11 +63,11 @@ pub(super) struct Project {
 /// What is to be written of a schedule: its runs, and up to when it is settled with them.
 pub(super) struct Due {
     pub(super) id: u64,
-    /// Its key in the memory.
-    pub(super) memory: String,
+    pub(super) app: AppName,
+    pub(super) name: Label,
     pub(super) state: State,
-    /// Each with the time that it was due.
-    pub(super) runs: Vec<(u64, Message)>,
+    /// When they were due. Events are made of them by whoever writes them: there are more of those.
+    pub(super) runs: Vec<u64>,
 }
 
 // === impl Project ===
@@ -207,20 +201,13 @@ impl Book {
             if decision.state == entry.state {
                 continue;
             }
-            let mut runs = Vec::with_capacity(decision.fire.len());
-            for at_us in decision.fire {
-                match run(&entry.key, at_us) {
-                    Ok(run) => runs.push((at_us, run)),
-                    // Every name that can be deployed makes an event.
-                    Err(error) => tracing::error!(error = error.chain(), "a run is no event"),
-                }
-            }
             let look = looks.entry(entry.key.project.clone()).or_default();
             look.push(Due {
                 id,
-                memory: memory_key(&entry.key),
+                app: entry.key.app.clone(),
+                name: entry.key.name.clone(),
                 state: decision.state,
-                runs,
+                runs: decision.fire,
             });
         }
         looks
@@ -258,17 +245,6 @@ impl Entry {
             told_us: now_us,
         };
     }
-}
-
-/// A run as an event.
-fn run(key: &Key, at_us: u64) -> Result<Message> {
-    let source = format!("/apps/{}/triggers/{}", key.app, key.name);
-    let id = format!("{}/{at_us}", memory_key(key));
-    let event = Event::new(id, source, FIRED)?
-        .with("time", rfc3339(at_us))?
-        .with(APP, key.app.as_str())?
-        .with(NAME, key.name.as_str())?;
-    Ok(message::of_event(&event))
 }
 
 #[cfg(test)]
@@ -342,7 +318,7 @@ mod tests {
         for due in due {
             book.settle(vec![(due.id, due.state)], true, now_us);
             if !due.runs.is_empty() {
-                fired.push(due.memory);
+                fired.push(format!("{}/{}", due.app, due.name));
             }
         }
         fired.sort();

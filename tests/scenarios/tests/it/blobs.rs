@@ -294,6 +294,9 @@ fn a_scrub_finds_what_rotted_and_spares_the_rest() -> Result<()> {
     // Who puts it again has it again.
     std::fs::write(file.path(), vec![2; 300_000])?;
     node.gust(&["blob", "put", path, "photos/二"])?;
-    assert_eq!(node.json(&["blob", "scrub"])?["damaged"], serde_json::json!([]));
+    assert_eq!(
+        node.json(&["blob", "scrub"])?["damaged"],
+        serde_json::json!([])
+    );
     Ok(())
 }
