@@ -80,10 +80,11 @@ impl Source<'_> {
             }
             Got::Found(found) => found,
         };
-        let since = Since {
-            modified: self.modified.filter(|_| self.if_none_match.is_none()),
-            unmodified: self.unmodified.filter(|_| self.if_match.is_none()),
-        };
+        let since = Since::beside(
+            (&self.if_match, &self.if_none_match),
+            self.modified,
+            self.unmodified,
+        );
         since.check(&found.object).map_err(|_| failed())?;
         Ok(found)
     }

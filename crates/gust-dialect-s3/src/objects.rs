@@ -213,11 +213,23 @@ pub(crate) fn etags(condition: Option<&ETagCondition>) -> Option<Vec<String>> {
 
 /// Conditions of a read by time. They count only where no etag is asked for.
 pub(crate) struct Since<'a> {
-    pub(crate) modified: Option<&'a Timestamp>,
-    pub(crate) unmodified: Option<&'a Timestamp>,
+    modified: Option<&'a Timestamp>,
+    unmodified: Option<&'a Timestamp>,
 }
 
-impl Since<'_> {
+impl<'a> Since<'a> {
+    /// Those that count beside the conditions by etag, `if-match` and `if-none-match`.
+    pub(crate) fn beside<T>(
+        (if_match, if_none_match): (&Option<T>, &Option<T>),
+        modified: Option<&'a Timestamp>,
+        unmodified: Option<&'a Timestamp>,
+    ) -> Self {
+        Self {
+            modified: modified.filter(|_| if_none_match.is_none()),
+            unmodified: unmodified.filter(|_| if_match.is_none()),
+        }
+    }
+
     pub(crate) fn check(&self, object: &Object) -> S3Result<()> {
         // HTTP's dates have no fractions.
         let modified = time(object.modified_us / 1_000_000 * 1_000_000);
@@ -314,16 +326,11 @@ pub(crate) async fn get(
         if_match,
         if_none_match,
     };
-    let since = Since {
-        modified: input
-            .if_modified_since
-            .as_ref()
-            .filter(|_| input.if_none_match.is_none()),
-        unmodified: input
-            .if_unmodified_since
-            .as_ref()
-            .filter(|_| input.if_match.is_none()),
-    };
+    let since = Since::beside(
+        (&input.if_match, &input.if_none_match),
+        input.if_modified_since.as_ref(),
+        input.if_unmodified_since.as_ref(),
+    );
     let bucket = service.bucket(&named)?;
     let mut got = bucket.get(&input.key, options.clone()).await;
     let mut wants_range = input.range.is_some();
@@ -392,16 +399,11 @@ pub(crate) async fn head(
     {
         return Err(not_modified(&object));
     }
-    let since = Since {
-        modified: input
-            .if_modified_since
-            .as_ref()
-            .filter(|_| input.if_none_match.is_none()),
-        unmodified: input
-            .if_unmodified_since
-            .as_ref()
-            .filter(|_| input.if_match.is_none()),
-    };
+    let since = Since::beside(
+        (&input.if_match, &input.if_none_match),
+        input.if_modified_since.as_ref(),
+        input.if_unmodified_since.as_ref(),
+    );
     since.check(&object)?;
     let checksums = input.range.is_none() && is_enabled(input.checksum_mode.as_ref());
     let mut output = describe!(HeadObjectOutput, object, checksums);
