@@ -9,6 +9,7 @@
 pub mod blob;
 pub mod changes;
 pub mod desk;
+pub mod keys;
 pub mod kv;
 pub mod outlet;
 pub mod queue;

@@ -1,8 +1,8 @@
 //! The control port: connections in, bounded in number and in patience.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use gust_task::Stop;
+use gust_task::{Stop, net};
 use gust_types::Result;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -12,10 +12,7 @@ use hyper_util::{
     },
     service::TowerToHyperService,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
     api::{self, gates::Peer},
@@ -23,42 +20,26 @@ use crate::{
 };
 
 /// Connections at once.
-const CONNECTIONS: usize = 512;
+const CONNECTIONS: u32 = 512;
 /// The longest a request's head may take to arrive.
 const HEAD: Duration = Duration::from_secs(10);
-/// A pause after the system refused a connection, as when file descriptors have run out.
-const BREATH: Duration = Duration::from_millis(50);
 
 impl Control {
     /// Serves the API until stopped; then takes no more connections and gives requests under way their grace.
     pub async fn serve(&self, listener: TcpListener, stop: Stop) -> Result<()> {
         let router = api::router(self.clone());
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
         let graceful = GracefulShutdown::new();
-        loop {
-            let place = tokio::select! {
-                place = places.clone().acquire_owned() => place,
-                () = stop.stopped() => break,
-            };
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = stop.stopped() => break,
-            };
-            let (socket, peer) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a control connection");
-                    tokio::time::sleep(BREATH).await;
-                    continue;
-                }
-            };
-            let router = router.clone().layer(axum::Extension(Peer(peer)));
-            let watcher = graceful.watcher();
-            gust_task::spawn("control connection", async move {
-                let _place = place;
-                speak(socket, router, watcher).await;
-            });
-        }
+        net::accept(
+            "control connection",
+            listener,
+            CONNECTIONS,
+            &stop,
+            |socket, peer| {
+                let router = router.clone().layer(axum::Extension(Peer(peer)));
+                speak(socket, router, graceful.watcher())
+            },
+        )
+        .await;
         self.0.stop.stop();
         let _ = tokio::time::timeout(self.0.settings.grace, graceful.shutdown()).await;
         Ok(())
@@ -67,7 +48,6 @@ impl Control {
 
 /// One connection, HTTP/1.1 or HTTP/2 with prior knowledge.
 async fn speak(socket: TcpStream, router: axum::Router, watcher: Watcher) {
-    let _ = socket.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock, atomic::AtomicBool};
 
+use gust_backend::keys::Keys;
 use gust_types::{Label, ProjectName};
 use http::HeaderMap;
 use s3s::{
@@ -12,7 +13,7 @@ use s3s::{
     validation::NameValidation,
 };
 
-use crate::{Keys, operations::Operation};
+use crate::operations::Operation;
 
 /// Owners that a request expects: a bucket's owner is its project.
 const OWNERS: [&str; 2] = [

@@ -1,7 +1,7 @@
 //! The S3 door: a project's buckets as every S3 client knows them.
 //!
 //! It speaks the protocol (signatures, XML, checksums) and knows buckets by the blob seam alone. It never names a backend,
-//! and it keeps no keys: whose they are it asks [`Keys`]. Start with `operations.rs` (what is served), then `gate.rs` (one
+//! and it keeps no keys: whose they are it asks [`gust_backend::keys::Keys`]. Start with `operations.rs` (what is served), then `gate.rs` (one
 //! request from its head to its answer), then `objects.rs`.
 #![warn(missing_docs)]
 
@@ -25,7 +25,7 @@ mod uploads;
 
 use std::sync::Arc;
 
-use gust_backend::Backends;
+use gust_backend::{Backends, keys::Keys};
 use gust_types::ProjectName;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::sync::Semaphore;
@@ -44,21 +44,6 @@ pub struct Parts {
     pub backends: Arc<dyn Backends>,
     /// Knows access keys.
     pub keys: Arc<dyn Keys>,
-}
-
-/// Knows access keys. Asked with every request, so it answers from memory.
-pub trait Keys: Send + Sync {
-    /// The key of this id, if it is good.
-    fn find(&self, id: &str) -> Option<AccessKey>;
-}
-
-/// A key that requests are signed with.
-#[derive(Clone)]
-pub struct AccessKey {
-    /// Whose buckets it opens.
-    pub project: ProjectName,
-    /// What signatures are made with.
-    pub secret: String,
 }
 
 /// The door. Clones are handles to the same one.
@@ -92,13 +77,5 @@ impl Door {
     /// What projects have asked for since the start, by name.
     pub fn counted(&self) -> Vec<(ProjectName, Counted)> {
         self.0.counts.all()
-    }
-}
-
-impl std::fmt::Debug for AccessKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AccessKey")
-            .field("project", &self.project)
-            .finish_non_exhaustive()
     }
 }

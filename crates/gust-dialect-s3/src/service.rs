@@ -5,11 +5,12 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use gust_backend::{
     Backends,
     blob::{Bucket, Uploads},
+    keys::Keys,
 };
 use gust_types::{Label, ProjectName};
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result, dto::*, s3_error};
 
-use crate::{Keys, access::Visit, body::Still, buckets, copies, error, lists, objects, uploads};
+use crate::{access::Visit, body::Still, buckets, copies, error, lists, objects, uploads};
 
 /// What every operation needs.
 #[derive(Clone)]

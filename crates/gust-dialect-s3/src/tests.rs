@@ -4,14 +4,17 @@ mod client;
 
 use std::sync::Arc;
 
-use gust_backend::unit::memory::MemoryBackends;
+use gust_backend::{
+    keys::{AccessKey, Keys},
+    unit::memory::MemoryBackends,
+};
 use gust_task::Stop;
 use gust_types::ProjectName;
 use http::StatusCode;
 use tokio::net::TcpListener;
 
 use self::client::{Answer, Client, Lie};
-use crate::{AccessKey, Door, Keys, Parts, SERVED};
+use crate::{Door, Parts, SERVED};
 
 struct Ring;
 

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use gust_backend::Backends;
+use gust_backend::{
+    Backends,
+    keys::{AccessKey, Keys},
+};
 use gust_control::Control;
-use gust_dialect_s3::{AccessKey, Counted, Door, Keys, Parts};
+use gust_dialect_s3::{Counted, Door, Parts};
 use gust_telemetry::{
     Registry,
     families::{Family, Group, Row},

@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod ids;
+pub mod net;
 pub mod reconcile;
 pub mod stop;
 
