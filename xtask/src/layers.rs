@@ -28,6 +28,7 @@ const ROOMS: &[(&str, Room)] = &[
     ("gust-telemetry", Ground),
     ("gust-manifest", Ground),
     ("gust-api", Ground),
+    ("gust-compose", Ground),
     ("gust-runtime", Seam),
     ("gust-backend", Seam),
     ("gust-meter", Seam),
@@ -61,6 +62,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rusqlite", &["gust-backend-local", "gust-control"]),
     ("axum", &["gust-control"]),
     ("s3s", &["gust-dialect-s3"]),
+    ("wac-graph", &["gust-compose"]),
     ("clap", &["gust-cli", "gust-bench"]),
     (
         "tokio-rustls",

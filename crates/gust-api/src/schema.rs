@@ -174,6 +174,15 @@ pub struct FunctionSpec {
     /// SQL databases it may open.
     #[schema(required = false)]
     sql: Vec<Label>,
+    /// Queues it may publish to.
+    #[schema(required = false)]
+    queues: Vec<Label>,
+    /// Topics it may publish to.
+    #[schema(required = false)]
+    topics: Vec<Label>,
+    /// Buckets it may open.
+    #[schema(required = false)]
+    blobs: Vec<Label>,
     /// Hosts it may reach, as `scheme://host[:port]`.
     #[schema(required = false)]
     outbound: Vec<String>,
@@ -187,6 +196,16 @@ pub struct FunctionSpec {
     health: Option<HealthSpec>,
     /// How its calls are made later.
     r#async: Option<LaterSpec>,
+    /// How a program is told its request, when that is CGI.
+    cgi: Option<CgiSpec>,
+}
+
+/// CGI (RFC 3875) for programs.
+#[derive(ToSchema)]
+pub struct CgiSpec {
+    /// Arguments, separated by spaces; `${SCRIPT_NAME}` and `${ARGS}` are replaced.
+    #[schema(required = false)]
+    argv: String,
 }
 
 /// Where bytes are. A node accepts artifacts only.

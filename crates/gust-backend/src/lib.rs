@@ -29,8 +29,12 @@ use gust_types::{Label, ProjectName, Result};
 pub trait Backends: Send + Sync {
     /// The store behind this name.
     fn kv(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn kv::Kv>>;
+    /// The stores of a project that anything was ever put into.
+    fn stores(&self, project: &ProjectName) -> Result<Vec<Label>>;
     /// The database behind this name.
     fn sql(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn sql::Sql>>;
+    /// The databases of a project that anything was ever written to.
+    fn databases(&self, project: &ProjectName) -> Result<Vec<Label>>;
     /// The bucket behind this name.
     fn blob(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn blob::Bucket>>;
     /// The buckets of a project that are there.

@@ -7,7 +7,10 @@ use std::{
 };
 
 use gust_manifest::Loaded;
-use gust_types::{AppSpec, Blame, Error, FunctionName, Kind, Result, app::Source};
+use gust_types::{
+    AppSpec, Blame, Error, FunctionName, Kind, Result,
+    app::{BuildSpec, FunctionSpec, Source},
+};
 use indicatif::ProgressBar;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, BufReader},
@@ -45,14 +48,23 @@ pub(crate) async fn prepare(dir: &Path, profile: Option<&str>, everything: bool)
     Ok(loaded)
 }
 
+/// What of a function is built: its own code, and that of the components it imports from.
+fn built(function: &FunctionSpec) -> impl Iterator<Item = (&Source, &BuildSpec)> {
+    let own = function.build.iter().map(|build| (&function.source, build));
+    let others = function.dependencies.iter();
+    let others = others.filter_map(|of| Some((&of.source, of.build.as_ref()?)));
+    others.chain(own)
+}
+
 /// Functions that have a build command and no code.
 fn not_built(app: &AppSpec, root: &Path) -> Vec<FunctionName> {
+    let missing = |(source, _): (&Source, _)| match source {
+        Source::Path(path) => !root.join(path).exists(),
+        Source::Remote { .. } | Source::Artifact { .. } => false,
+    };
     app.functions
         .iter()
-        .filter(|(_, f)| match &f.source {
-            Source::Path(path) => f.build.is_some() && !root.join(path).exists(),
-            Source::Remote { .. } | Source::Artifact { .. } => false,
-        })
+        .filter(|(_, function)| built(function).any(missing))
         .map(|(name, _)| name.clone())
         .collect()
 }
@@ -76,11 +88,15 @@ pub(crate) async fn build(
         run(job, &bars).await?;
     }
     bars.clear();
-    for (name, function) in &app.functions {
-        let built = function.build.is_some() && only.is_none_or(|only| only == name);
-        if let (true, Source::Path(path)) = (built, &function.source)
-            && !root.join(path).is_file()
-        {
+    let meant = |(name, _): &(&FunctionName, _)| only.is_none_or(|only| only == *name);
+    for (name, function) in app.functions.iter().filter(meant) {
+        for path in built(function).filter_map(|(source, _)| match source {
+            Source::Path(path) => Some(path),
+            Source::Remote { .. } | Source::Artifact { .. } => None,
+        }) {
+            if root.join(path).is_file() {
+                continue;
+            }
             let message = format!("the build of `{name}` did not make its source: {path}");
             return Err(
                 Error::new(Kind::Invalid, Blame::Caller, message).hint(hint_at_elsewhere(
@@ -103,13 +119,9 @@ fn hint_at_elsewhere(cargo_target: Option<&str>) -> String {
 /// workspace often share it.
 fn jobs(app: &AppSpec, root: &Path, only: Option<&FunctionName>) -> Vec<Job> {
     let mut jobs: Vec<Job> = Vec::new();
-    for (name, function) in &app.functions {
-        let Some(build) = &function.build else {
-            continue;
-        };
-        if only.is_some_and(|only| only != name) {
-            continue;
-        }
+    let meant = |(name, _): &(&FunctionName, _)| only.is_none_or(|only| only == *name);
+    let functions = app.functions.iter().filter(meant);
+    for (name, build) in functions.flat_map(|(name, f)| built(f).map(move |(_, b)| (name, b))) {
         let workdir = root.join(build.workdir.as_deref().unwrap_or("."));
         let same = |job: &&Job| job.workdir == workdir && build.command.contains(&job.command);
         if jobs.iter().filter(same).count() == build.command.len() {

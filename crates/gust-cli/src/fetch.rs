@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use gust_types::{AppSpec, Digest, Error, Result, app::Source};
+use gust_types::{AppSpec, Digest, Error, FunctionName, Result, app::Source};
 use http::{Request, Response, StatusCode, Uri, header, uri::Scheme};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_rustls::HttpsConnector;
@@ -39,8 +39,15 @@ struct Fetcher {
 /// Fetches what the app names by URLs and is not here yet; from then on its functions name files.
 pub(crate) async fn sources(app: &mut AppSpec) -> Result<()> {
     let mut fetcher = None;
+    let mut all: Vec<(&FunctionName, &mut Source)> = Vec::new();
     for (name, function) in &mut app.functions {
-        let Source::Remote { url, digest } = &function.source else {
+        all.push((name, &mut function.source));
+        for dependency in &mut function.dependencies {
+            all.push((name, &mut dependency.source));
+        }
+    }
+    for (name, source) in all {
+        let Source::Remote { url, digest } = source else {
             continue;
         };
         let fetcher = match &mut fetcher {
@@ -58,7 +65,7 @@ pub(crate) async fn sources(app: &mut AppSpec) -> Result<()> {
             let text = format!("not a path that can be kept: {}", path.display());
             Error::invalid(text).hint("set XDG_CACHE_HOME to a path in UTF-8")
         })?;
-        function.source = Source::Path(file);
+        *source = Source::Path(file);
     }
     Ok(())
 }

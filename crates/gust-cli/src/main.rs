@@ -8,6 +8,7 @@ mod args;
 mod artifacts;
 mod builder;
 mod commands;
+mod compose;
 mod fetch;
 mod groups;
 mod here;

@@ -137,15 +137,19 @@ impl Interests {
         found.file(&manifest);
         found.sources.insert(manifest);
         for function in loaded.spec.functions.values() {
-            match &function.build {
-                Some(build) => {
-                    let workdir = root.join(build.workdir.as_deref().unwrap_or("."));
-                    for glob in &build.watch {
-                        found.pattern(&workdir, glob, &mut patterns)?;
-                    }
-                }
+            let others = function.dependencies.iter();
+            let others = others.map(|of| (&of.source, of.build.as_ref()));
+            let own = std::iter::once((&function.source, function.build.as_ref()));
+            for (source, build) in own.chain(others) {
+                let Some(build) = build else {
+                    found.deploys(&root, source);
+                    continue;
+                };
                 // What a build makes is no reason to build.
-                None => found.deploys(&root, &function.source),
+                let workdir = root.join(build.workdir.as_deref().unwrap_or("."));
+                for glob in &build.watch {
+                    found.pattern(&workdir, glob, &mut patterns)?;
+                }
             }
             found.deploys_all(&root, &function.files);
         }

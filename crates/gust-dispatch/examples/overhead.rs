@@ -132,6 +132,8 @@ fn app() -> Deployment {
         reuse: Reuse::default(),
         health: None,
         later: None,
+        cgi: None,
+        dependencies: Vec::new(),
     };
     Deployment {
         project: key.project.clone(),

@@ -298,6 +298,8 @@ fn deployment(app: AppName, events: EventsSpec) -> Deployment {
         reuse: Reuse::default(),
         health: None,
         later: None,
+        cgi: None,
+        dependencies: Vec::new(),
     };
     let key = FunctionKey {
         project: project(),

@@ -18,7 +18,7 @@ use crate::{
     check,
     draft::{Assembled, Draft, Mount, Site},
     keys::{
-        APP, BUILD, FILE, FUNCTION, HEALTH, LIMITS, NAMES, RESPONSE, REUSE, ROOT, ROUTE, SITE,
+        APP, BUILD, CGI, FILE, FUNCTION, HEALTH, LIMITS, NAMES, RESPONSE, REUSE, ROOT, ROUTE, SITE,
         VARIABLE,
     },
     parts,
@@ -106,6 +106,10 @@ fn function_spec(draft: &mut Draft<'_>, table: &Table<'_>, name: &FunctionName) 
         reuse: reuse.map(|t| read_reuse(&t)).unwrap_or_default(),
         health: health(table, below("health")),
         later: later::read(draft, table, name),
+        cgi: table
+            .table("cgi", &CGI, below("cgi"))
+            .map(|t| parts::cgi(&t)),
+        dependencies: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gust_types::{
     Label,
-    app::{BuildSpec, RouteTarget, VariableSpec},
+    app::{BuildSpec, CgiSpec, RouteTarget, VariableSpec},
     outbound::Outbound,
 };
 
@@ -122,6 +122,16 @@ pub(crate) fn outbound(draft: &mut Draft<'_>, hosts: Vec<Text>) -> Vec<String> {
 }
 
 /// How to build.
+/// How a program is told its request as CGI.
+pub(crate) fn cgi(table: &Table<'_>) -> CgiSpec {
+    let argv = table.string("argv");
+    if let Some(text) = argv.as_ref().filter(|text| text.value.contains('\0')) {
+        table.cx.fault(&text.at, "`argv` has a NUL character");
+    }
+    argv.map(|text| CgiSpec { argv: text.value })
+        .unwrap_or_default()
+}
+
 pub(crate) fn build(table: &Table<'_>) -> BuildSpec {
     let commands = table.string_or_strings("command");
     if table.value("command").is_none() {

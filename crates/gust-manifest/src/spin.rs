@@ -1,12 +1,13 @@
 //! Reading `spin.toml`, version 2, into the same words as `gust.toml`.
 
 mod component;
+mod dependency;
 mod events;
 mod trigger;
 
 use std::collections::BTreeMap;
 
-use gust_types::{AppName, FunctionName};
+use gust_types::{AppName, FunctionName, app::CgiSpec};
 use toml::de::{DeTable, DeValue};
 
 use crate::{
@@ -21,6 +22,8 @@ struct Components<'a> {
     by_id: BTreeMap<String, Component<'a>>,
     profile: Option<&'a str>,
     profile_found: bool,
+    /// How the routes so far call each component.
+    executors: BTreeMap<FunctionName, Option<CgiSpec>>,
 }
 
 struct Component<'a> {
@@ -178,6 +181,7 @@ impl<'a> Components<'a> {
             by_id,
             profile,
             profile_found: false,
+            executors: BTreeMap::new(),
         }
     }
 
@@ -223,6 +227,25 @@ impl<'a> Components<'a> {
         if let Some(table) = root.as_table(&id.value, value, section, title) {
             let spec = component::read(draft, &table, name, self);
             draft.function(name.clone(), &id.at, spec);
+        }
+    }
+
+    /// Notes how a route calls a function: all of its routes call it in one way.
+    fn execute(
+        &mut self,
+        draft: &mut Draft<'a>,
+        name: &FunctionName,
+        cgi: Option<CgiSpec>,
+        at: &At,
+    ) {
+        let known = self.executors.entry(name.clone());
+        if *known.or_insert_with(|| cgi.clone()) != cgi {
+            let message = format!("component `{name}` is called by two executors");
+            let hint = "describe it twice, under two names";
+            draft.cx.fault_hint(at, message, hint);
+        }
+        if let Some(function) = draft.functions.get_mut(name) {
+            function.cgi = cgi;
         }
     }
 

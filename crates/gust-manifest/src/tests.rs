@@ -1,6 +1,7 @@
 //! Both readers, from text to app; the file globs; the texts of faults; the reference pages.
 
 mod changes;
+mod dependencies;
 mod faults;
 mod files;
 mod gust;

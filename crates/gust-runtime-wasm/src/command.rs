@@ -3,7 +3,9 @@
 use wasmtime_wasi::I32Exit;
 
 use crate::{
+    cgi,
     drive::Exit,
+    host,
     live::{Entry, Live},
     pipe::BrokenInput,
     work::Job,
@@ -36,9 +38,22 @@ pub(crate) async fn run03(mut live: Live, job: Job) -> Exit {
 fn enter(live: &mut Live, job: Job) {
     let guest = live.store.data_mut();
     guest.enter(job.context);
+    let spec = guest.scope.revision.clone();
+    let cgi = spec.spec.cgi.as_ref();
+    let variables = cgi.map(|_| cgi::variables(&job.request));
+    let (head, body) = job.request.into_parts();
+    if let (Some(cgi), Some(variables)) = (cgi, variables) {
+        // What it is told is known only now.
+        let told = host::Told {
+            arguments: cgi::arguments(&cgi.argv, &head),
+            variables,
+        };
+        let scope = &guest.scope;
+        guest.wasi = host::wasi_told(&scope.bindings, &scope.output, told);
+    }
     if let Some((input, answer)) = guest.scope.output.pipes() {
-        input.attach(job.request.into_body());
-        answer.attach(job.seat);
+        input.attach(body);
+        answer.attach(job.seat, cgi.is_some());
     }
 }
 

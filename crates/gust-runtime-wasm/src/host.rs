@@ -45,7 +45,7 @@ mod wasi_kv;
 mod wasi_messaging;
 mod wit;
 
-pub(crate) use wasi::context as wasi;
+pub(crate) use wasi::{Told, context as wasi, context_told as wasi_told};
 
 /// State that host interfaces keep for one running copy. Nothing is allocated before it is used, but for three counters.
 #[derive(Default)]

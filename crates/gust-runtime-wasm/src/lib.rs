@@ -12,6 +12,7 @@
 
 mod account;
 mod call;
+mod cgi;
 mod coach;
 mod command;
 mod compile;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use gust_types::{Body, Error};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, ReadBuf};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream};
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
@@ -21,7 +21,7 @@ use wasmtime_wasi_io::{
     streams::{InputStream, StreamError, StreamResult},
 };
 
-use crate::seat::Seat;
+use crate::{cgi, fault::Fault, seat::Seat};
 
 /// Bytes that a command may be ahead of whoever reads its output.
 const AHEAD: usize = 64 * 1024;
@@ -48,8 +48,10 @@ pub(crate) struct Answer(Arc<Mutex<Queue>>);
 
 #[derive(Default)]
 struct Queue {
-    /// Where the head goes when the first byte is written.
+    /// Where the head goes: when the first byte is written, or when the header before the body is whole.
     seat: Option<Arc<Seat>>,
+    /// The header that the output begins with, until it is whole.
+    header: Option<cgi::Head>,
     bytes: VecDeque<Bytes>,
     size: usize,
     /// The command has ended well.
@@ -173,10 +175,11 @@ impl std::error::Error for BrokenInput {}
 // === impl Answer ===
 
 impl Answer {
-    /// The next bytes answer this call.
-    pub(crate) fn attach(&self, seat: Arc<Seat>) {
+    /// The next bytes answer this call; with `cgi` a header comes before them.
+    pub(crate) fn attach(&self, seat: Arc<Seat>, cgi: bool) {
         *self.0.lock() = Queue {
             seat: Some(seat),
+            header: cgi.then(cgi::Head::default),
             ..Queue::default()
         };
     }
@@ -206,12 +209,23 @@ impl Answer {
         if queue.abandoned || bytes.is_empty() {
             return;
         }
+        let (head, bytes) = match &mut queue.header {
+            None => (plain(), bytes),
+            Some(header) => match header.take(&bytes) {
+                None => return,
+                Some(Ok((head, rest))) => {
+                    queue.header = None;
+                    (head, rest)
+                }
+                Some(Err(why)) => return refuse(queue, &why),
+            },
+        };
         queue.size += bytes.len();
         queue.bytes.push_back(bytes);
         let (seat, reader) = (queue.seat.take(), queue.reader.take());
         drop(queue);
         if let Some(seat) = seat {
-            seat.put(Ok(self.head()));
+            seat.put(Ok(self.answer(head)));
         }
         if let Some(reader) = reader {
             reader.wake();
@@ -222,23 +236,47 @@ impl Answer {
     pub(crate) fn finish(&self) {
         let mut queue = self.0.lock();
         queue.whole = true;
+        if queue.header.is_some() {
+            return refuse(queue, "its header does not end with a blank line");
+        }
         let (seat, reader) = (queue.seat.take(), queue.reader.take());
         drop(queue);
         if let Some(seat) = seat {
-            seat.put(Ok(self.head()));
+            seat.put(Ok(self.answer(plain())));
         }
         if let Some(reader) = reader {
             reader.wake();
         }
     }
 
-    fn head(&self) -> http::Response<WasiBody> {
-        let mut response = http::Response::new(Reader(self.clone()).boxed_unsync());
-        let text = http::HeaderValue::from_static("text/plain; charset=utf-8");
-        response
-            .headers_mut()
-            .insert(http::header::CONTENT_TYPE, text);
-        response
+    fn answer(&self, head: http::Response<()>) -> http::Response<WasiBody> {
+        head.map(|()| Reader(self.clone()).boxed_unsync())
+    }
+}
+
+/// The head of output that says nothing of itself.
+fn plain() -> http::Response<()> {
+    let mut response = http::Response::new(());
+    let text = http::HeaderValue::from_static("text/plain; charset=utf-8");
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, text);
+    response
+}
+
+/// What is written is no answer: nothing of it is read.
+fn refuse(mut queue: MutexGuard<'_, Queue>, why: &str) {
+    queue.abandoned = true;
+    queue.header = None;
+    let (seat, writer) = (queue.seat.take(), queue.writer.take());
+    drop(queue);
+    if let Some(seat) = seat {
+        seat.put(Err(Fault::failed(format!(
+            "the function gave no CGI response: {why}"
+        ))));
+    }
+    if let Some(writer) = writer {
+        writer.wake();
     }
 }
 

@@ -217,6 +217,13 @@ impl Runtime for WasmRuntime {
     async fn prepare(&self, revision: &Revision, progress: &dyn Progress) -> Result<Preparation> {
         let (record, cached) = self.0.prepared(&revision.artifact, true, progress).await?;
         fits(&record, &revision.spec.limits, &self.0.settings)?;
+        if revision.spec.cgi.is_some() && record.contract.reusable() {
+            return Err(Error::invalid(format!(
+                "only a program is told its request as CGI, and the function exports {}",
+                record.export
+            ))
+            .hint("leave out `cgi` (in a spin.toml the executor `wagi`), or build a program that exports wasi:cli/run"));
+        }
         Ok(Preparation {
             contract: record.export.clone(),
             warnings: record.missing.iter().map(stubs::Missing::warning).collect(),

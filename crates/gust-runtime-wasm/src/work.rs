@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gust_task::ids;
 use gust_types::{Body, Call, Kind, call::Trace};
-use http::{HeaderValue, Request, header, uri};
+use http::{HeaderMap, HeaderValue, Request, header, uri};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
@@ -64,10 +64,14 @@ impl Job {
 
     /// Who the request is addressed to: the URI's authority, else the `host` header.
     pub(crate) fn authority(request: &http::request::Parts) -> Option<uri::Authority> {
-        request.uri.authority().cloned().or_else(|| {
-            let host = request.headers.get(header::HOST)?;
-            uri::Authority::from_maybe_shared(Bytes::copy_from_slice(host.as_bytes())).ok()
-        })
+        let of_headers = || Self::authority_of(&request.headers);
+        request.uri.authority().cloned().or_else(of_headers)
+    }
+
+    /// Who the `host` header names.
+    pub(crate) fn authority_of(headers: &HeaderMap) -> Option<uri::Authority> {
+        let host = headers.get(header::HOST)?;
+        uri::Authority::from_maybe_shared(Bytes::copy_from_slice(host.as_bytes())).ok()
     }
 }
 

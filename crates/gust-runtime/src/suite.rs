@@ -252,6 +252,8 @@ pub fn plain(artifact: Digest) -> FunctionSpec {
         reuse: Reuse::default(),
         health: None,
         later: None,
+        cgi: None,
+        dependencies: Vec::new(),
     }
 }
 

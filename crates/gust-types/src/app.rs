@@ -105,6 +105,46 @@ pub struct FunctionSpec {
     /// How its calls are made later; without it, by the defaults, and not for callers from outside.
     #[serde(default, rename = "async", skip_serializing_if = "Option::is_none")]
     pub later: Option<LaterSpec>,
+    /// How a program is told its request and says its answer, when that is CGI; without it its output is the answer's body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgi: Option<CgiSpec>,
+    /// Components that its code imports from. They become one with it before a deploy: a node never hears of them.
+    #[serde(skip)]
+    pub dependencies: Vec<Dependency>,
+}
+
+/// CGI (RFC 3875): the request in variables and on the standard input, a header before the output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CgiSpec {
+    /// The program's arguments, separated by spaces; `${SCRIPT_NAME}` becomes the path and `${ARGS}` the query with a space
+    /// for each `&`.
+    pub argv: String,
+}
+
+/// A component that a function's code imports from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dependency {
+    /// What of the imports it serves: a plain name, an interface (`a:b/c@1.0.0`, with or without the version), or all
+    /// interfaces of a package (`a:b`).
+    pub import: String,
+    /// Where its code is.
+    pub source: Source,
+    /// How its code is built, when it is a component of the same manifest.
+    pub build: Option<BuildSpec>,
+    /// The export that serves the import, when that has another name.
+    pub export: Option<String>,
+    /// What of the function's settings it may use.
+    pub inherit: Inherit,
+}
+
+/// What a dependency may use of what its function was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inherit {
+    /// All.
+    Everything,
+    /// These, by the keys of `spin.toml`; with an empty list nothing.
+    Only(Vec<String>),
 }
 
 /// Where code or a file comes from.
@@ -205,6 +245,14 @@ pub enum RouteTarget {
         #[serde(default)]
         fallback: Option<String>,
     },
+}
+
+impl Default for CgiSpec {
+    fn default() -> Self {
+        Self {
+            argv: "${SCRIPT_NAME} ${ARGS}".to_owned(),
+        }
+    }
 }
 
 fn ok() -> u16 {

@@ -31,7 +31,7 @@ fn app() -> Value {
             "build": {"command": [], "workdir": "w", "watch": []},
             "environment": {}, "variables": {},
             "files": [{"path": "/a", "source": {"artifact": {"digest": real::Digest::of(b"y"), "size": 1}}}],
-            "kv": ["default"], "sql": [], "outbound": [],
+            "kv": ["default"], "sql": [], "queues": ["jobs"], "topics": ["news"], "blobs": ["pictures"], "outbound": [],
             "limits": real::Limits::default(),
             "reuse": {"calls": 1, "concurrent": 1, "idle": "1s"},
             "health": {"path": "/h", "timeout": "1s"},
@@ -39,7 +39,8 @@ fn app() -> Value {
                 "retry": real::trigger::RetrySpec::default(), "keep": "1d", "concurrency": 1,
                 "on_success": "queue:q", "on_failure": "function:front", "public": true,
                 "callback": "https://example.com/done", "callback_secrets": ["{{ hush }}"], "callback_public": true
-            }
+            },
+            "cgi": {"argv": "run"}
         }},
         "routes": [
             {"path": "/...", "target": {"function": "front"}},
@@ -84,6 +85,7 @@ fn an_app_is_described_as_it_is_written() {
     check::<Reuse>(&function["reuse"]);
     check::<HealthSpec>(&function["health"]);
     check::<LaterSpec>(&function["async"]);
+    check::<CgiSpec>(&function["cgi"]);
     check::<RouteSpec>(&full["routes"][0]);
 }
 

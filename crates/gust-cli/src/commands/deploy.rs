@@ -11,7 +11,7 @@ use gust_types::{Digest, Error, Result};
 
 use crate::{
     artifacts::{self, Artifacts, Content},
-    builder, output,
+    builder, compose, output,
     progress::Bars,
     remote::Remote,
     variables::{self, Assignment},
@@ -45,7 +45,8 @@ pub(crate) async fn run(args: &Args) -> Result<u8> {
     let loaded = builder::prepare(&args.dir, args.profile.as_deref(), args.build).await?;
     let variables = variables::collect(&args.variables, &loaded.spec, &BTreeMap::new())?;
     let client = args.remote.client()?;
-    let (spec, root) = (loaded.spec, loaded.root);
+    let (mut spec, root) = (loaded.spec, loaded.root);
+    let _composed = compose::functions(&mut spec, &root).await?;
     let artifacts = tokio::task::spawn_blocking(move || artifacts::collect(&spec, &root))
         .await
         .map_err(|e| Error::internal("reading the app's files failed").because(e))??;

@@ -17,7 +17,7 @@ use toml::Value;
 use crate::{
     builder,
     commands::{deploy, serve},
-    here, output,
+    compose, here, output,
     progress::Bars,
     signals,
     variables::{self, Assignment},
@@ -141,9 +141,9 @@ async fn swap_in(args: &Args, deployer: &Deployer, loaded: &Loaded) -> Result<De
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         deploy::hear(&event, &shown, &mut kept);
     };
-    let deployed = deployer
-        .deploy(&loaded.spec, &loaded.root, &values, &heard)
-        .await;
+    let mut spec = loaded.spec.clone();
+    let _composed = compose::functions(&mut spec, &loaded.root).await?;
+    let deployed = deployer.deploy(&spec, &loaded.root, &values, &heard).await;
     bars.clear();
     let mut warnings =
         std::mem::take(&mut *warnings.lock().unwrap_or_else(PoisonError::into_inner));

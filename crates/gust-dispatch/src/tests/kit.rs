@@ -245,6 +245,8 @@ impl App {
             reuse: Reuse::default(),
             health: None,
             later: None,
+            cgi: None,
+            dependencies: Vec::new(),
         };
         change(&mut spec);
         let function = FunctionName::new(name).unwrap();

@@ -166,6 +166,8 @@ impl Behind {
             reuse: Default::default(),
             health: None,
             later: None,
+            cgi: None,
+            dependencies: Vec::new(),
         };
         limit(&mut spec);
         let target = RouteTarget::Function(FunctionName::new(&name).unwrap());

@@ -4,9 +4,9 @@ use super::{AMQP, Family, HTTP, Key, MQTT, NATS, POSTGRES, REDIS, Section, key};
 
 /// All sections, in the order of the reference page.
 pub(crate) const GUST: &[&Section] = &[
-    &ROOT, &APP, &VARIABLE, &FUNCTION, &FILE, &BUILD, &HEALTH, &LIMITS, &REUSE, &ASYNC, &ROUTE,
-    &RESPONSE, &SITE, &QUEUE, &TOPIC, &TRIGGER, &WEBHOOK, &RETRY, &REDIS, &NATS, &MQTT, &AMQP,
-    &POSTGRES, &HTTP,
+    &ROOT, &APP, &VARIABLE, &FUNCTION, &FILE, &BUILD, &HEALTH, &CGI, &LIMITS, &REUSE, &ASYNC,
+    &ROUTE, &RESPONSE, &SITE, &QUEUE, &TOPIC, &TRIGGER, &WEBHOOK, &RETRY, &REDIS, &NATS, &MQTT,
+    &AMQP, &POSTGRES, &HTTP,
 ];
 
 pub(super) const fn section(
@@ -204,6 +204,12 @@ pub(crate) static FUNCTION: Section = section(
         ),
         key("build", "table", "none", "How `gust build` makes `source`."),
         key(
+            "cgi",
+            "table",
+            "none",
+            "Tells a program (one that exports `wasi:cli/run`) its request as CGI; `cgi = {}` with all defaults. Without it the program's output is the body of the answer.",
+        ),
+        key(
             "limits",
             "table",
             "see below",
@@ -280,6 +286,17 @@ pub(crate) static HEALTH: Section = section(
             "How long the answer may take; from 1ms to 1m.",
         ),
     ],
+);
+
+pub(crate) static CGI: Section = section(
+    "[function.<name>.cgi]",
+    "CGI (RFC 3875): the request in variables of the environment (`REQUEST_METHOD`, `PATH_INFO`, `QUERY_STRING`, `HTTP_…`) and its body on the standard input; before its output the program writes a header with `Content-Type`, `Location` or `Status`, and a blank line. `CONTENT_LENGTH` is set when the length is known before the body has come.",
+    &[key(
+        "argv",
+        "string",
+        "`\"${SCRIPT_NAME} ${ARGS}\"`",
+        "The program's arguments, separated by spaces. `${SCRIPT_NAME}` becomes the path, `${ARGS}` the query with a space for each `&`.",
+    )],
 );
 
 pub(crate) static LIMITS: Section = section(

@@ -19,6 +19,8 @@ pub(crate) const SPIN: &[&Section] = &[
     &SPIN_EXECUTOR,
     &SPIN_COMPONENT,
     &SPIN_SOURCE,
+    &SPIN_DEPENDENCIES,
+    &SPIN_DEPENDENCY,
     &SPIN_FILE,
     &SPIN_BUILD,
     &SPIN_PROFILE,
@@ -220,7 +222,7 @@ pub(crate) static SPIN_HTTP: Section = section(
         row(
             "executor",
             "table",
-            "`{ type = \"http\" }` (or `\"spin\"`). `wagi` is refused.",
+            "How the component is called: `{ type = \"http\" }` (or `\"spin\"`), or `wagi`.",
         ),
         row(
             "dependencies",
@@ -250,12 +252,16 @@ pub(crate) static SPIN_EXECUTOR: Section = section(
     "trigger.http.executor",
     "How the component is called.",
     &[
-        row("type", "string", "`http` or `spin`; `wagi` is refused."),
-        row("argv", "string", "Belongs to `wagi`, which is refused."),
+        row(
+            "type",
+            "string",
+            "`http` or `spin`; `wagi` for a program that is told its request as CGI: see `[function.<name>.cgi]` of `gust.toml`. All routes of a component have the same.",
+        ),
+        row("argv", "string", "As `argv` there; with `wagi` only."),
         row(
             "entrypoint",
             "string",
-            "Belongs to `wagi`, which is refused.",
+            "With `wagi` only; `_start`, which is what programs have.",
         ),
     ],
 );
@@ -309,17 +315,69 @@ pub(crate) static SPIN_COMPONENT: Section = section(
         row(
             "dependencies_inherit_configuration",
             "boolean",
-            "Ignored: it matters for dependencies only.",
+            "Whether all `dependencies` may use what the component may use; `false` unless given. Not beside `inherit_configuration`.",
         ),
         row(
             "dependencies",
             "table",
-            "Refused when not empty: composing components is not built yet.",
+            "Components that this one imports from, by what they serve. They become one with it before a deploy.",
         ),
         row(
             "profile",
             "table of tables",
             "Replaces parts of the component when selected by name.",
+        ),
+    ],
+);
+
+pub(crate) static SPIN_DEPENDENCIES: Section = Section {
+    family: Family::Spin,
+    title: "[component.<id>.dependencies]",
+    about: "By what they serve: an interface (`\"a:b/c@1.0.0\"`, with or without the version), all interfaces of a package (`\"a:b\"`), or a plain name. A version alone means a registry, and registries are refused: they are not built yet.",
+    open: true,
+    keys: &[],
+};
+
+pub(crate) static SPIN_DEPENDENCY: Section = section(
+    "component.<id>.dependencies.<name> = { ... }",
+    "One of `path`, `url` and `component` says where its code is, which has to be a component.",
+    &[
+        row(
+            "path",
+            "string",
+            "A file relative to the manifest's folder.",
+        ),
+        row("url", "string", "As in `source`."),
+        row("digest", "string", "As in `source`; goes with `url`."),
+        row(
+            "component",
+            "string",
+            "Another component of the file, which is built with this one. It cannot have dependencies itself.",
+        ),
+        row(
+            "export",
+            "string",
+            "The export that serves the import, when that has another name.",
+        ),
+        row(
+            "inherit_configuration",
+            "boolean or list of strings",
+            "What it may use of what the component may use: all, nothing (unless given), or the settings that are listed: `ai_models`, `allowed_outbound_hosts`, `environment`, `files`, `key_value_stores`, `sqlite_databases`, `variables`. What it may not use answers with its own error for that, or is empty.",
+        ),
+        row(
+            "version",
+            "string",
+            "Refused: registries are not built yet.",
+        ),
+        row(
+            "registry",
+            "string",
+            "Refused: registries are not built yet.",
+        ),
+        row(
+            "package",
+            "string",
+            "Refused: registries are not built yet.",
         ),
     ],
 );
@@ -382,7 +440,11 @@ pub(crate) static SPIN_PROFILE: Section = section(
             "table of strings",
             "Added to `environment`; its values win.",
         ),
-        row("dependencies", "table", "Refused when not empty."),
+        row(
+            "dependencies",
+            "table",
+            "Added to `dependencies`; those for the same import replace them.",
+        ),
         row("build", "table", "Its `command` replaces that of `build`."),
     ],
 );

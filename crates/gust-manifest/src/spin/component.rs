@@ -7,7 +7,7 @@ use gust_types::{
 };
 use toml::de::DeValue;
 
-use super::Components;
+use super::{Components, dependency};
 use crate::{
     check,
     draft::{Draft, Mount},
@@ -23,7 +23,7 @@ pub(super) fn read<'a>(
     components: &mut Components<'a>,
 ) -> FunctionSpec {
     note_what_is_ignored(table, name);
-    refuse_dependencies(table);
+    let inherit_all = table.boolean("dependencies_inherit_configuration");
     draft.mounts.push(Mount {
         function: name.clone(),
         picks: parts::picks(table, &SPIN_FILE),
@@ -48,8 +48,10 @@ pub(super) fn read<'a>(
         reuse: Reuse::default(),
         health: None,
         later: None,
+        cgi: None,
+        dependencies: dependency::read(table, inherit_all, components),
     };
-    profiles(table, name, &mut spec, components);
+    profiles(table, name, inherit_all, &mut spec, components);
     if spec.source == nothing() && table.value("source").is_none() {
         table.missing("source");
     }
@@ -58,24 +60,10 @@ pub(super) fn read<'a>(
 
 fn note_what_is_ignored(table: &Table<'_>, name: &FunctionName) {
     table.strings("targets");
-    table.boolean("dependencies_inherit_configuration");
     if !table.strings("ai_models").is_empty() {
         table.cx.note(format!(
             "function `{name}` declares ai_models: no model is served yet, so its calls to one will fail"
         ));
-    }
-}
-
-fn refuse_dependencies(table: &Table<'_>) {
-    let Some(value) = table.value("dependencies") else {
-        return;
-    };
-    if !matches!(value.get_ref(), DeValue::Table(t) if t.is_empty()) {
-        let message = "component dependencies are not built yet: `dependencies`";
-        let hint = "compose the components before the deploy, for example with `wac plug`";
-        table
-            .cx
-            .fault_hint(&table.key_at("dependencies"), message, hint);
     }
 }
 
@@ -85,7 +73,7 @@ fn nothing() -> Source {
 }
 
 /// Where the code is. A component whose profiles all name a source may have none of its own.
-fn source(table: &Table<'_>, may_miss: bool) -> Option<Source> {
+pub(super) fn source(table: &Table<'_>, may_miss: bool) -> Option<Source> {
     let Some(value) = table.value("source") else {
         if !may_miss {
             table.missing("source");
@@ -119,7 +107,7 @@ fn source(table: &Table<'_>, may_miss: bool) -> Option<Source> {
     }
 }
 
-fn remote_source(table: &Table<'_>) -> Option<Source> {
+pub(super) fn remote_source(table: &Table<'_>) -> Option<Source> {
     let (url, digest) = (
         table.required_string("url"),
         table.required_string("digest"),
@@ -165,6 +153,7 @@ fn outbound(table: &Table<'_>, name: &FunctionName) -> Vec<Text> {
 fn profiles<'a>(
     table: &Table<'a>,
     name: &FunctionName,
+    inherit_all: Option<bool>,
     spec: &mut FunctionSpec,
     components: &mut Components<'a>,
 ) {
@@ -177,7 +166,7 @@ fn profiles<'a>(
         let Some(profile) = all.as_table(&id.value, value, &SPIN_PROFILE, title) else {
             continue;
         };
-        refuse_dependencies(&profile);
+        let dependencies = dependency::read(&profile, inherit_all, components);
         let source = source(&profile, true);
         let environment = parts::environment(&profile);
         let build = profile
@@ -191,6 +180,10 @@ fn profiles<'a>(
             spec.source = source;
         }
         spec.environment.extend(environment);
+        for other in dependencies {
+            spec.dependencies.retain(|own| own.import != other.import);
+            spec.dependencies.push(other);
+        }
         if let Some(build) = build {
             spec.build.get_or_insert_with(BuildSpec::default).command = build.command;
         }

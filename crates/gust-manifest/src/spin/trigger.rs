@@ -1,6 +1,9 @@
 //! `[[trigger.http]]` into routes; the other types are in `events.rs`.
 
-use gust_types::{FunctionName, app::RouteTarget};
+use gust_types::{
+    FunctionName,
+    app::{CgiSpec, RouteTarget},
+};
 use toml::de::DeValue;
 
 use super::{Components, events};
@@ -47,7 +50,7 @@ fn http<'a>(
     number: usize,
 ) {
     refuse_what_is_not_built(trigger);
-    executor(trigger);
+    let cgi = executor(trigger);
     let id = trigger.string("id");
     let place = route(trigger);
     let answer = (
@@ -65,6 +68,9 @@ fn http<'a>(
             return trigger.cx.fault(&trigger.key_at("route"), message);
         }
     };
+    if let Some(RouteTarget::Function(name)) = &target {
+        components.execute(draft, name, cgi, &trigger.key_at("executor"));
+    }
     match (place, target) {
         (Some(Where::Path(path)), Some(target)) => draft.route(&path, target),
         (Some(Where::Private), Some(RouteTarget::Function(name))) => {
@@ -98,13 +104,10 @@ fn refuse_what_is_not_built(trigger: &Table<'_>) {
     }
 }
 
-fn executor(trigger: &Table<'_>) {
-    let Some(table) = trigger.table("executor", &SPIN_EXECUTOR, "executor") else {
-        return;
-    };
-    let Some(kind) = table.required_string("type") else {
-        return;
-    };
+/// How the component is called: as CGI, when that is said.
+fn executor(trigger: &Table<'_>) -> Option<CgiSpec> {
+    let table = trigger.table("executor", &SPIN_EXECUTOR, "executor")?;
+    let kind = table.required_string("type")?;
     match kind.value.as_str() {
         "http" | "spin" => {
             for key in ["argv", "entrypoint"] {
@@ -115,15 +118,19 @@ fn executor(trigger: &Table<'_>) {
             }
         }
         "wagi" => {
-            let message = "the wagi executor is not built";
-            let hint = "a wasi:cli/run component is run once per call with the http executor";
-            table.cx.fault_hint(&kind.at, message, hint);
+            let entry = table.string("entrypoint");
+            if let Some(entry) = entry.filter(|entry| entry.value != "_start") {
+                let message = format!("`entrypoint` must be \"_start\": {:?}", entry.value);
+                table.cx.fault(&entry.at, message);
+            }
+            return Some(parts::cgi(&table));
         }
         other => {
             let message = format!("unknown executor type: {other:?}");
             table.cx.fault_hint(&kind.at, message, "use \"http\"");
         }
     }
+    None
 }
 
 fn route(trigger: &Table<'_>) -> Option<Where> {

@@ -188,17 +188,30 @@ fn around(trigger: &str, component: &str) -> String {
 }
 
 #[test]
+fn programs_are_told_their_request_as_cgi() {
+    for (executor, argv) in [
+        ("{ type = \"wagi\" }", "${SCRIPT_NAME} ${ARGS}"),
+        (
+            "{ type = \"wagi\", argv = \"run ${ARGS}\", entrypoint = \"_start\" }",
+            "run ${ARGS}",
+        ),
+    ] {
+        let text = around(&format!("component = \"c\"\nexecutor = {executor}"), "");
+        let (app, _) = parse_spin(&text, None).unwrap();
+        let cgi = app.functions["c"].cgi.as_ref().unwrap();
+        assert_eq!(cgi.argv, argv);
+    }
+    let (app, _) = parse_spin(&around("component = \"c\"", ""), None).unwrap();
+    assert_eq!(app.functions["c"].cgi, None);
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_by_name() {
     for (trigger, component, expected) in [
         (
             "component = \"c\"",
             "source = { url = \"https://x\" }",
             "duplicate key",
-        ),
-        (
-            "component = \"c\"",
-            "dependencies = { \"a:b\" = \"1.0\" }",
-            "component dependencies are not built yet: `dependencies`",
         ),
         (
             "component = \"c\"\ndependencies = { middleware = [] }",
@@ -211,9 +224,14 @@ fn what_cannot_be_done_is_refused_by_name() {
             "an http trigger has no further components: `components`",
         ),
         (
-            "component = \"c\"\nexecutor = { type = \"wagi\" }",
+            "component = \"c\"\nexecutor = { type = \"wagi\", entrypoint = \"run\" }",
             "",
-            "the wagi executor is not built",
+            "`entrypoint` must be \"_start\": \"run\"",
+        ),
+        (
+            "component = \"c\"\nexecutor = { type = \"wagi\" }\n[[trigger.http]]\nroute = \"/b\"\ncomponent = \"c\"",
+            "",
+            "component `c` is called by two executors",
         ),
         (
             "component = \"c\"\nexecutor = { type = \"w\" }",

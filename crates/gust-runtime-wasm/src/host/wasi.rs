@@ -16,13 +16,38 @@ const RANDOM: u64 = 256 * 1024;
 
 /// WASI's context for a fresh copy, with nothing inherited from this process. On the path of every instantiation.
 pub(crate) fn context(bindings: &Bindings, output: &Arc<Output>) -> WasiCtx {
+    let arguments = output.pipes().map(|_| output.name().to_owned());
+    let told = Told {
+        arguments: arguments.into_iter().collect(),
+        variables: Vec::new(),
+    };
+    context_told(bindings, output, told)
+}
+
+/// What a program is told of one call.
+pub(crate) struct Told {
+    /// Its own name first.
+    pub(crate) arguments: Vec<String>,
+    /// Beside the function's own environment, and before it.
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+/// The same for a program that is told of its call.
+pub(crate) fn context_told(bindings: &Bindings, output: &Arc<Output>, told: Told) -> WasiCtx {
     let mut wasi = WasiCtx::builder();
-    wasi.envs(&bindings.environment)
+    let own = bindings.environment.iter();
+    for (name, value) in
+        own.filter(|(name, _)| !told.variables.iter().any(|(told, _)| told == name.as_str()))
+    {
+        wasi.env(name, value);
+    }
+    wasi.envs(&told.variables)
+        .args(&told.arguments)
         .max_random_size(RANDOM)
         .stdout(output.printer(Stream::Stdout))
         .stderr(output.printer(Stream::Stderr));
     if let Some((input, _)) = output.pipes() {
-        wasi.stdin(input.clone()).arg(output.name());
+        wasi.stdin(input.clone());
     }
     if let Some(folder) = &bindings.files
         && let Err(e) = wasi.preopened_dir(folder, "/", FsPerms::ReadOnly)
