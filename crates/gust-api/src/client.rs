@@ -1,7 +1,7 @@
 //! Speaks to a node's control API.
 //!
-//! One method per resource and verb, grouped by file: [`apps`], [`artifacts`], [`blobs`], [`keys`], [`later`], [`money`], [`queues`],
-//! [`topics`] and [`invoke`]; [`wire`] is
+//! One method per resource and verb, grouped by file: [`apps`], [`artifacts`], [`blobs`], [`keys`], [`kv`], [`later`], [`money`], [`queues`],
+//! [`sql`], [`topics`] and [`invoke`]; [`wire`] is
 //! how any of them sends and hears. Every wait is bounded: to connect, to hear a head, between two pieces of a body.
 //! Errors of the node come back as the [`Error`] that the node's own code raised.
 
@@ -10,10 +10,12 @@ pub mod artifacts;
 pub mod blobs;
 pub mod invoke;
 pub mod keys;
+pub mod kv;
 pub mod later;
 pub mod money;
 pub mod ndjson;
 pub mod queues;
+pub mod sql;
 pub mod topics;
 mod wire;
 

@@ -14,6 +14,7 @@ pub mod blob;
 pub mod client;
 pub mod deploy;
 pub mod keys;
+pub mod kv;
 pub mod later;
 pub mod logs;
 pub mod node;
@@ -22,6 +23,7 @@ pub mod queue;
 pub mod render;
 pub mod schema;
 pub mod secrets;
+pub mod sql;
 pub mod topic;
 pub mod usage;
 

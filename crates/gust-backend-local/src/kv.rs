@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream, stream::BoxStream};
 use gust_backend::kv::{Kv, KvLimits, ListOptions, Version, Versioned, Write, check};
 use gust_task::clock;
-use gust_types::{ByteSize, Label, ProjectName, Result, Span};
+use gust_types::{ByteSize, Error, Label, ProjectName, Result, Span};
 use serde::{Deserialize, Serialize};
 
 use self::{keys::StoreKey, sweep::Sweeper};
@@ -104,6 +104,15 @@ impl Stores {
             store: StoreKey::new(project, name),
             limits: self.limits,
         }
+    }
+
+    /// The stores of a project that anything was ever put into, but for those that the platform keeps for itself.
+    pub(crate) fn names(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        let recovering = || Error::unavailable("the store is being recovered");
+        let open = self.engine.try_get()?.ok_or_else(recovering)?;
+        let names = open.store_names(&keys::stores(project))?;
+        let labels = names.into_iter().filter_map(|name| Label::new(name).ok());
+        Ok(labels.collect())
     }
 
     /// The sweeper writes through the committer, so it ends first.

@@ -150,6 +150,14 @@ impl Backends for LocalBackends {
         Ok(Arc::new(self.kv.store(project, name)))
     }
 
+    fn stores(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        self.kv.names(project)
+    }
+
+    fn databases(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        self.sql.names(project)
+    }
+
     fn sql(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Sql>> {
         Ok(Arc::new(self.sql.database(project, name)))
     }

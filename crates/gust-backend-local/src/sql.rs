@@ -104,6 +104,11 @@ impl Databases {
         self.feeder.stop();
     }
 
+    /// The databases of a project that have a file, but for those that the platform keeps for itself.
+    pub(crate) fn names(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        self.pool.names(project)
+    }
+
     pub(crate) fn database(&self, project: &ProjectName, name: &Label) -> LocalSql {
         LocalSql {
             pool: self.pool.clone(),

@@ -1,7 +1,6 @@
 //! The SQL seam (SQLite's dialect; PostgreSQL comes behind a seam of its own dialect). The checks that every
 //! implementation passes are in [`suite`].
 
-pub mod script;
 pub mod suite;
 
 use async_trait::async_trait;

@@ -53,6 +53,10 @@ pub(crate) enum Command {
     /// See all events of a project: what waits, what comes in, what was given up, and deliver that again
     #[command(visible_alias = "event")]
     Events(commands::events::Args),
+    /// List key-value stores, get and set values
+    Kv(commands::kv::Args),
+    /// List SQL databases, run statements, dump and import
+    Sql(commands::sql::Args),
     /// List buckets, put and get objects
     Blob(commands::blob::Args),
     /// List topics, publish events, follow them, and replay them to triggers

@@ -103,6 +103,8 @@ async fn ask(command: Command) -> gust_types::Result<u8> {
         Command::Rm(args) => commands::rm::run(&args).await,
         Command::Events(args) => commands::events::run(&args).await,
         Command::Topic(args) => commands::topic::run(&args).await,
+        Command::Kv(args) => commands::kv::run(&args).await,
+        Command::Sql(args) => commands::sql::run(&args).await,
         Command::Blob(args) => commands::blob::run(&args).await,
         Command::Queue(args) => commands::queue::run(&args).await,
         Command::Trigger(args) => commands::trigger::run(&args).await,

@@ -39,6 +39,12 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// Asks for something on stderr, on the line where it is typed.
+pub(crate) fn prompt(text: &str) {
+    let mut to = std::io::stderr().lock();
+    let _ = write!(to, "{text}").and_then(|()| to.flush());
+}
+
 /// Something to look at; the command goes on.
 pub(crate) fn warn(text: &str) {
     say(&format!("warning: {text}"));

@@ -12,6 +12,7 @@ pub(crate) mod extract;
 pub(crate) mod gates;
 pub(crate) mod invoke;
 pub(crate) mod keys;
+pub(crate) mod kv;
 pub(crate) mod later;
 pub(crate) mod logs;
 pub(crate) mod money;
@@ -19,6 +20,7 @@ pub(crate) mod node;
 pub(crate) mod projects;
 pub(crate) mod queues;
 pub(crate) mod secrets;
+pub(crate) mod sql;
 mod stream;
 pub(crate) mod topics;
 
@@ -132,6 +134,13 @@ fn described() -> OpenApiRouter<Control> {
         .routes(routes!(queues::redrive))
         .routes(routes!(queues::purge))
         .routes(routes!(queues::triggers))
+        .routes(routes!(kv::stores))
+        .routes(routes!(kv::list))
+        .routes(routes!(kv::get, kv::set, kv::remove))
+        .routes(routes!(kv::increment))
+        .routes(routes!(sql::databases))
+        .routes(routes!(sql::run))
+        .routes(routes!(sql::dump))
         .routes(routes!(blobs::buckets))
         .routes(routes!(blobs::list))
         .routes(routes!(blobs::scrub))

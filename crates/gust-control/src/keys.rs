@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use gust_api::keys::{AccessKey as Shown, MadeAccessKey};
+use gust_backend::keys::AccessKey;
 use gust_types::{Error, ProjectName, Result};
 use parking_lot::RwLock;
 
@@ -16,15 +17,6 @@ use crate::{
 const MAX_KEYS: usize = 100;
 /// Characters of a note.
 const MAX_NOTE: usize = 100;
-
-/// A key that requests are signed with.
-#[derive(Clone)]
-pub struct AccessKey {
-    /// The project whose backends it opens.
-    pub project: ProjectName,
-    /// What signatures are made with.
-    pub secret: String,
-}
 
 /// All keys that are good, by id.
 pub(crate) struct Keys(RwLock<HashMap<String, AccessKey>>);
@@ -61,12 +53,13 @@ fn sealed_name(project: &ProjectName, id: &str) -> String {
 
 // === impl Control ===
 
-impl Control {
-    /// The key of this id, if it is good.
-    pub fn access_key(&self, id: &str) -> Option<AccessKey> {
+impl gust_backend::keys::Keys for Control {
+    fn find(&self, id: &str) -> Option<AccessKey> {
         self.0.keys.0.read().get(id).cloned()
     }
+}
 
+impl Control {
     /// The keys of a project, without their secrets.
     pub(crate) async fn access_keys(&self, project: &ProjectName) -> Result<Vec<Shown>> {
         let project = project.clone();

@@ -70,8 +70,16 @@ impl Backends for Failing {
         self.backends.kv(project, name)
     }
 
+    fn stores(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        self.backends.stores(project)
+    }
+
     fn sql(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Sql>> {
         self.backends.sql(project, name)
+    }
+
+    fn databases(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        self.backends.databases(project)
     }
 
     fn queue(

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use gust_backend::{
-    Backends,
-    keys::{AccessKey, Keys},
-};
+use gust_backend::Backends;
 use gust_control::Control;
 use gust_dialect_s3::{Counted, Door, Parts};
 use gust_telemetry::{
@@ -17,18 +14,6 @@ use gust_telemetry::{
 /// The door, once control is open: before that no key is good.
 #[derive(Clone, Default)]
 pub(crate) struct Opened(Arc<std::sync::OnceLock<Door>>);
-
-struct OfControl(Control);
-
-impl Keys for OfControl {
-    fn find(&self, id: &str) -> Option<AccessKey> {
-        let key = self.0.access_key(id)?;
-        Some(AccessKey {
-            project: key.project,
-            secret: key.secret,
-        })
-    }
-}
 
 const FAMILIES: &[Family] = &[
     counter("s3_writes", "Operations on buckets that change something"),
@@ -50,7 +35,7 @@ const fn counter(name: &'static str, help: &'static str) -> Family {
 
 impl Opened {
     pub(crate) fn open(&self, control: &Control, backends: Arc<dyn Backends>) -> Door {
-        let keys = Arc::new(OfControl(control.clone()));
+        let keys = Arc::new(control.clone());
         self.0
             .get_or_init(|| Door::new(Parts { backends, keys }))
             .clone()

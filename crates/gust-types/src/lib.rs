@@ -16,6 +16,7 @@ pub mod limits;
 pub mod names;
 pub mod outbound;
 pub mod route;
+pub mod script;
 pub mod template;
 pub mod trigger;
 pub mod units;

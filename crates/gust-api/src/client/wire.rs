@@ -95,7 +95,7 @@ impl Client {
         self.answer(request, Some(self.timeouts.head)).await
     }
 
-    async fn answer<T: DeserializeOwned>(
+    pub(super) async fn answer<T: DeserializeOwned>(
         &self,
         request: Request<Body>,
         head: Option<Duration>,

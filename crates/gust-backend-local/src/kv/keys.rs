@@ -108,6 +108,14 @@ impl std::hash::Hash for StoreKey {
     }
 }
 
+/// What the version counters of a project's stores begin with.
+pub(crate) fn stores(project: &ProjectName) -> Vec<u8> {
+    let mut key = vec![VERSION];
+    key.extend_from_slice(project.as_str().as_bytes());
+    key.push(0);
+    key
+}
+
 /// The index entry of a value that expires.
 pub(crate) fn expiry(expires_us: u64, data: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(9 + data.len());

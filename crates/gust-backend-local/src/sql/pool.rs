@@ -86,6 +86,24 @@ impl Pool {
         path(&self.folder, &(project.clone(), name.clone())).exists()
     }
 
+    /// The databases of a project that have a file.
+    pub(super) fn names(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        let unread = |error| Error::unavailable("the databases cannot be listed").because(error);
+        let entries = match std::fs::read_dir(self.folder.join(project.as_str())) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(unread(error)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let file = entry.map_err(unread)?.file_name();
+            let name = file.to_str().and_then(|file| file.strip_suffix(".db"));
+            names.extend(name.and_then(|name| Label::new(name).ok()));
+        }
+        names.sort();
+        Ok(names)
+    }
+
     /// A connection to this database; waits for a place if all are taken.
     pub(super) async fn lend(
         self: &Arc<Self>,

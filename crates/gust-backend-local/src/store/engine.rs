@@ -235,6 +235,19 @@ impl Open {
         }
     }
 
+    /// What stands behind this in keys that begin with it, up to the zero byte that ends a store's name.
+    pub(crate) fn store_names(&self, begin: &[u8]) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for guard in self.tree.prefix(begin) {
+            let (key, _) = guard.into_inner().map_err(|e| fault("list", e))?;
+            let name = key
+                .get(begin.len()..)
+                .and_then(|name| name.strip_suffix(&[0]));
+            names.extend(name.and_then(|name| String::from_utf8(name.to_vec()).ok()));
+        }
+        Ok(names)
+    }
+
     /// The next keys of a list.
     pub(crate) fn page(
         &self,

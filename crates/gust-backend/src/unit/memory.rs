@@ -89,6 +89,14 @@ impl Backends for MemoryBackends {
         Ok(Arc::new(self.store_of(project, name)))
     }
 
+    fn stores(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        Ok(names(&self.stores, project))
+    }
+
+    fn databases(&self, _: &ProjectName) -> Result<Vec<Label>> {
+        Ok(Vec::new())
+    }
+
     fn sql(&self, _: &ProjectName, name: &Label) -> Result<Arc<dyn Sql>> {
         Err(Error::unavailable(format!(
             "there are no databases in memory: {name}"

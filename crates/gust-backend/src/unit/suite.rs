@@ -648,8 +648,16 @@ impl Backends for Down {
         self.0.kv(project, name)
     }
 
+    fn stores(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        self.0.stores(project)
+    }
+
     fn sql(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Sql>> {
         self.0.sql(project, name)
+    }
+
+    fn databases(&self, project: &ProjectName) -> Result<Vec<Label>> {
+        self.0.databases(project)
     }
 
     fn queue(

@@ -84,8 +84,10 @@ async fn admit(control: &Control, request: Request, next: Next) -> Result<Respon
 
 /// Uploads, objects and invokes bound their own waits.
 fn takes_its_time(path: &str) -> bool {
-    let object = |path: &str| path.split('/').nth(4) == Some("blobs");
-    path.ends_with("/invoke") || path.starts_with("/v1/artifacts/") || object(path)
+    let resource = path.split('/').nth(4);
+    path.ends_with("/invoke")
+        || path.starts_with("/v1/artifacts/")
+        || matches!(resource, Some("blobs" | "sql"))
 }
 
 /// Below `/v1` the token is needed; metrics are open to this machine only.

@@ -1,12 +1,13 @@
 //! Access keys: made, shown once, sealed, and ended.
 
+use gust_backend::keys::Keys as _;
 use gust_control::Settings;
 use gust_types::{Kind, ProjectName};
 
 use crate::harness::{Node, all_bytes, node, open, project};
 
 fn holds(node: &Node, id: &str, secret: Option<&str>) {
-    let found = node.control.access_key(id).map(|key| key.secret);
+    let found = node.control.find(id).map(|key| key.secret);
     assert_eq!(found.as_deref(), secret);
 }
 
@@ -24,10 +25,7 @@ async fn a_key_is_good_until_it_is_removed() {
         );
         assert!(!format!("{made:?}").contains(&made.secret));
         holds(&node, &made.id, Some(&made.secret));
-        assert_eq!(
-            node.control.access_key(&made.id).unwrap().project,
-            project()
-        );
+        assert_eq!(node.control.find(&made.id).unwrap().project, project());
         let listed = node.client.access_keys(&project()).await.unwrap().keys;
         assert_eq!((&*listed[0].id, &*listed[0].note), (&*made.id, "我的"));
         made
