@@ -77,15 +77,22 @@ impl Fault {
         Self::new(text)
     }
 
+    /// The same for a transaction that ends with it.
+    pub(crate) fn abort(self) -> Self {
+        let why = self.0.strip_prefix("ERR ").unwrap_or(&self.0);
+        Self::new(format!("EXECABORT Transaction discarded because of: {why}"))
+    }
+
     pub(crate) fn into_reply(self) -> Reply {
         Reply::Error(self.0.into_owned())
     }
 }
 
-/// What came, short enough to be told.
+/// What came, short enough to be told; as in Redis, a zero byte ends it.
 fn cut(bytes: &[u8]) -> String {
-    let cut = bytes.get(..bytes.len().min(128)).unwrap_or_default();
-    String::from_utf8_lossy(cut).into_owned()
+    let end = bytes.iter().take(128).position(|byte| *byte == 0);
+    let end = end.unwrap_or(bytes.len().min(128));
+    String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
 }
 
 /// What went wrong behind the door. What is ours goes to the log and not to the client.

@@ -52,28 +52,35 @@ pub(crate) fn show(number: f64) -> String {
     }
 }
 
-/// The sum of two numbers in decimal digits, so that a tenth added ten times is one.
-pub(crate) fn add(a: f64, b: f64) -> Option<(f64, String)> {
-    let sum = a + b;
+/// The sum of two numbers in decimal digits, so that a tenth added ten times is one. `None` when it is none or infinite.
+pub(crate) fn add(a: &[u8], b: &[u8]) -> Option<String> {
+    let sum = real(a)? + real(b)?;
     if !sum.is_finite() {
         return None;
     }
     let exact = scaled(a).zip(scaled(b)).and_then(|(a, b)| a.checked_add(b));
-    let text = exact.map_or_else(|| format!("{sum}"), unscaled);
-    Some((text.parse().unwrap_or(sum), text))
+    Some(exact.map_or_else(|| format!("{sum}"), unscaled))
 }
 
 /// A number times 10^17, if that is whole and not too large.
-fn scaled(number: f64) -> Option<i128> {
-    let text = format!("{number}");
-    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+fn scaled(text: &[u8]) -> Option<i128> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    // What has an exponent is written without, as exactly as it is known.
+    let plain = match digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        true => digits.to_owned(),
+        false => digits.parse::<f64>().ok().map(|n| format!("{n}"))?,
+    };
+    let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
     let missing = (SCALE as usize).checked_sub(fraction.len())?;
-    if whole.len() > 19 {
+    if whole.len() > 20 {
         return None;
     }
-    format!("{whole}{fraction}{}", "0".repeat(missing))
-        .parse()
-        .ok()
+    let all = format!("{whole}{fraction}{}", "0".repeat(missing));
+    all.parse::<i128>().ok().map(|number| sign * number)
 }
 
 fn unscaled(number: i128) -> String {
@@ -131,14 +138,18 @@ mod tests {
     #[test]
     fn fractions_add_in_decimal() {
         for (a, b, expected) in [
-            (0.1, 0.2, "0.3"),
-            (10.5, 0.1, "10.6"),
-            (5000.0, -5000.5, "-0.5"),
-            (3.0, -3.0, "0"),
-            (-0.25, -0.75, "-1"),
+            ("0.1", "0.2", "0.3"),
+            ("10.5", "1e-1", "10.6"),
+            ("5.0e3", "-5000.5", "-0.5"),
+            ("3", "-3.0", "0"),
+            ("-.25", "-0.75", "-1"),
+            ("9223372036854775807", "-2.5", "9223372036854775804.5"),
+            ("1e300", "1", &format!("{}", 1e300)),
         ] {
-            assert_eq!(add(a, b).map(|(_, text)| text).as_deref(), Some(expected));
+            let sum = add(a.as_bytes(), b.as_bytes());
+            assert_eq!(sum.as_deref(), Some(expected), "{a} {b}");
         }
-        assert!(add(f64::MAX, f64::MAX).is_none());
+        assert!(add(b"1.7e308", b"1.7e308").is_none());
+        assert!(add(b"inf", b"-inf").is_none());
     }
 }

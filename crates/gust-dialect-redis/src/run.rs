@@ -20,7 +20,7 @@ use crate::{
     reply::Reply,
     session::Client,
     space::Space,
-    table::{Access, Command, Run},
+    table::{Access, Command, Run, Verb},
     tx::{Changes, Tx},
 };
 
@@ -190,6 +190,7 @@ async fn step(tx: &mut Tx, space: &Space, client: &mut Client, call: &Call) -> O
         }
         Run::Walk(run) => run(tx, space, call.args()).await,
         Run::Local(run) => run(&mut Cx { tx, client, space }, call.args()),
+        Run::Session(Verb::Unwatch) => Ok(Reply::OK),
         Run::Session(_) => Err(Fault::of("ERR Command not allowed inside a transaction")),
     }
 }

@@ -154,9 +154,26 @@ impl Session {
     }
 
     async fn dispatch(&mut self, words: Request) -> Result<Step, Fault> {
-        let call = self.admit(words).inspect_err(|_| self.spoil())?;
-        if let Run::Session(verb) = call.command.run {
-            return self.perform(verb, &call).await;
+        let is_exec = words
+            .first()
+            .is_some_and(|word| word.eq_ignore_ascii_case(b"exec"));
+        let call = match self.admit(words) {
+            Ok(call) => call,
+            Err(fault) if is_exec => {
+                self.multi = None;
+                self.watched.clear();
+                return Err(fault.abort());
+            }
+            Err(fault) => {
+                self.spoil();
+                return Err(fault);
+            }
+        };
+        match call.command.run {
+            // It has nothing to do there, but it has its place among the answers.
+            Run::Session(Verb::Unwatch) if self.multi.is_some() => {}
+            Run::Session(verb) => return self.perform(verb, &call).await,
+            _ => {}
         }
         if call.command.is_alone() && self.multi.is_some() {
             self.spoil();
@@ -187,6 +204,7 @@ impl Session {
         if !command.takes(words.len()) {
             return Err(command.fault_of_arity());
         }
+        server::knows(command.name, words.get(1))?;
         let is_for_all = matches!(
             command.run,
             Run::Session(Verb::Auth | Verb::Hello | Verb::Quit | Verb::Reset)
@@ -259,7 +277,6 @@ impl Session {
                 self.watched.clear();
                 Reply::OK
             }
-            Verb::Unwatch if in_multi => return Ok(Step::Answer(Reply::Status("QUEUED"))),
             _ if in_multi => {
                 self.spoil();
                 return Err(Fault::of("ERR Command not allowed inside a transaction"));

@@ -338,9 +338,9 @@ impl Command {
         }
     }
 
-    /// Whether it cannot be part of a transaction.
+    /// Whether it cannot be part of a transaction, since it takes more than one batch.
     pub(crate) fn is_alone(&self) -> bool {
-        matches!(self.run, Session(_)) || self.name.starts_with("flush")
+        self.name.starts_with("flush")
     }
 
     pub(crate) fn fault_of_arity(&self) -> Fault {

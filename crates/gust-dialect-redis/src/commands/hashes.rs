@@ -132,14 +132,15 @@ pub(crate) fn hincrby(tx: &mut Tx, args: &[Bytes]) -> Outcome {
 
 pub(crate) fn hincrbyfloat(tx: &mut Tx, args: &[Bytes]) -> Outcome {
     let [key, field, by] = take(args)?;
-    let by = number::real(by).ok_or(Fault::FLOAT)?;
-    if by.is_infinite() {
+    if number::real(by).ok_or(Fault::FLOAT)?.is_infinite() {
         return Err(Fault::of("ERR value is NaN or Infinity"));
     }
     let hash = tx.edit::<Hash>(key)?;
-    let old = hash.get(field).map_or(Some(0.0), |old| number::real(old));
-    let old = old.ok_or(Fault::of("ERR hash value is not a float"))?;
-    let (_, text) = number::add(old, by).ok_or(Fault::NAN)?;
+    let old = hash.get(field).map_or(&b"0"[..], |old| old);
+    if number::real(old).is_none() {
+        return Err(Fault::of("ERR hash value is not a float"));
+    }
+    let text = number::add(old, by).ok_or(Fault::NAN)?;
     let text = Bytes::from(text);
     hash.insert(field.clone(), text.clone());
     tx.changed(key);
@@ -170,6 +171,10 @@ pub(crate) fn hscan(tx: &mut Tx, args: &[Bytes]) -> Outcome {
     let (key, rest) = first(args)?;
     let (at, options) = first(rest)?;
     cursor(at)?;
+    // As in Redis, nothing more is looked at when there is no such key.
+    if tx.get::<Hash>(key)?.is_none() {
+        return Ok(whole(Vec::new()));
+    }
     let scan = Scan::read(options, false)?;
     let fields = tx.get::<Hash>(key)?.into_iter().flatten();
     let fields = fields.filter(|(field, _)| scan.takes(field));

@@ -6,7 +6,8 @@ use gust_task::clock;
 use crate::{
     args::{first, is, take},
     fault::{Fault, Outcome},
-    glob, number,
+    glob,
+    number::integer,
     reply::Reply,
     run::Cx,
     table::{self, COMMANDS, Command},
@@ -14,6 +15,35 @@ use crate::{
 
 /// The version of Redis whose commands and words these are: clients look at it.
 pub(crate) const VERSION: &str = "7.0.15";
+
+/// The second words of the commands that have such.
+const SUBCOMMANDS: &[(&str, &[&str])] = &[
+    (
+        "client",
+        &[
+            "id", "getname", "setname", "setinfo", "info", "no-evict", "no-touch", "reply",
+        ],
+    ),
+    ("command", &["count", "list", "info", "docs", "getkeys"]),
+    ("config", &["get"]),
+    ("pubsub", &["channels", "numsub", "numpat"]),
+];
+
+/// Whether a command knows this second word, if it has to.
+pub(crate) fn knows(command: &str, word: Option<&Bytes>) -> Result<(), Fault> {
+    let known = SUBCOMMANDS.iter().find(|(name, _)| *name == command);
+    match (known, word) {
+        (Some((_, known)), Some(word)) if !known.iter().any(|name| is(word, name)) => {
+            Err(Fault::subcommand(command, word))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn arity(command: &str, subcommand: &[u8]) -> Fault {
+    let subcommand = String::from_utf8_lossy(subcommand).to_lowercase();
+    Fault::arity(&format!("{command}|{subcommand}"))
+}
 
 pub(crate) fn ping(_: &mut Cx<'_>, args: &[Bytes]) -> Outcome {
     match args {
@@ -30,10 +60,9 @@ pub(crate) fn echo(_: &mut Cx<'_>, args: &[Bytes]) -> Outcome {
 
 pub(crate) fn select(_: &mut Cx<'_>, args: &[Bytes]) -> Outcome {
     let [database] = take(args)?;
-    match number::whole(database) {
-        Some(0) => Ok(Reply::OK),
-        Some(_) => Err(Fault::of("ERR DB index is out of range")),
-        None => Err(Fault::of("ERR invalid DB index")),
+    match integer(database)? {
+        0 => Ok(Reply::OK),
+        _ => Err(Fault::of("ERR DB index is out of range")),
     }
 }
 
@@ -61,7 +90,7 @@ pub(crate) fn client(cx: &mut Cx<'_>, args: &[Bytes]) -> Outcome {
         [] if is(subcommand, "info") => Ok(Reply::text(cx.client.describe())),
         [word] if is(subcommand, "no-evict") || is(subcommand, "no-touch") => on_or_off(word),
         [word] if is(subcommand, "reply") && is(word, "on") => Ok(Reply::OK),
-        _ => Err(Fault::subcommand("client", subcommand)),
+        _ => Err(arity("client", subcommand)),
     }
 }
 
@@ -121,7 +150,7 @@ pub(crate) fn command(_: &mut Cx<'_>, args: &[Bytes]) -> Outcome {
                 keys => Ok(Reply::Array(Reply::bulks(keys))),
             }
         }
-        _ => Err(Fault::subcommand("command", subcommand)),
+        _ => Err(arity("command", subcommand)),
     }
 }
 
@@ -147,8 +176,8 @@ const SETTINGS: &[(&str, &str)] = &[
 
 pub(crate) fn config(_: &mut Cx<'_>, args: &[Bytes]) -> Outcome {
     let (subcommand, patterns) = first(args)?;
-    if !is(subcommand, "get") || patterns.is_empty() {
-        return Err(Fault::subcommand("config", subcommand));
+    if patterns.is_empty() {
+        return Err(arity("config", subcommand));
     }
     let is_asked = |(name, _): &&(&str, &str)| {
         let matches =
@@ -217,7 +246,7 @@ pub(crate) fn pubsub(cx: &mut Cx<'_>, args: &[Bytes]) -> Outcome {
             };
             Ok(Reply::Map(channels.iter().map(count).collect()))
         }
-        _ => Err(Fault::subcommand("pubsub", subcommand)),
+        _ => Err(arity("pubsub", subcommand)),
     }
 }
 

@@ -131,6 +131,10 @@ pub(crate) fn sscan(tx: &mut Tx, args: &[Bytes]) -> Outcome {
     let (key, rest) = first(args)?;
     let (at, options) = first(rest)?;
     cursor(at)?;
+    // As in Redis, nothing more is looked at when there is no such key.
+    if tx.get::<Set>(key)?.is_none() {
+        return Ok(whole(Vec::new()));
+    }
     let scan = Scan::read(options, false)?;
     let members = tx.get::<Set>(key)?.into_iter().flatten();
     let members = members.filter(|member| scan.takes(member));

@@ -30,11 +30,15 @@ pub(crate) fn get(tx: &mut Tx, args: &[Bytes]) -> Outcome {
 pub(crate) fn is_blind(args: &[Bytes]) -> bool {
     match args {
         [_, _] => true,
-        [_, _, unit, _] => ["ex", "px", "exat", "pxat"]
-            .iter()
-            .any(|name| is(unit, name)),
+        [_, _, unit, _] => is_unit(unit),
         _ => false,
     }
+}
+
+fn is_unit(word: &[u8]) -> bool {
+    ["ex", "px", "exat", "pxat"]
+        .iter()
+        .any(|name| is(word, name))
 }
 
 pub(crate) fn set(tx: &mut Tx, args: &[Bytes]) -> Outcome {
@@ -64,25 +68,26 @@ pub(crate) fn set(tx: &mut Tx, args: &[Bytes]) -> Outcome {
 }
 
 impl Options {
+    /// The times are read last: what does not belong there is a fault before they are.
     fn read(mut args: &[Bytes], now_ms: u64) -> Result<Self, Fault> {
-        let mut options = Self::default();
+        let (mut options, mut time) = (Self::default(), None);
         while let [word, rest @ ..] = args {
+            let has_expiry = time.is_some() || options.expires.is_some();
             args = rest;
-            if is(word, "nx") && !options.present {
-                options.absent = true;
-            } else if is(word, "xx") && !options.absent {
-                options.present = true;
-            } else if is(word, "get") {
-                options.get = true;
-            } else if options.expires.is_some() {
-                return Err(Fault::SYNTAX);
-            } else if is(word, "keepttl") {
-                options.expires = Some(Expires::Keep);
-            } else {
-                let (value, rest) = first(rest)?;
-                options.expires = Some(Expires::read(word, value, now_ms, "set")?);
-                args = rest;
+            match rest {
+                _ if is(word, "nx") && !options.present => options.absent = true,
+                _ if is(word, "xx") && !options.absent => options.present = true,
+                _ if is(word, "get") => options.get = true,
+                _ if is(word, "keepttl") && !has_expiry => options.expires = Some(Expires::Keep),
+                [value, rest @ ..] if is_unit(word) && !has_expiry => {
+                    time = Some((word, value));
+                    args = rest;
+                }
+                _ => return Err(Fault::SYNTAX),
             }
+        }
+        if let Some((unit, value)) = time {
+            options.expires = Some(Expires::read(unit, value, now_ms, "set")?);
         }
         Ok(options)
     }
@@ -128,20 +133,24 @@ pub(crate) fn getdel(tx: &mut Tx, args: &[Bytes]) -> Outcome {
 
 pub(crate) fn getex(tx: &mut Tx, args: &[Bytes]) -> Outcome {
     let (key, rest) = first(args)?;
-    let expires = match rest {
-        [] => None,
-        [word] if is(word, "persist") => Some(None),
-        [unit, value] => Some(Expires::read(unit, value, tx.now_ms, "getex")?.at_us()),
+    match rest {
+        [] => {}
+        [word] if is(word, "persist") => {}
+        [unit, _] if is_unit(unit) => {}
         _ => return Err(Fault::SYNTAX),
+    }
+    let Some(value) = tx.get::<Bytes>(key)?.cloned() else {
+        return Ok(Reply::Null);
     };
-    let value = Reply::maybe(tx.get::<Bytes>(key)?);
-    if let Some(at_us) = expires
-        && value != Reply::Null
-        && tx.expiry(key)? != at_us
-    {
+    let at_us = match rest {
+        [] => tx.expiry(key)?,
+        [unit, time] => Expires::read(unit, time, tx.now_ms, "getex")?.at_us(),
+        _ => None,
+    };
+    if tx.expiry(key)? != at_us {
         tx.expire(key, at_us)?;
     }
-    Ok(value)
+    Ok(Reply::Bulk(value))
 }
 
 pub(crate) fn mget(tx: &mut Tx, args: &[Bytes]) -> Outcome {
@@ -273,9 +282,12 @@ fn count(tx: &mut Tx, (key, by): (&Bytes, i64)) -> Outcome {
 
 pub(crate) fn incrbyfloat(tx: &mut Tx, args: &[Bytes]) -> Outcome {
     let [key, by] = take(args)?;
-    let real = |text: &Bytes| number::real(text).ok_or(Fault::FLOAT);
-    let old = tx.get::<Bytes>(key)?.map_or(Ok(0.0), real)?;
-    let (_, text) = number::add(old, real(by)?).ok_or(Fault::NAN)?;
+    let zero = Bytes::from_static(b"0");
+    let old = tx.get::<Bytes>(key)?.unwrap_or(&zero);
+    if number::real(old).is_none() || number::real(by).is_none() {
+        return Err(Fault::FLOAT);
+    }
+    let text = number::add(old, by).ok_or(Fault::NAN)?;
     let text = Bytes::from(text);
     tx.replace(key, Value::String(text.clone()))?;
     Ok(Reply::Bulk(text))

@@ -247,6 +247,10 @@ pub(crate) fn zscan(tx: &mut Tx, args: &[Bytes]) -> Outcome {
     let (key, rest) = first(args)?;
     let (at, options) = first(rest)?;
     cursor(at)?;
+    // As in Redis, nothing more is looked at when there is no such key.
+    if tx.get::<Zset>(key)?.is_none() {
+        return Ok(whole(Vec::new()));
+    }
     let scan = Scan::read(options, false)?;
     let sorted = tx.get::<Zset>(key)?.map(Zset::sorted).unwrap_or_default();
     let found = sorted.into_iter().filter(|(member, _)| scan.takes(member));
