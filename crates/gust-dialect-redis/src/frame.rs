@@ -37,6 +37,8 @@ pub(crate) struct Parser {
     missing: usize,
     /// Bytes of the word that is to come.
     word: Option<usize>,
+    /// Bytes in which there is no end of a line.
+    looked: usize,
 }
 
 /// Why the bytes are no request, in the words of Redis. Nothing behind them can be understood.
@@ -64,7 +66,7 @@ impl Parser {
                         Some(()) => continue,
                         None => return Ok(None),
                     },
-                    Some(_) => match inline(heard, limits)? {
+                    Some(_) => match self.inline(heard, limits)? {
                         Some(words) if words.is_empty() => continue,
                         line => return Ok(line),
                     },
@@ -91,7 +93,7 @@ impl Parser {
     }
 
     fn array(&mut self, heard: &mut BytesMut, limits: &Limits) -> Result<Option<()>, Malformed> {
-        let Some(line) = line(heard, LENGTH, "too big mbulk count string")? else {
+        let Some(line) = self.line(heard, LENGTH, "too big mbulk count string")? else {
             return Ok(None);
         };
         let count = number(line.get(1..).unwrap_or_default());
@@ -150,7 +152,7 @@ impl Parser {
             }
             None => return Ok(None),
         }
-        let Some(line) = line(heard, LENGTH, "too big bulk count string")? else {
+        let Some(line) = self.line(heard, LENGTH, "too big bulk count string")? else {
             return Ok(None);
         };
         let length = number(line.get(1..).unwrap_or_default());
@@ -164,42 +166,55 @@ impl Parser {
         }
         Ok(Some(length))
     }
-}
 
-/// A line without its end, taken out of what was heard.
-fn line(heard: &mut BytesMut, most: usize, else_: &str) -> Result<Option<BytesMut>, Malformed> {
-    let looked = heard.get(..heard.len().min(most)).unwrap_or_default();
-    let Some(end) = looked.iter().position(|byte| *byte == b'\n') else {
-        return match heard.len() >= most {
-            true => malformed(else_),
-            false => Ok(None),
+    /// A line without its end, taken out of what was heard.
+    fn line(
+        &mut self,
+        heard: &mut BytesMut,
+        most: usize,
+        else_: &str,
+    ) -> Result<Option<BytesMut>, Malformed> {
+        let end = heard.len().min(most);
+        let fresh = heard.get(self.looked..end).unwrap_or_default();
+        let Some(end) = fresh.iter().position(|byte| *byte == b'\n') else {
+            self.looked = end;
+            return match heard.len() >= most {
+                true => malformed(else_),
+                false => Ok(None),
+            };
         };
-    };
-    let mut line = heard.split_to(end + 1);
-    line.truncate(end);
-    if line.last() == Some(&b'\r') {
-        line.truncate(end - 1);
+        let end = self.looked + end;
+        self.looked = 0;
+        let mut line = heard.split_to(end + 1);
+        line.truncate(end);
+        if line.last() == Some(&b'\r') {
+            line.truncate(end - 1);
+        }
+        Ok(Some(line))
     }
-    Ok(Some(line))
+
+    /// A request of words in one line, some of them perhaps quoted.
+    fn inline(
+        &mut self,
+        heard: &mut BytesMut,
+        limits: &Limits,
+    ) -> Result<Option<Request>, Malformed> {
+        let Some(line) = self.line(heard, LINE, "too big inline request")? else {
+            return Ok(None);
+        };
+        let Some(words) = split(&line) else {
+            return malformed("unbalanced quotes in request");
+        };
+        let bytes: usize = words.iter().map(|word| word.len() + WORD).sum();
+        if words.len() > limits.words || bytes > limits.bytes {
+            return malformed("too big inline request");
+        }
+        Ok(Some(words.into_iter().map(Bytes::from).collect()))
+    }
 }
 
 fn number(digits: &[u8]) -> Option<i64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-/// A request of words in one line, some of them perhaps quoted.
-fn inline(heard: &mut BytesMut, limits: &Limits) -> Result<Option<Request>, Malformed> {
-    let Some(line) = line(heard, LINE, "too big inline request")? else {
-        return Ok(None);
-    };
-    let Some(words) = split(&line) else {
-        return malformed("unbalanced quotes in request");
-    };
-    let bytes: usize = words.iter().map(|word| word.len() + WORD).sum();
-    if words.len() > limits.words || bytes > limits.bytes {
-        return malformed("too big inline request");
-    }
-    Ok(Some(words.into_iter().map(Bytes::from).collect()))
 }
 
 /// The words of a line; `None` when quotes do not match.

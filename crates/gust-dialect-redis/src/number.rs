@@ -26,7 +26,9 @@ pub(crate) fn integer(text: &[u8]) -> Result<i64, Fault> {
 pub(crate) fn real(text: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(text).ok()?;
     let number: f64 = text.parse().ok()?;
-    (!number.is_nan()).then_some(number)
+    // Infinity has a name; what is only too large is no number.
+    let is_too_large = number.is_infinite() && text.bytes().any(|byte| byte.is_ascii_digit());
+    (!number.is_nan() && !is_too_large).then_some(number)
 }
 
 /// A number as text: whole ones plain, others with as many digits as tell them from their neighbours.
