@@ -239,12 +239,10 @@ pub(crate) fn pubsub(cx: &mut Cx<'_>, args: &[Bytes]) -> Outcome {
         }
         channels if is(subcommand, "numsub") => {
             let count = |channel: &Bytes| {
-                (
-                    Reply::Bulk(channel.clone()),
-                    Reply::count(hub.subscribers(channel)),
-                )
+                let there = Reply::count(hub.subscribers(channel));
+                [Reply::Bulk(channel.clone()), there]
             };
-            Ok(Reply::Map(channels.iter().map(count).collect()))
+            Ok(Reply::Array(channels.iter().flat_map(count).collect()))
         }
         _ => Err(arity("pubsub", subcommand)),
     }
