@@ -1,42 +1,95 @@
-//! Memory that clients make the node keep, bounded for all of them together.
+//! Memory and connections that clients make the node keep: bounded for all of them together, and for each project, so that
+//! none takes it all.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
+use gust_types::ProjectName;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// KiB that all connections together may take beyond what each has for free.
+/// KiB that all connections together may take beyond what each has for free, and those of a project.
 const ALL: usize = 256 << 10;
+const OF_A_PROJECT: usize = ALL / 2;
 /// Bytes that everybody has.
 const FREE: usize = 64 << 10;
+/// Connections of a project at once.
+const CONNECTIONS: usize = 1024;
 /// How long somebody waits for others to give back.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The memory there is. Clones are the same.
-#[derive(Clone)]
-pub(crate) struct Budget(Arc<Semaphore>);
+/// The memory there is, and who has it.
+pub(crate) struct Budget {
+    all: Arc<Semaphore>,
+    projects: Mutex<HashMap<ProjectName, Weak<Part>>>,
+}
 
-/// A share of it, given back when it is dropped.
+/// What a project may take of it.
+pub(crate) struct Part {
+    all: Arc<Semaphore>,
+    own: Arc<Semaphore>,
+    connections: Arc<Semaphore>,
+}
+
+/// Memory taken, given back when it is dropped.
+#[derive(Default)]
 pub(crate) struct Grant {
-    budget: Budget,
+    /// Nobody's until there is a login: that far only what is free is taken.
+    part: Option<Arc<Part>>,
     bytes: usize,
-    held: Option<OwnedSemaphorePermit>,
+    held: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(ALL)))
+        Self {
+            all: Arc::new(Semaphore::new(ALL)),
+            projects: Mutex::default(),
+        }
     }
 }
 
 // === impl Budget ===
 
 impl Budget {
-    pub(crate) fn grant(&self) -> Grant {
-        Grant {
-            budget: self.clone(),
-            bytes: 0,
-            held: None,
+    pub(crate) fn of(&self, project: &ProjectName) -> Arc<Part> {
+        let mut projects = self.projects.lock();
+        if let Some(part) = projects.get(project).and_then(Weak::upgrade) {
+            return part;
         }
+        projects.retain(|_, part| part.strong_count() > 0);
+        let part = Arc::new(Part {
+            all: self.all.clone(),
+            own: Arc::new(Semaphore::new(OF_A_PROJECT)),
+            connections: Arc::new(Semaphore::new(CONNECTIONS)),
+        });
+        projects.insert(project.clone(), Arc::downgrade(&part));
+        part
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    pub(crate) fn grant(self: &Arc<Self>) -> Grant {
+        Grant {
+            part: Some(self.clone()),
+            ..Grant::default()
+        }
+    }
+
+    /// A place for a connection, if there is one.
+    pub(crate) fn connect(&self) -> Option<OwnedSemaphorePermit> {
+        self.connections.clone().try_acquire_owned().ok()
+    }
+
+    async fn take(&self, kib: u32) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let own = self.own.clone().acquire_many_owned(kib).await.ok()?;
+        let all = self.all.clone().acquire_many_owned(kib).await.ok()?;
+        Some((own, all))
     }
 }
 
@@ -47,21 +100,23 @@ impl Grant {
     pub(crate) async fn grow(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
         let wanted = self.bytes.saturating_sub(FREE).div_ceil(1024);
-        let held = self
-            .held
-            .as_ref()
-            .map_or(0, OwnedSemaphorePermit::num_permits);
+        let held = self.held.as_ref().map_or(0, |(own, _)| own.num_permits());
         let Some(more) = wanted.checked_sub(held).filter(|more| *more > 0) else {
             return true;
         };
+        let Some(part) = &self.part else {
+            return false;
+        };
         let more = u32::try_from(more).unwrap_or(u32::MAX);
-        let permit = self.budget.0.clone().acquire_many_owned(more);
-        let Ok(Ok(permit)) = tokio::time::timeout(PATIENCE, permit).await else {
+        let Ok(Some((own, all))) = tokio::time::timeout(PATIENCE, part.take(more)).await else {
             return false;
         };
         match &mut self.held {
-            Some(held) => held.merge(permit),
-            held => *held = Some(permit),
+            Some((held_own, held_all)) => {
+                held_own.merge(own);
+                held_all.merge(all);
+            }
+            held => *held = Some((own, all)),
         }
         true
     }
@@ -73,32 +128,37 @@ impl Grant {
             None => true,
         }
     }
-
-    /// Gives everything back.
-    pub(crate) fn release(&mut self) {
-        self.bytes = 0;
-        self.held = None;
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn part(budget: &Budget, name: &str) -> Arc<Part> {
+        budget.of(&ProjectName::new(name).unwrap())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn shares_are_bounded_and_given_back() {
         let budget = Budget::default();
-        let (mut one, mut two) = (budget.grant(), budget.grant());
+        let (one, two) = (part(&budget, "one"), part(&budget, "two"));
+        let (mut first, mut second, mut other) = (one.grant(), one.grant(), two.grant());
         assert!(
-            one.grow(FREE).await && two.grow(FREE).await,
+            first.grow(FREE).await && second.grow(FREE).await,
             "free of charge"
         );
-        assert!(one.grow(ALL << 10).await);
-        assert!(!two.grow(1).await, "somebody has it all");
-        one.release();
-        assert!(two.grow(1).await);
-        assert!(two.cover(FREE).await);
-        drop(two);
-        assert_eq!(budget.0.available_permits(), ALL);
+        assert!(first.grow(OF_A_PROJECT << 10).await);
+        assert!(!second.grow(1).await, "the project has no more");
+        assert!(other.cover(FREE + 1).await, "others have");
+        assert!(other.cover(FREE).await);
+        drop(first);
+        assert!(second.grow(1).await);
+        drop((second, other));
+        assert_eq!(budget.all.available_permits(), ALL);
+        assert_eq!(part(&budget, "one").own.available_permits(), OF_A_PROJECT);
+        assert!(
+            !Grant::default().grow(FREE + 1).await,
+            "strangers have none"
+        );
     }
 }

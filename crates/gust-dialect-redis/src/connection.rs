@@ -17,7 +17,7 @@ use crate::{
     fault::Fault,
     frame::{Limits, Malformed, Parser, Request},
     reply::Reply,
-    run::{self, Answers, Call},
+    run::{self, Call},
     session::{Session, Step},
     table::Run,
 };
@@ -34,8 +34,12 @@ const MEMBER: Limits = Limits {
     word: 16 << 20,
     bytes: 24 << 20,
 };
-/// How long a stranger may take to log in, and a request to come.
+/// How long a stranger may take to log in.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a request may take to come, from its first byte to its last.
+const REQUEST: Duration = Duration::from_secs(120);
+/// How long a client may say nothing in the middle of a transaction.
+const TRANSACTION: Duration = Duration::from_secs(60);
 /// How long a client may say nothing; one that listens or waits may for ever.
 const IDLE: Duration = Duration::from_secs(3600);
 /// How long a client may take nothing of what it is sent.
@@ -65,7 +69,12 @@ pub(crate) struct Connection {
     /// Memory of the request under way.
     grant: Grant,
     out: Vec<u8>,
+    /// Memory of what is to be sent.
+    owed: Option<Grant>,
+    /// When it became a stranger's.
     since: Instant,
+    /// When the request under way has to be there.
+    due: Option<Instant>,
 }
 
 // === impl Connection ===
@@ -77,13 +86,15 @@ impl Connection {
         Self {
             socket: Box::pin(socket),
             stop,
-            session: Session::new(door.clone(), id),
+            session: Session::new(door, id),
             parser: Parser::default(),
             heard: BytesMut::new(),
             next: None,
-            grant: door.0.budget.grant(),
+            grant: Grant::default(),
+            owed: None,
             out: Vec::new(),
             since: Instant::now(),
+            due: None,
         }
     }
 
@@ -95,10 +106,18 @@ impl Connection {
 
     /// One request, or what comes while there is none.
     async fn turn(&mut self) -> Flow {
+        if self.stop.is_stopped() {
+            return Flow::Break(());
+        }
         match self.parse() {
             Ok(Some(words)) => {
+                let was_stranger = !self.session.is_logged_in();
                 self.answer(words).await?;
-                self.grant.release();
+                if !was_stranger && !self.session.is_logged_in() {
+                    self.since = Instant::now();
+                }
+                self.grant = self.session.grant();
+                self.due = None;
                 match self.out.len() > FLUSH {
                     true => self.flush().await,
                     false => Flow::Continue(()),
@@ -106,9 +125,6 @@ impl Connection {
             }
             Ok(None) => {
                 self.flush().await?;
-                if self.stop.is_stopped() {
-                    return Flow::Break(());
-                }
                 self.hear().await
             }
             Err(Malformed(why)) => {
@@ -141,7 +157,10 @@ impl Connection {
         }
         match self.session.handle(words).await {
             Step::Answer(reply) => self.say(&reply),
-            Step::Answers(answers) => self.say_all(&answers),
+            Step::Answers(answers) => {
+                answers.replies.iter().for_each(|reply| self.say(reply));
+                self.owed = Some(answers.grant);
+            }
             Step::Wait(call, timeout) => return self.wait(call, timeout).await,
             Step::End(reply) => {
                 self.say(&reply);
@@ -186,10 +205,6 @@ impl Connection {
         }
     }
 
-    fn say_all(&mut self, answers: &Answers) {
-        answers.replies.iter().for_each(|reply| self.say(reply));
-    }
-
     fn say(&mut self, reply: &Reply) {
         let before = self.out.len();
         reply.write(self.session.client.version, &mut self.out);
@@ -211,12 +226,14 @@ impl Connection {
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            sent = self.socket.write_all(&out) => match sent {
-                Ok(()) => Flow::Continue(()),
-                Err(_) => Flow::Break(()),
-            },
-            () = cut => Flow::Break(()),
+        let sent = tokio::select! {
+            sent = self.socket.write_all(&out) => sent.is_ok(),
+            () = cut => false,
+        };
+        self.owed = None;
+        match sent {
+            true => Flow::Continue(()),
+            false => Flow::Break(()),
         }
     }
 
@@ -253,16 +270,20 @@ impl Connection {
     }
 
     /// When it has taken too long.
-    fn until(&self) -> Instant {
+    fn until(&mut self) -> Instant {
         if !self.session.is_logged_in() {
             return self.since + PATIENCE;
         }
+        let now = Instant::now();
         if self.parser.is_under_way() {
-            return Instant::now() + PATIENCE;
+            return *self.due.get_or_insert(now + REQUEST);
+        }
+        if self.session.is_in_transaction() {
+            return now + TRANSACTION;
         }
         match self.session.subscriptions.count() {
-            0 => Instant::now() + IDLE,
-            _ => Instant::now() + IDLE * 24 * 365,
+            0 => now + IDLE,
+            _ => now + IDLE * 24 * 365,
         }
     }
 

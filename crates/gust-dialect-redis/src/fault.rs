@@ -91,7 +91,7 @@ impl Fault {
 /// What came, short enough to be told; as in Redis, a zero byte ends it.
 fn cut(bytes: &[u8]) -> String {
     let end = bytes.iter().take(128).position(|byte| *byte == 0);
-    let end = end.unwrap_or(bytes.len().min(128));
+    let end = end.unwrap_or_else(|| bytes.len().min(128));
     String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
 }
 

@@ -29,6 +29,9 @@ const ATTEMPTS: u32 = 64;
 /// Bytes that all answers of a command or a transaction have at most.
 const ANSWERS: usize = 64 << 20;
 
+/// Commands or keys after which others get their turn on the thread.
+const AT_ONCE: usize = 64;
+
 /// A command as it was asked for.
 pub(crate) struct Call {
     pub(crate) command: &'static Command,
@@ -49,7 +52,7 @@ pub(crate) type Watched = (Bytes, Option<Version>);
 /// Answers, and the memory that they take.
 pub(crate) struct Answers {
     pub(crate) replies: Vec<Reply>,
-    _grant: Grant,
+    pub(crate) grant: Grant,
 }
 
 // === impl Call ===
@@ -76,7 +79,7 @@ pub(crate) async fn one(space: &Space, client: &mut Client, call: &Call) -> Resu
     {
         return Ok(Answers {
             replies: vec![Reply::Int(sum)],
-            _grant: space.door.0.budget.grant(),
+            grant: Grant::default(),
         });
     }
     let done = all(space, client, std::slice::from_ref(call), &[]).await?;
@@ -116,15 +119,12 @@ pub(crate) async fn all(
         if !is_as_watched(space, watched).await? {
             return Ok(None);
         }
-        let grant = space.door.0.budget.grant();
+        let grant = space.part.grant();
         let mut tx = Tx::new(space.kv.limits(), clock::unix_micros(), grant);
         let replies = attempt_all(&mut tx, space, client, calls).await?;
         let (changes, grant) = tx.finish()?;
         if commit(space, changes, watched).await? {
-            return Ok(Some(Answers {
-                replies,
-                _grant: grant,
-            }));
+            return Ok(Some(Answers { replies, grant }));
         }
         breathe(attempt).await;
     }
@@ -139,7 +139,7 @@ pub(crate) async fn waiting(space: &Space, call: &Call) -> Result<Option<Reply>,
     let keys = call.command.keys(&call.words);
     let _locks = space.lock(keys.iter().copied()).await;
     for attempt in 0..ATTEMPTS {
-        let grant = space.door.0.budget.grant();
+        let grant = space.part.grant();
         let mut tx = Tx::new(space.kv.limits(), clock::unix_micros(), grant);
         for key in &keys {
             tx.load(&*space.kv, key).await?;
@@ -163,7 +163,10 @@ async fn attempt_all(
     calls: &[Call],
 ) -> Result<Vec<Reply>, Fault> {
     let (mut replies, mut bytes) = (Vec::with_capacity(calls.len()), 0);
-    for call in calls {
+    for (nth, call) in calls.iter().enumerate() {
+        if nth % AT_ONCE == AT_ONCE - 1 {
+            tokio::task::yield_now().await;
+        }
         let outcome = step(tx, space, client, call).await;
         let reply = outcome.unwrap_or_else(Fault::into_reply);
         bytes += reply.size();
@@ -179,8 +182,11 @@ async fn attempt_all(
 }
 
 async fn step(tx: &mut Tx, space: &Space, client: &mut Client, call: &Call) -> Outcome {
-    for key in call.command.reads(&call.words) {
+    for (nth, key) in call.command.reads(&call.words).into_iter().enumerate() {
         tx.load(&*space.kv, key).await?;
+        if nth % AT_ONCE == AT_ONCE - 1 {
+            tokio::task::yield_now().await;
+        }
     }
     match &call.command.run {
         Run::Data(run) => run(tx, call.args()),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use gust_backend::keys::AccessKey;
 use gust_types::Label;
 use subtle::ConstantTimeEq as _;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     Door,
@@ -55,6 +56,7 @@ struct Login {
     id: String,
     key: AccessKey,
     space: Arc<Space>,
+    _place: OwnedSemaphorePermit,
 }
 
 /// Commands that wait for `EXEC`.
@@ -129,6 +131,17 @@ impl Session {
 
     pub(crate) fn space(&self) -> Option<Arc<Space>> {
         Some(self.login.as_ref()?.space.clone())
+    }
+
+    /// Memory to be taken.
+    pub(crate) fn grant(&self) -> Grant {
+        let login = self.login.as_ref();
+        login.map_or_else(Grant::default, |login| login.space.part.grant())
+    }
+
+    /// Whether it keeps commands that wait for the last one.
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.multi.is_some()
     }
 
     /// Whether the key that it was opened with is still good. Nobody's connection has none.
@@ -285,7 +298,7 @@ impl Session {
                 self.multi = Some(Multi {
                     calls: Vec::new(),
                     bytes: 0,
-                    grant: self.door.0.budget.grant(),
+                    grant: self.grant(),
                     is_broken: false,
                 });
                 Reply::OK
@@ -372,11 +385,18 @@ impl Session {
             Fault::of("ERR the user is KEYID or KEYID.store, and this is no name of a store")
         })?;
         let space = self.door.0.spaces.open(&self.door, &key.project, &store)?;
-        // What was begun for another store ends.
+        // What was begun for another store ends, and its place is free.
         self.subscriptions.clear();
         self.watched.clear();
-        let id = id.to_owned();
-        self.login = Some(Login { id, key, space });
+        self.login = None;
+        let place = space.part.connect();
+        let place = place.ok_or(Fault::of("ERR max number of clients reached"))?;
+        self.login = Some(Login {
+            id: id.to_owned(),
+            key,
+            space,
+            _place: place,
+        });
         Ok(())
     }
 

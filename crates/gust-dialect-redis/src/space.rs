@@ -12,10 +12,10 @@ use gust_types::{Label, ProjectName, Result};
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 
-use crate::{Door, bells::Bells, counts::Counters, hub::Hub};
+use crate::{Door, bells::Bells, budget::Part, counts::Counters, hub::Hub};
 
 /// Locks of a store, for the keys that fall to each.
-const LOCKS: u64 = 64;
+const LOCKS: u64 = 512;
 
 /// A store that somebody is connected to.
 pub(crate) struct Space {
@@ -24,6 +24,7 @@ pub(crate) struct Space {
     pub(crate) hub: Hub,
     pub(crate) bells: Bells,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) part: Arc<Part>,
     project: ProjectName,
     store: Label,
     /// Held while a key is read and written. Others may write meanwhile: that it holds is the store's condition; this is so that
@@ -57,6 +58,7 @@ impl Spaces {
             hub: Hub::default(),
             bells: Bells::default(),
             counters: door.0.counts.of(project),
+            part: door.0.budget.of(project),
             project: project.clone(),
             store: store.clone(),
             locks: (0..LOCKS).map(|_| AsyncMutex::default()).collect(),

@@ -14,7 +14,7 @@ use crate::{
 
 pub(crate) fn hset(tx: &mut Tx, args: &[Bytes]) -> Outcome {
     let (key, rest) = first(args)?;
-    if rest.len() % 2 != 0 {
+    if !rest.len().is_multiple_of(2) {
         return Err(Fault::arity("hset"));
     }
     Ok(Reply::count(put(tx, key, rest)?))
@@ -22,7 +22,7 @@ pub(crate) fn hset(tx: &mut Tx, args: &[Bytes]) -> Outcome {
 
 pub(crate) fn hmset(tx: &mut Tx, args: &[Bytes]) -> Outcome {
     let (key, rest) = first(args)?;
-    if rest.len() % 2 != 0 {
+    if !rest.len().is_multiple_of(2) {
         return Err(Fault::arity("hmset"));
     }
     put(tx, key, rest)?;

@@ -270,7 +270,7 @@ impl Search {
         };
         let natural = |word: &Bytes, why| {
             let number = whole(word).and_then(|number| usize::try_from(number).ok());
-            number.ok_or(Fault::of(why))
+            number.ok_or_else(|| Fault::of(why))
         };
         while let [name, value, rest @ ..] = args {
             args = rest;

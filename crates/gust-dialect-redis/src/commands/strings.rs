@@ -165,7 +165,7 @@ pub(crate) fn mget(tx: &mut Tx, args: &[Bytes]) -> Outcome {
 }
 
 pub(crate) fn mset(tx: &mut Tx, args: &[Bytes]) -> Outcome {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err(Fault::arity("mset"));
     }
     for (key, value) in pairs(args) {
@@ -175,7 +175,7 @@ pub(crate) fn mset(tx: &mut Tx, args: &[Bytes]) -> Outcome {
 }
 
 pub(crate) fn msetnx(tx: &mut Tx, args: &[Bytes]) -> Outcome {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err(Fault::arity("msetnx"));
     }
     for (key, _) in pairs(args) {

@@ -23,6 +23,8 @@ const MOST_BYTES: usize = 16 << 20;
 /// Keys that one `SCAN` looks at, asked for nothing and at most.
 const STEP: usize = 10;
 const LONGEST_STEP: usize = 10_000;
+/// Keys after which others get their turn on the thread.
+const AT_ONCE: usize = 256;
 
 /// What every name of a pattern begins with.
 fn literal(pattern: &[u8]) -> String {
@@ -51,7 +53,12 @@ async fn each(
         after: None,
     };
     let mut keys = space.kv.list(options);
+    let mut seen = 0;
     while let Some(key) = keys.try_next().await? {
+        seen += 1;
+        if seen % AT_ONCE == 0 {
+            tokio::task::yield_now().await;
+        }
         if changed.remove(key.as_bytes()) != Some(false) {
             with(key.as_bytes())?;
         }
@@ -128,6 +135,9 @@ pub(crate) async fn scan(tx: &mut Tx, space: &Space, args: &[Bytes]) -> Outcome 
             break;
         };
         looked += 1;
+        if looked % AT_ONCE == 0 {
+            tokio::task::yield_now().await;
+        }
         let is_gone = gone.iter().any(|gone| gone == key.as_bytes());
         if !is_gone && scan.takes(key.as_bytes()) && is_of_type(space, &key, &scan).await? {
             found.push(Reply::text(key.clone()));

@@ -50,7 +50,7 @@ impl Options {
             *option = true;
             args = rest;
         }
-        if args.is_empty() || args.len() % 2 != 0 {
+        if args.is_empty() || !args.len().is_multiple_of(2) {
             return Err(Fault::SYNTAX);
         }
         options.check(args.len() / 2)?;
