@@ -13,6 +13,7 @@ use tokio_io_timeout::TimeoutStream;
 
 use crate::{
     Door,
+    bells::Ear,
     budget::Grant,
     fault::Fault,
     frame::{Limits, Malformed, Parser, Request},
@@ -296,45 +297,44 @@ impl Connection {
         let waiter = space.bells.wait(call.command.keys(&call.words));
         loop {
             let ear = waiter.listen();
-            match run::waiting(&space, &call).await {
-                Ok(None) => {}
-                Ok(Some(reply)) => {
-                    self.say(&reply);
-                    return Flow::Continue(());
-                }
-                Err(fault) => {
-                    self.say(&fault.into_reply());
-                    return Flow::Continue(());
-                }
+            let tried = run::waiting(&space, &call).await;
+            if let Some(reply) = tried.unwrap_or_else(|fault| Some(fault.into_reply())) {
+                self.say(&reply);
+                return Flow::Continue(());
             }
             self.flush().await?;
-            let mut ear = std::pin::pin!(ear.hear());
-            loop {
-                let time_is_up = async {
-                    match until {
-                        Some(until) => sleep_until(until).await,
-                        None => std::future::pending().await,
-                    }
-                };
-                let may_read = self.heard.len() < AHEAD;
-                tokio::select! {
-                    () = &mut ear => break,
-                    () = time_is_up => {
-                        if let Run::Wait(_, nothing) = &call.command.run {
-                            self.say(nothing);
-                        }
-                        return Flow::Continue(());
-                    }
-                    read = self.socket.read_buf(&mut self.heard), if may_read => match read {
-                        Ok(read) if read > 0 => {}
-                        _ => return Flow::Break(()),
-                    },
-                    () = self.stop.stopped() => return Flow::Break(()),
+            if !self.until_rung(ear, until).await? {
+                if let Run::Wait(_, nothing) = &call.command.run {
+                    self.say(nothing);
                 }
+                return Flow::Continue(());
             }
             if !self.session.is_good() {
                 self.say(&Fault::NO_AUTH.into_reply());
                 return Flow::Break(());
+            }
+        }
+    }
+
+    /// Waits for a ring: true; false when the time is up. What comes meanwhile is kept for later.
+    async fn until_rung(&mut self, ear: Ear, until: Option<Instant>) -> ControlFlow<(), bool> {
+        let mut ear = std::pin::pin!(ear.hear());
+        let mut time_is_up = std::pin::pin!(async move {
+            match until {
+                Some(until) => sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        });
+        loop {
+            let may_read = self.heard.len() < AHEAD;
+            tokio::select! {
+                () = &mut ear => return ControlFlow::Continue(true),
+                () = &mut time_is_up => return ControlFlow::Continue(false),
+                read = self.socket.read_buf(&mut self.heard), if may_read => match read {
+                    Ok(read) if read > 0 => {}
+                    _ => return ControlFlow::Break(()),
+                },
+                () = self.stop.stopped() => return ControlFlow::Break(()),
             }
         }
     }

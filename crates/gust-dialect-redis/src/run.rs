@@ -29,7 +29,7 @@ const ATTEMPTS: u32 = 64;
 /// Bytes that all answers of a command or a transaction have at most.
 const ANSWERS: usize = 64 << 20;
 
-/// Commands or keys after which others get their turn on the thread.
+/// Keys after which others get their turn on the thread.
 const AT_ONCE: usize = 64;
 
 /// A command as it was asked for.
@@ -163,9 +163,10 @@ async fn attempt_all(
     calls: &[Call],
 ) -> Result<Vec<Reply>, Fault> {
     let (mut replies, mut bytes) = (Vec::with_capacity(calls.len()), 0);
-    for (nth, call) in calls.iter().enumerate() {
-        if nth % AT_ONCE == AT_ONCE - 1 {
-            tokio::task::yield_now().await;
+    for call in calls {
+        match tx.is_heavy() {
+            true => tokio::task::yield_now().await,
+            false => tokio::task::coop::consume_budget().await,
         }
         let outcome = step(tx, space, client, call).await;
         let reply = outcome.unwrap_or_else(Fault::into_reply);
@@ -176,6 +177,9 @@ async fn attempt_all(
             )));
         }
         replies.push(reply);
+    }
+    if tx.is_heavy() {
+        tokio::task::yield_now().await;
     }
     tx.take(bytes).await?;
     Ok(replies)

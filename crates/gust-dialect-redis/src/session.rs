@@ -167,21 +167,10 @@ impl Session {
     }
 
     async fn dispatch(&mut self, words: Request) -> Result<Step, Fault> {
-        let is_exec = words
-            .first()
-            .is_some_and(|word| word.eq_ignore_ascii_case(b"exec"));
-        let call = match self.admit(words) {
-            Ok(call) => call,
-            Err(fault) if is_exec => {
-                self.multi = None;
-                self.watched.clear();
-                return Err(fault.abort());
-            }
-            Err(fault) => {
-                self.spoil();
-                return Err(fault);
-            }
-        };
+        let name = words.first();
+        let is_exec = name.is_some_and(|name| name.eq_ignore_ascii_case(b"exec"));
+        let admitted = self.admit(words);
+        let call = admitted.map_err(|fault| self.refused(fault, is_exec))?;
         match call.command.run {
             // It has nothing to do there, but it has its place among the answers.
             Run::Session(Verb::Unwatch) if self.multi.is_some() => {}
@@ -208,6 +197,17 @@ impl Session {
         }
         let answers = run::one(&space, &mut self.client, &call).await?;
         Ok(Step::Answers(answers))
+    }
+
+    /// What a request that is none does to the transaction under way: an `EXEC` ends it, others spoil it.
+    fn refused(&mut self, fault: Fault, is_exec: bool) -> Fault {
+        if !is_exec {
+            self.spoil();
+            return fault;
+        }
+        self.multi = None;
+        self.watched.clear();
+        fault.abort()
     }
 
     /// The command of a request, if this client may ask for it now.

@@ -19,6 +19,8 @@ use crate::{
 
 /// Bytes of values that one command or one transaction may take in hand, read or made.
 const HELD: usize = 32 << 20;
+/// Bytes of values that take long to go through.
+const HEAVY: usize = 64 << 10;
 
 /// A view of a store under change.
 pub(crate) struct Tx {
@@ -100,6 +102,11 @@ impl Tx {
                 "TRYAGAIN the node has no memory for this command, try again later",
             )),
         }
+    }
+
+    /// Whether so much is in hand that others should get their turn between commands.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.held > HEAVY
     }
 
     /// What a value may be.
@@ -214,40 +221,24 @@ impl Tx {
         let mut writes = Vec::new();
         for (key, entry) in self.entries {
             let text = name(&key)?;
-            let condition = entry.base.condition();
             if let Some(version) = entry.base.version() {
                 changes.read.push((text.to_owned(), version));
             }
-            let value = entry.live();
-            if !entry.changed || (value.is_none() && entry.base == Base::Absent) {
-                changes.batch.push(require(text, condition));
-                continue;
+            if let Some(list) = entry.live().filter(|_| entry.changed).and_then(List::of) {
+                changes.lists.push((key.clone(), list.len()));
             }
-            match value {
-                Some(value) => {
-                    if let Some(list) = List::of(value) {
-                        changes.lists.push((key.clone(), list.len()));
-                    }
-                    writes.push(Write::Put {
-                        key: text.to_owned(),
-                        value: value.encode(),
-                        options: PutOptions {
-                            condition,
-                            expires_us: entry.expires_us,
-                        },
-                    });
-                }
-                None => {
-                    changes.batch.push(require(text, condition));
-                    writes.push(Write::Delete {
-                        key: text.to_owned(),
-                    });
-                }
+            let write = entry.write(text);
+            // A value that is put has the condition with it.
+            let is_put = matches!(write, Some(Write::Put { .. }));
+            if !is_put && entry.base != Base::Unread {
+                changes.batch.push(Write::Require {
+                    key: text.to_owned(),
+                    condition: entry.base.condition(),
+                });
             }
+            writes.extend(write);
         }
         changes.writes = !writes.is_empty();
-        let is_any = |write: &Write| !matches!(write, Write::Require { condition, .. } if *condition == Condition::Always);
-        changes.batch.retain(is_any);
         changes.batch.extend(writes);
         Ok((changes, self.grant))
     }
@@ -260,13 +251,6 @@ impl Tx {
             ))),
             false => Ok(()),
         }
-    }
-}
-
-fn require(key: &str, condition: Condition) -> Write {
-    Write::Require {
-        key: key.to_owned(),
-        condition,
     }
 }
 
@@ -294,6 +278,24 @@ impl Entry {
                 value: Some(Value::decode(found.value)),
                 changed: false,
             },
+        }
+    }
+
+    /// What becomes of it in the store.
+    fn write(&self, key: &str) -> Option<Write> {
+        let key = key.to_owned();
+        match self.live() {
+            _ if !self.changed => None,
+            None if self.base == Base::Absent => None,
+            None => Some(Write::Delete { key }),
+            Some(value) => Some(Write::Put {
+                key,
+                value: value.encode(),
+                options: PutOptions {
+                    condition: self.base.condition(),
+                    expires_us: self.expires_us,
+                },
+            }),
         }
     }
 

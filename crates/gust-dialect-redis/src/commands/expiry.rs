@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The last millisecond that a value can end at: the store counts microseconds.
-const LAST_MS: i64 = (u64::MAX / 1_000_000) as i64;
+const LAST_MS: i64 = (u64::MAX / 1000) as i64;
 
 /// When a value that is set ends.
 #[derive(Debug, Clone, Copy, PartialEq)]

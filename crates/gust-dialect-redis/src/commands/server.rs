@@ -199,7 +199,7 @@ pub(crate) fn info(cx: &mut Cx<'_>, args: &[Bytes]) -> Outcome {
                 cx.space.door.age().as_secs()
             ),
         ),
-        ("Clients", "cluster_connections:0\r\n".to_owned()),
+        ("Clients", "maxclients:1024\r\n".to_owned()),
         ("Persistence", "loading:0\r\naof_enabled:1\r\n".to_owned()),
         (
             "Replication",

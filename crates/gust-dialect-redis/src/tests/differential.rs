@@ -228,7 +228,7 @@ const TEMPLATES: &[&str] = &[
     "DECR K",
     "INCRBY K R",
     "DECRBY K R",
-    "INCRBYFLOAT K F",
+    "INCRBYFLOAT K x|nan",
     "INCRBYFLOAT G D",
     "SET G 0.5|10.25|3",
     "GET G",

@@ -153,7 +153,10 @@ fn what_was_answered_is_there_after_kill_9() -> Result<()> {
     reading.args(["-c", READ]);
     let there: u64 = run(&node, reading)?.trim().parse()?;
     // One more may have been written whose answer did not get out.
-    ensure!(there == answered || there == answered + 1, "{there} {answered}");
+    ensure!(
+        there == answered || there == answered + 1,
+        "{there} {answered}"
+    );
     ensure!(there >= 50);
     Ok(())
 }
