@@ -138,6 +138,7 @@ impl Kv for LocalKv {
         let live = stored.filter(|s| s.is_live(clock::unix_micros()));
         Ok(live.map(|stored| Versioned {
             version: Version(stored.version),
+            expires_us: stored.expires(),
             value: stored.value(),
         }))
     }

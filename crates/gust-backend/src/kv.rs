@@ -21,6 +21,8 @@ pub struct Versioned {
     pub value: Bytes,
     /// Their version.
     pub version: Version,
+    /// Unix microseconds after which they are gone.
+    pub expires_us: Option<u64>,
 }
 
 /// When a write applies.
@@ -61,6 +63,13 @@ pub enum Write {
         /// Key.
         key: String,
     },
+    /// Writes nothing. The batch is a [`gust_types::Kind::Conflict`] unless this holds where it stands in the batch.
+    Require {
+        /// Key.
+        key: String,
+        /// What must hold.
+        condition: Condition,
+    },
 }
 
 /// How to list.
@@ -93,7 +102,8 @@ pub struct KvLimits {
 pub trait Kv: Send + Sync {
     /// The value of a key.
     async fn get(&self, key: &str) -> Result<Option<Versioned>>;
-    /// Applies all writes or none, in order; answers the new version of each put, in order (`None` for deletes).
+    /// Applies all writes or none, in order; answers the new version of each put, in order (`None` for the
+    /// others).
     async fn write(&self, batch: Vec<Write>) -> Result<Vec<Option<Version>>>;
     /// Adds to a number written in decimal digits and answers the sum, atomically; a key without a value counts as 0.
     /// A value that is no number, or a sum that does not fit, is `Invalid`. The value's expiry stays as it is.

@@ -110,6 +110,8 @@ struct State {
     /// Whether any write rests on what was read.
     conditional: bool,
     stores: BTreeMap<Label, BTreeMap<String, Staged>>,
+    /// What stores must hold beside what the writes rest on. Each store in it is in `stores`.
+    required: BTreeMap<Label, Vec<(String, Condition)>>,
     published: Vec<Publication>,
     /// What is staged: writes and messages, and bytes of them.
     count: usize,
@@ -277,10 +279,15 @@ impl Unit {
     fn take(&self) -> Commit {
         let mut state = self.state.lock();
         let stores = std::mem::take(&mut state.stores).into_iter();
+        let mut required = std::mem::take(&mut state.required);
+        let changes = |(store, staged): (Label, BTreeMap<String, Staged>)| {
+            let required = required.remove(&store).unwrap_or_default();
+            Changes::of(store, staged, required)
+        };
         Commit {
             queue: Some(self.queue.clone()),
             receipts: self.receipts.clone(),
-            stores: stores.map(Changes::of).collect(),
+            stores: stores.map(changes).collect(),
             published: std::mem::take(&mut state.published),
         }
     }
@@ -383,8 +390,12 @@ fn conditions_and_database() -> Error {
 // === impl Changes ===
 
 impl Changes {
-    fn of((store, staged): (Label, BTreeMap<String, Staged>)) -> Self {
-        let (mut checks, mut writes) = (Vec::new(), Vec::with_capacity(staged.len()));
+    fn of(
+        store: Label,
+        staged: BTreeMap<String, Staged>,
+        mut checks: Vec<(String, Condition)>,
+    ) -> Self {
+        let mut writes = Vec::with_capacity(staged.len());
         for (key, staged) in staged {
             checks.extend(staged.base.map(|base| (key.clone(), base)));
             writes.push(match staged.change {

@@ -102,7 +102,7 @@ impl<'a> Group<'a> {
         let there = self.live(&store.data(&key))?;
         let value = there.as_ref().map(Stored::as_slice);
         let sum = check::sum(&key, value, delta)?;
-        let expires_us = there.map(|s| s.expires_us).filter(|at| *at != 0);
+        let expires_us = there.and_then(|s| s.expires());
         let put = Write::Put {
             key,
             value: Bytes::from(sum.to_string()),
@@ -189,6 +189,11 @@ impl<'a> Group<'a> {
                 draft.changes.insert(data, None);
                 Ok(None)
             }
+            Write::Require { key, condition } => {
+                let there = self.version_in(draft, &data)?;
+                check::condition(&key, condition, there)?;
+                Ok(None)
+            }
         }
     }
 
@@ -203,7 +208,7 @@ impl<'a> Group<'a> {
             None => self.found(data)?,
         };
         let what = match (&there, write) {
-            (None, _) => return Ok(()),
+            (None, _) | (_, Write::Require { .. }) => return Ok(()),
             (Some(there), _) if !there.is_live(self.now_us) => What::Expired,
             (Some(_), Write::Delete { .. }) => What::Deleted,
             (Some(_), Write::Put { .. }) => return Ok(()),

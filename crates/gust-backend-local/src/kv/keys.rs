@@ -205,6 +205,10 @@ impl Stored {
         }
     }
 
+    pub(crate) fn expires(&self) -> Option<u64> {
+        (self.expires_us != 0).then_some(self.expires_us)
+    }
+
     pub(crate) fn is_live(&self, now_us: u64) -> bool {
         self.expires_us == 0 || self.expires_us > now_us
     }

@@ -290,6 +290,9 @@ impl Random {
             1 => version.map_or(Condition::Absent, Condition::Version),
             _ => Condition::Always,
         };
+        if self.below(8) == 0 {
+            return Write::Require { key, condition };
+        }
         let now = clock::unix_micros();
         let expires_us = match self.below(6) {
             0 => Some(now - 1),

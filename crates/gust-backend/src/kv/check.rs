@@ -78,7 +78,7 @@ impl Write {
     /// The key it writes.
     pub fn key(&self) -> &str {
         match self {
-            Write::Put { key, .. } | Write::Delete { key } => key,
+            Write::Put { key, .. } | Write::Delete { key } | Write::Require { key, .. } => key,
         }
     }
 
@@ -86,7 +86,7 @@ impl Write {
     pub fn size(&self) -> usize {
         match self {
             Write::Put { value, .. } => value.len(),
-            Write::Delete { .. } => 0,
+            Write::Delete { .. } | Write::Require { .. } => 0,
         }
     }
 }

@@ -20,14 +20,8 @@ pub struct MemoryKv {
 
 #[derive(Default)]
 pub(crate) struct State {
-    values: BTreeMap<String, Value>,
+    values: BTreeMap<String, Versioned>,
     version: u64,
-}
-
-#[derive(Clone)]
-struct Value {
-    versioned: Versioned,
-    expires_us: Option<u64>,
 }
 
 /// Keys taken under the lock at once while listing.
@@ -64,7 +58,7 @@ impl Kv for MemoryKv {
     async fn get(&self, key: &str) -> Result<Option<Versioned>> {
         check::key(key, &self.limits)?;
         let state = self.state.lock();
-        Ok(state.live(key).map(|value| value.versioned.clone()))
+        Ok(state.live(key).cloned())
     }
 
     async fn write(&self, batch: Vec<Write>) -> Result<Vec<Option<Version>>> {
@@ -78,7 +72,7 @@ impl Kv for MemoryKv {
         check::key(key, &self.limits)?;
         let mut state = self.state.lock();
         let there = state.live(key);
-        let value = there.map(|v| &v.versioned.value[..]);
+        let value = there.map(|v| &v.value[..]);
         let sum = check::sum(key, value, delta)?;
         let expires_us = there.and_then(|v| v.expires_us);
         state.apply(Write::Put {
@@ -112,7 +106,7 @@ impl Kv for MemoryKv {
 // === impl State ===
 
 impl State {
-    fn live(&self, key: &str) -> Option<&Value> {
+    fn live(&self, key: &str) -> Option<&Versioned> {
         let now = clock::unix_micros();
         self.values.get(key).filter(|value| value.is_live(now))
     }
@@ -125,7 +119,7 @@ impl State {
         for write in batch {
             let key = write.key();
             let there = ours.get(key).copied();
-            let there = there.unwrap_or_else(|| self.live(key).map(|v| v.versioned.version));
+            let there = there.unwrap_or_else(|| self.live(key).map(|v| v.version));
             match write {
                 Write::Put { options, .. } => {
                     check::condition(key, options.condition, there)?;
@@ -136,6 +130,7 @@ impl State {
                 Write::Delete { .. } => {
                     ours.insert(key, None);
                 }
+                Write::Require { condition, .. } => check::condition(key, *condition, there)?,
             }
         }
         Ok(())
@@ -144,7 +139,7 @@ impl State {
     /// Whether all of this holds.
     pub(crate) fn check_all(&self, checks: &[(String, Condition)]) -> Result<()> {
         checks.iter().try_for_each(|(key, wanted)| {
-            let there = self.live(key).map(|value| value.versioned.version);
+            let there = self.live(key).map(|value| value.version);
             check::condition(key, *wanted, there)
         })
     }
@@ -165,20 +160,19 @@ impl State {
             } => {
                 self.version += 1;
                 let version = Version(self.version);
-                let versioned = Versioned { value, version };
-                self.values.insert(
-                    key,
-                    Value {
-                        versioned,
-                        expires_us: options.expires_us,
-                    },
-                );
+                let versioned = Versioned {
+                    value,
+                    version,
+                    expires_us: options.expires_us,
+                };
+                self.values.insert(key, versioned);
                 Some(version)
             }
             Write::Delete { key } => {
                 self.values.remove(&key);
                 None
             }
+            Write::Require { .. } => None,
         }
     }
 
@@ -199,7 +193,7 @@ impl State {
     }
 }
 
-impl Value {
+impl Versioned {
     fn is_live(&self, now_us: u64) -> bool {
         self.expires_us.is_none_or(|at| at > now_us)
     }

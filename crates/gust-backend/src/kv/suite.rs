@@ -24,6 +24,8 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Kv>) {
     sizes_over_a_limit_are_refused(make().await).await;
     batches_apply_whole_or_not_at_all(make().await).await;
     a_batch_sees_its_own_writes(make().await).await;
+    requirements_hold_or_nothing_is_written(make().await).await;
+    expiries_come_back(make().await).await;
     numbers_count(make().await).await;
     concurrent_increments_lose_nothing(make().await).await;
     concurrent_swaps_have_one_winner_a_version(make().await).await;
@@ -352,6 +354,76 @@ async fn a_batch_sees_its_own_writes(kv: Arc<dyn Kv>) {
         .write(vec![put("k", "4", Condition::Always), delete("k")])
         .await);
     assert!(!ok(kv.exists("k").await));
+}
+
+fn require(key: &str, condition: Condition) -> Write {
+    Write::Require {
+        key: key.to_owned(),
+        condition,
+    }
+}
+
+async fn requirements_hold_or_nothing_is_written(kv: Arc<dyn Kv>) {
+    let first = ok(kv.put("there", Bytes::from("1")).await);
+    let here = Condition::Version(first);
+    let held = vec![
+        require("there", here),
+        require("missing", Condition::Absent),
+        put("new", "x", Condition::Always),
+        require("any", Condition::Always),
+        delete("there"),
+        require("there", Condition::Absent),
+    ];
+    let versions = ok(kv.write(held).await);
+    assert!(matches!(
+        versions[..],
+        [None, None, Some(_), None, None, None]
+    ));
+    assert_eq!(listed(&kv, "", None).await, ["new"]);
+    let second = ok(kv.put("there", Bytes::from("2")).await);
+    let stale = [
+        require("there", here),
+        require("there", Condition::Absent),
+        require("missing", here),
+    ];
+    for requirement in stale {
+        let batch = vec![put("new", "y", Condition::Always), requirement];
+        refused(kv.write(batch).await, Kind::Conflict);
+        assert_eq!(text(&kv, "new").await.as_deref(), Some("x"));
+    }
+    // On their own they only look: the value and its version stay.
+    let look = vec![require("there", Condition::Version(second))];
+    assert_eq!(ok(kv.write(look).await), [None]);
+    assert_eq!(ok(kv.get("there").await).map(|v| v.version), Some(second));
+    let long = "k".repeat(kv.limits().key + 1);
+    let long = require(&long, Condition::Absent);
+    refused(kv.write(vec![long]).await, Kind::Invalid);
+    let expired = Write::Put {
+        key: "expired".to_owned(),
+        value: Bytes::new(),
+        options: PutOptions {
+            condition: Condition::Always,
+            expires_us: Some(1),
+        },
+    };
+    ok(kv.write(vec![expired]).await);
+    ok(kv.write(vec![require("expired", Condition::Absent)]).await);
+}
+
+async fn expiries_come_back(kv: Arc<dyn Kv>) {
+    let at = clock::unix_micros() + 3_600_000_000;
+    let options = PutOptions {
+        expires_us: Some(at),
+        ..PutOptions::default()
+    };
+    ok(kv.put_with("k", Bytes::from("1"), options).await);
+    let expiry = async |key: &str| ok(kv.get(key).await).map(|found| found.expires_us);
+    assert_eq!(expiry("k").await, Some(Some(at)));
+    ok(kv.increment("k", 1).await);
+    assert_eq!(expiry("k").await, Some(Some(at)), "counting keeps it");
+    ok(kv.put("k", Bytes::from("1")).await);
+    assert_eq!(expiry("k").await, Some(None), "a put without one ends it");
+    assert_eq!(expiry("missing").await, None);
 }
 
 async fn numbers_count(kv: Arc<dyn Kv>) {

@@ -42,15 +42,6 @@ impl UnitKv {
         Ok(staged.map(Staged::live))
     }
 
-    /// When a value of the unit's own is over.
-    fn expiry(&self, key: &str) -> Option<u64> {
-        let state = self.unit.state.lock();
-        match &state.stores.get(&self.name)?.get(key)?.change {
-            Change::Put { expires_us, .. } => *expires_us,
-            Change::Delete => None,
-        }
-    }
-
     /// Writes while it is this one's turn.
     async fn stage(&self, batch: Vec<Write>) -> Result<Vec<Option<Version>>> {
         let mut seen = Seen::new();
@@ -87,13 +78,14 @@ impl Kv for UnitKv {
         let _turn = self.unit.writing.lock().await;
         let there = self.get(key).await?;
         let sum = check::sum(key, there.as_ref().map(|there| &there.value[..]), delta)?;
+        let expires_us = there.as_ref().and_then(|there| there.expires_us);
         let condition = there.map_or(Condition::Absent, |there| Condition::Version(there.version));
         let put = Write::Put {
             key: key.to_owned(),
             value: Bytes::from(sum.to_string()),
             options: PutOptions {
                 condition,
-                expires_us: self.expiry(key),
+                expires_us,
             },
         };
         self.stage(vec![put]).await?;
@@ -125,7 +117,11 @@ impl Kv for UnitKv {
 
 impl Write {
     fn is_conditional(&self) -> bool {
-        matches!(self, Self::Put { options, .. } if options.condition != Condition::Always)
+        match self {
+            Self::Put { options, .. } => options.condition != Condition::Always,
+            Self::Delete { .. } => false,
+            Self::Require { condition, .. } => *condition != Condition::Always,
+        }
     }
 }
 
@@ -144,6 +140,7 @@ impl Staged {
                 lives.then(|| Versioned {
                     value: value.clone(),
                     version: *version,
+                    expires_us: *expires_us,
                 })
             }
             Change::Delete => None,
@@ -170,28 +167,38 @@ impl State {
     ) -> Result<Vec<Option<Version>>> {
         self.open()?;
         let mut draft: BTreeMap<String, Staged> = BTreeMap::new();
+        let mut required = Vec::new();
         let mut versions = Vec::with_capacity(batch.len());
         let mut last = self.version;
         let there = self.stores.get(store);
         for write in batch {
             let key = write.key().to_owned();
             let before = draft.get(&key).or_else(|| there?.get(&key));
+            let version = match before {
+                Some(before) => before.live().map(|live| live.version),
+                None => seen.get(&key).copied().flatten(),
+            };
+            let rests = before.is_none() && write.is_conditional();
+            if rests && self.database.is_some() {
+                return Err(conditions_and_database());
+            }
             let mut base = before.and_then(|before| before.base);
             let change = match write {
+                Write::Require { condition, .. } => {
+                    check::condition(&key, condition, version)?;
+                    if rests {
+                        required.push((key, condition));
+                    }
+                    versions.push(None);
+                    continue;
+                }
                 Write::Delete { .. } => {
                     versions.push(None);
                     Change::Delete
                 }
                 Write::Put { value, options, .. } => {
-                    let version = match before {
-                        Some(before) => before.live().map(|live| live.version),
-                        None => seen.get(&key).copied().flatten(),
-                    };
                     check::condition(&key, options.condition, version)?;
-                    if before.is_none() && options.condition != Condition::Always {
-                        if self.database.is_some() {
-                            return Err(conditions_and_database());
-                        }
+                    if rests {
                         base = Some(options.condition);
                     }
                     last += 1;
@@ -206,7 +213,8 @@ impl State {
             };
             draft.insert(key, Staged { base, change });
         }
-        let (mut count, mut more, mut less) = (0, 0, 0);
+        let (mut count, mut more, mut less) = (required.len(), 0, 0);
+        more += required.iter().map(|(key, _)| key.len()).sum::<usize>();
         for (key, staged) in &draft {
             more += key.len() + staged.size();
             match there.and_then(|there| there.get(key)) {
@@ -218,7 +226,10 @@ impl State {
         self.bytes = bytes.saturating_sub(less);
         self.grow(count, more).inspect_err(|_| self.bytes = bytes)?;
         self.version = last;
-        self.conditional |= draft.values().any(|staged| staged.base.is_some());
+        self.conditional |=
+            !required.is_empty() || draft.values().any(|staged| staged.base.is_some());
+        let there = self.required.entry(store.clone()).or_default();
+        there.extend(required);
         self.stores.entry(store.clone()).or_default().extend(draft);
         Ok(versions)
     }

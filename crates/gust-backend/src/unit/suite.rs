@@ -26,6 +26,7 @@ pub async fn run(backends: Shared) {
     a_condition_that_no_longer_holds_commits_nothing(&backends).await;
     conditions_within_the_unit_hold_among_themselves(&backends).await;
     an_increment_rests_on_what_it_was_told(&backends).await;
+    a_requirement_is_checked_again_at_the_end(&backends).await;
     a_receipt_that_is_over_commits_nothing(&backends).await;
     a_batch_is_one(&backends).await;
     what_is_published_goes_out_with_it(&backends).await;
@@ -325,6 +326,26 @@ async fn an_increment_rests_on_what_it_was_told(backends: &Shared) {
     assert_eq!(ok(second.increment("n", 1).await), 6);
     ok(two.commit(&Marks::default()).await);
     assert_eq!(world.value("n").await.as_deref(), Some("6"));
+}
+
+async fn a_requirement_is_checked_again_at_the_end(backends: &Shared) {
+    let world = World::new(backends, "require").await;
+    let receipts = world.taken(2, LONG).await;
+    for (receipt, holds) in receipts.iter().zip([true, false]) {
+        let (unit, kv) = world.unit(vec![*receipt]);
+        let there = ok(world.store.get("n").await).map(|found| found.version);
+        let condition = there.map_or(Condition::Absent, Condition::Version);
+        let key = "n".to_owned();
+        ok(kv.write(vec![Write::Require { key, condition }]).await);
+        put(&*kv, "m", &format!("{holds}")).await;
+        if holds {
+            ok(unit.commit(&Marks::default()).await);
+        } else {
+            put(&*world.store, "n", "somebody else").await;
+            refused(unit.commit(&Marks::default()).await, Kind::Conflict);
+        }
+    }
+    assert_eq!(world.value("m").await.as_deref(), Some("true"));
 }
 
 async fn a_receipt_that_is_over_commits_nothing(backends: &Shared) {

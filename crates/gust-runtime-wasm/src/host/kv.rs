@@ -243,7 +243,7 @@ impl Keys {
 fn size_of_write(write: &Write) -> usize {
     match write {
         Write::Put { key, value, .. } => key.len() + value.len(),
-        Write::Delete { key } => key.len(),
+        Write::Delete { key } | Write::Require { key, .. } => key.len(),
     }
 }
 

@@ -1,0 +1,164 @@
+//! Memory and connections that clients make the node keep: bounded for all of them together, and for each project, so that
+//! none takes it all.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use gust_types::ProjectName;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// KiB that all connections together may take beyond what each has for free, and those of a project.
+const ALL: usize = 256 << 10;
+const OF_A_PROJECT: usize = ALL / 2;
+/// Bytes that everybody has.
+const FREE: usize = 64 << 10;
+/// Connections of a project at once.
+const CONNECTIONS: usize = 1024;
+/// How long somebody waits for others to give back.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The memory there is, and who has it.
+pub(crate) struct Budget {
+    all: Arc<Semaphore>,
+    projects: Mutex<HashMap<ProjectName, Weak<Part>>>,
+}
+
+/// What a project may take of it.
+pub(crate) struct Part {
+    all: Arc<Semaphore>,
+    own: Arc<Semaphore>,
+    connections: Arc<Semaphore>,
+}
+
+/// Memory taken, given back when it is dropped.
+#[derive(Default)]
+pub(crate) struct Grant {
+    /// Nobody's until there is a login: that far only what is free is taken.
+    part: Option<Arc<Part>>,
+    bytes: usize,
+    held: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(ALL)),
+            projects: Mutex::default(),
+        }
+    }
+}
+
+// === impl Budget ===
+
+impl Budget {
+    pub(crate) fn of(&self, project: &ProjectName) -> Arc<Part> {
+        let mut projects = self.projects.lock();
+        if let Some(part) = projects.get(project).and_then(Weak::upgrade) {
+            return part;
+        }
+        projects.retain(|_, part| part.strong_count() > 0);
+        let part = Arc::new(Part {
+            all: self.all.clone(),
+            own: Arc::new(Semaphore::new(OF_A_PROJECT)),
+            connections: Arc::new(Semaphore::new(CONNECTIONS)),
+        });
+        projects.insert(project.clone(), Arc::downgrade(&part));
+        part
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    pub(crate) fn grant(self: &Arc<Self>) -> Grant {
+        Grant {
+            part: Some(self.clone()),
+            ..Grant::default()
+        }
+    }
+
+    /// A place for a connection, if there is one.
+    pub(crate) fn connect(&self) -> Option<OwnedSemaphorePermit> {
+        self.connections.clone().try_acquire_owned().ok()
+    }
+
+    async fn take(&self, kib: u32) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let own = self.own.clone().acquire_many_owned(kib).await.ok()?;
+        let all = self.all.clone().acquire_many_owned(kib).await.ok()?;
+        Some((own, all))
+    }
+}
+
+// === impl Grant ===
+
+impl Grant {
+    /// Takes this many bytes more; false when there are none.
+    pub(crate) async fn grow(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes;
+        let wanted = self.bytes.saturating_sub(FREE).div_ceil(1024);
+        let held = self.held.as_ref().map_or(0, |(own, _)| own.num_permits());
+        let Some(more) = wanted.checked_sub(held).filter(|more| *more > 0) else {
+            return true;
+        };
+        let Some(part) = &self.part else {
+            return false;
+        };
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        let Ok(Some((own, all))) = tokio::time::timeout(PATIENCE, part.take(more)).await else {
+            return false;
+        };
+        match &mut self.held {
+            Some((held_own, held_all)) => {
+                held_own.merge(own);
+                held_all.merge(all);
+            }
+            held => *held = Some((own, all)),
+        }
+        true
+    }
+
+    /// Takes up to this many in all, if it has less.
+    pub(crate) async fn cover(&mut self, bytes: usize) -> bool {
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => self.grow(more).await,
+            None => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(budget: &Budget, name: &str) -> Arc<Part> {
+        budget.of(&ProjectName::new(name).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn shares_are_bounded_and_given_back() {
+        let budget = Budget::default();
+        let (one, two) = (part(&budget, "one"), part(&budget, "two"));
+        let (mut first, mut second, mut other) = (one.grant(), one.grant(), two.grant());
+        assert!(
+            first.grow(FREE).await && second.grow(FREE).await,
+            "free of charge"
+        );
+        assert!(first.grow(OF_A_PROJECT << 10).await);
+        assert!(!second.grow(1).await, "the project has no more");
+        assert!(other.cover(FREE + 1).await, "others have");
+        assert!(other.cover(FREE).await);
+        drop(first);
+        assert!(second.grow(1).await);
+        drop((second, other));
+        assert_eq!(budget.all.available_permits(), ALL);
+        assert_eq!(part(&budget, "one").own.available_permits(), OF_A_PROJECT);
+        assert!(
+            !Grant::default().grow(FREE + 1).await,
+            "strangers have none"
+        );
+    }
+}

@@ -1,0 +1,157 @@
+//! Bytes that are no requests, and clients that mean harm.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::{client::Answer, world};
+
+/// What is said to bytes, before the connection is closed.
+async fn said(login: bool, bytes: &[u8]) -> Option<String> {
+    let world = world().await;
+    let mut client = if login {
+        world.one().await
+    } else {
+        world.stranger().await
+    };
+    client.send(bytes).await;
+    client.shut().await;
+    let mut last = None;
+    while let Some(answer) = timeout(Duration::from_secs(5), client.read())
+        .await
+        .unwrap()
+    {
+        last = Some(answer);
+    }
+    last.map(|answer| match answer {
+        Answer::Error(text) => text,
+        other => format!("{other:?}"),
+    })
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_requests_end_the_connection() {
+    for (bytes, expected) in [
+        (
+            &b"*x\r\n"[..],
+            "ERR Protocol error: invalid multibulk length",
+        ),
+        (b"*1\r\n$x\r\n", "ERR Protocol error: invalid bulk length"),
+        (b"*1\r\n$-5\r\n", "ERR Protocol error: invalid bulk length"),
+        (
+            b"*2\r\n$4\r\nPING\r\n+x\r\n",
+            "ERR Protocol error: expected '$', got '+'",
+        ),
+        (
+            b"*1\r\n$99999999999\r\n",
+            "ERR Protocol error: invalid bulk length",
+        ),
+        (
+            b"*1000000000\r\n",
+            "ERR Protocol error: invalid multibulk length",
+        ),
+        (
+            b"GET \"a\r\n",
+            "ERR Protocol error: unbalanced quotes in request",
+        ),
+    ] {
+        assert_eq!(
+            said(true, bytes).await.as_deref(),
+            Some(expected),
+            "{bytes:?}"
+        );
+    }
+    let line = vec![b'x'; 100_000];
+    let text = said(true, &line).await;
+    assert_eq!(
+        text.as_deref(),
+        Some("ERR Protocol error: too big inline request")
+    );
+}
+
+#[tokio::test]
+async fn strangers_may_say_little() {
+    let text = said(false, b"*11\r\n").await;
+    assert_eq!(
+        text.as_deref(),
+        Some("ERR Protocol error: invalid multibulk length")
+    );
+    let text = said(false, b"*1\r\n$20000\r\n").await;
+    assert_eq!(
+        text.as_deref(),
+        Some("ERR Protocol error: invalid bulk length")
+    );
+    let text = said(true, b"*1\r\n$20000\r\n").await;
+    assert_eq!(text, None, "nothing is said to half a request");
+}
+
+#[tokio::test]
+async fn odd_requests_are_answered() {
+    for (bytes, expected) in [
+        (&b"\r\n\r\nPING\r\n"[..], "Status(\"PONG\")"),
+        (b"ping\n", "Status(\"PONG\")"),
+        (
+            b"*1\r\n$0\r\n\r\n",
+            "ERR unknown command '', with args beginning with: ",
+        ),
+        (b"SET k \"a\\x00b\"\r\nSTRLEN k\r\n", "Int(3)"),
+        (b"QUIT\r\nPING\r\n", "Status(\"OK\")"),
+        (b"*2\r\n$4\r\nECHO\r\n$2\r\n\r\n\r\n", "Bulk([13, 10])"),
+        (
+            b"GET / HTTP/1.1\r\n",
+            "ERR wrong number of arguments for 'get' command",
+        ),
+        (b"BLPOP q 0\r\n", ""),
+    ] {
+        let text = said(true, bytes).await.unwrap_or_default();
+        assert_eq!(text, expected, "{bytes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_is_bounded() {
+    let world = world().await;
+    let mut client = world.one().await;
+    client.ok(&["MULTI"]).await;
+    let big = "x".repeat(6 << 20);
+    for _ in 0..2 {
+        client
+            .is(&["ECHO", &big], Answer::Status("QUEUED".into()))
+            .await;
+    }
+    client
+        .fails(&["ECHO", &big], "ERR a transaction has at most")
+        .await;
+    client.fails(&["EXEC"], "EXECABORT").await;
+    // More keys than the store takes in one batch.
+    let names: Vec<String> = (0..1001)
+        .flat_map(|n| [format!("k{n}"), "v".into()])
+        .collect();
+    let words: Vec<&str> = std::iter::once("MSET")
+        .chain(names.iter().map(String::as_str))
+        .collect();
+    client
+        .fails(&words, "ERR batch has more writes than 1000")
+        .await;
+    client.is(&["DBSIZE"], Answer::Int(0)).await;
+    let keys: Vec<String> = (0..1001).map(|n| format!("k{n}")).collect();
+    let words: Vec<&str> = std::iter::once("WATCH")
+        .chain(keys.iter().map(String::as_str))
+        .collect();
+    client.fails(&words, "ERR a client watches at most").await;
+}
+
+#[tokio::test]
+async fn connections_that_stop_are_closed() {
+    let world = world().await;
+    let mut idle = world.one().await;
+    let mut waiting = world.one().await;
+    waiting.send(b"BLPOP q 0\r\n").await;
+    world.stop.stop();
+    for client in [&mut idle, &mut waiting] {
+        let closed = timeout(Duration::from_secs(5), client.read())
+            .await
+            .unwrap();
+        assert_eq!(closed, None);
+    }
+}
