@@ -126,11 +126,3 @@ impl Control {
         keys.retain(|_, key| key.project != *project);
     }
 }
-
-impl std::fmt::Debug for AccessKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AccessKey")
-            .field("project", &self.project)
-            .finish_non_exhaustive()
-    }
-}

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt as _, stream};
-use gust_backend::sql::{Connection, Sql, Value};
+use gust_backend::sql::{Connection, Value};
 use gust_types::{Error, Label, ProjectName, Result};
 use tokio::sync::mpsc;
 

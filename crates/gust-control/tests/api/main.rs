@@ -25,5 +25,6 @@ mod queues;
 mod reference;
 mod restart;
 mod secrets;
+mod stores;
 mod topics;
 mod uploads;
