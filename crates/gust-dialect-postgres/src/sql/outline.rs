@@ -1,0 +1,429 @@
+//! What a statement's text tells of its columns and parameters.
+//!
+//! SQLite's values have types, its columns hardly. So what a column of an answer is follows from the table's column that it
+//! shows, a cast, or a function that is known; else from the values. Nothing here has to be right for a statement to
+//! run: a wrong guess is a value that does not fit, and that is seen when the value is there.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    casts, tables,
+    token::{Kind, Token},
+};
+use crate::types::Type;
+
+/// A column of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Item {
+    /// A table's column.
+    Column(String),
+    /// All columns of the tables.
+    Star,
+    Known(Type),
+    Unknown,
+}
+
+/// What a parameter is compared with or stored in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Guess {
+    Known(Type),
+    Column(String),
+    /// The column of the written table at this place.
+    Place(usize),
+}
+
+/// What is known of a statement.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Outline {
+    /// The columns of its answer.
+    pub(crate) items: Vec<Item>,
+    /// The tables that these show; none when they show anything but plain tables.
+    pub(crate) shown: Vec<String>,
+    /// All tables.
+    pub(crate) tables: Vec<String>,
+    pub(crate) parameters: BTreeMap<u16, Guess>,
+}
+
+/// The columns of tables as they are declared, by the table's name in small letters.
+pub(crate) type Declared = HashMap<String, Vec<(String, String)>>;
+
+/// Tables that are looked up for one statement.
+const TABLES: usize = 32;
+
+// === impl Outline ===
+
+impl Outline {
+    /// Of a query.
+    pub(crate) fn of_query(tokens: &[Token<'_>]) -> Self {
+        let mut outline = Self::of_any(tokens);
+        let select = tokens.first().is_some_and(|token| token.is("select"));
+        if !select || has_at_top(tokens, &["union", "except", "intersect"]) {
+            return outline;
+        }
+        let from = find_at_top(tokens, "from").unwrap_or(tokens.len());
+        let mut start = 1;
+        if tokens
+            .get(1)
+            .is_some_and(|t| t.is("distinct") || t.is("all"))
+        {
+            start = 2;
+        }
+        outline.items = items(tokens.get(start..from).unwrap_or_default());
+        outline.shown = plain_tables(tokens.get(from..).unwrap_or_default());
+        outline
+    }
+
+    /// Of a write, whose answer begins at this token.
+    pub(crate) fn of_write(tokens: &[Token<'_>], returning: Option<usize>) -> Self {
+        let mut outline = Self::of_any(tokens);
+        outline.inserted(tokens);
+        if let Some(at) = returning {
+            outline.items = items(tokens.get(at..).unwrap_or_default());
+            outline.shown.extend(outline.tables.first().cloned());
+        }
+        outline
+    }
+
+    fn of_any(tokens: &[Token<'_>]) -> Self {
+        let mut outline = Self::default();
+        let mut open: Vec<usize> = Vec::new();
+        for (at, token) in tokens.iter().enumerate() {
+            if token.is_sign("(") {
+                open.push(at);
+            } else if token.is_sign(")") {
+                open.pop();
+            }
+            if ["from", "join", "into", "update"]
+                .iter()
+                .any(|word| token.is(word))
+                && outline.tables.len() < TABLES
+            {
+                outline
+                    .tables
+                    .extend(table(tokens.get(at + 1..).unwrap_or_default()));
+            }
+            if let Kind::Parameter(n) = token.kind
+                && let Some(guess) = guess(tokens, at, open.last().copied())
+            {
+                outline.parameters.entry(n).or_insert(guess);
+            }
+        }
+        outline
+    }
+
+    /// The parameters that stand in an INSERT's lists of values.
+    fn inserted(&mut self, tokens: &[Token<'_>]) -> Option<()> {
+        let into = tokens.iter().take(8).position(|token| token.is("into"))?;
+        let values = find_at_top(tokens, "values")?;
+        let open = tokens
+            .iter()
+            .take(values)
+            .skip(into)
+            .position(|token| token.is_sign("("));
+        let columns: Option<Vec<String>> = open.map(|open| {
+            let names = tokens.iter().take(values).skip(into + open);
+            names.filter_map(Token::name).collect()
+        });
+        let (mut depth, mut place) = (0usize, 0);
+        for (at, token) in tokens.iter().enumerate().skip(values + 1) {
+            if token.is_sign("(") {
+                depth += 1;
+                place = if depth == 1 { 0 } else { place };
+            } else if token.is_sign(")") {
+                depth = depth.saturating_sub(1);
+            } else if token.is_sign(",") && depth == 1 {
+                place += 1;
+            } else if let (Kind::Parameter(n), 1) = (token.kind, depth) {
+                if tokens
+                    .get(at + 1)
+                    .is_some_and(|next| next.kind == Kind::Cast)
+                {
+                    continue;
+                }
+                let guess = match &columns {
+                    Some(columns) => Guess::Column(columns.get(place)?.clone()),
+                    None => Guess::Place(place),
+                };
+                self.parameters.entry(n).or_insert(guess);
+            }
+        }
+        Some(())
+    }
+
+    /// What each column of an answer is declared as, as far as is known.
+    pub(crate) fn columns(&self, names: &[String], declared: &Declared) -> Vec<Option<Type>> {
+        let of = |name: &str| self.declared(&self.shown, name, declared);
+        let stars = self
+            .items
+            .iter()
+            .filter(|item| **item == Item::Star)
+            .count();
+        let one = |item: &Item, name: &str| match item {
+            Item::Column(column) => of(column),
+            Item::Star => of(name),
+            Item::Known(kind) => Some(*kind),
+            Item::Unknown => None,
+        };
+        if stars == 0 {
+            let items = self.items.iter().map(Some).chain(std::iter::repeat(None));
+            let pairs = names.iter().zip(items);
+            return pairs
+                .map(|(name, item)| item.and_then(|item| one(item, name)))
+                .collect();
+        }
+        let first = self
+            .items
+            .iter()
+            .position(|item| *item == Item::Star)
+            .unwrap_or(0);
+        let after = self.items.len() - first - 1;
+        let many = names.iter().enumerate().map(|(at, name)| {
+            let left = names.len() - at;
+            if at < first {
+                self.items.get(at).and_then(|item| one(item, name))
+            } else if left > after || stars > 1 {
+                of(name)
+            } else {
+                self.items
+                    .get(self.items.len() - left)
+                    .and_then(|item| one(item, name))
+            }
+        });
+        many.collect()
+    }
+
+    /// What a parameter is taken for.
+    pub(crate) fn parameter(&self, n: u16, declared: &Declared) -> Type {
+        let guessed = match self.parameters.get(&n) {
+            Some(Guess::Known(kind)) => Some(*kind),
+            Some(Guess::Column(name)) => self.declared(&self.tables, name, declared),
+            Some(Guess::Place(place)) => {
+                let table = self.tables.first().and_then(|table| declared.get(table));
+                let column = table.and_then(|columns| columns.get(*place));
+                column.and_then(|(_, kind)| Type::of_declared(kind))
+            }
+            None => None,
+        };
+        guessed.unwrap_or(Type::Text)
+    }
+
+    /// A column's type; none when tables differ in it.
+    fn declared(&self, tables: &[String], column: &str, declared: &Declared) -> Option<Type> {
+        let mut found = None;
+        for (name, kind) in tables
+            .iter()
+            .filter_map(|table| declared.get(table))
+            .flatten()
+        {
+            if !name.eq_ignore_ascii_case(column) {
+                continue;
+            }
+            let kind = Type::of_declared(kind)?;
+            if found.is_some_and(|before| before != kind) {
+                return None;
+            }
+            found = Some(kind);
+        }
+        found
+    }
+}
+
+/// The table that these tokens begin with.
+fn table(tokens: &[Token<'_>]) -> Option<String> {
+    let first = tokens.first()?.name()?;
+    let qualified = tokens.get(1).is_some_and(|token| token.is_sign("."));
+    let name = if qualified {
+        tokens.get(2)?.name()?
+    } else {
+        first
+    };
+    Some(name.to_ascii_lowercase())
+}
+
+/// The tables of a FROM, if it has nothing but tables.
+fn plain_tables(from: &[Token<'_>]) -> Vec<String> {
+    const ENDS: &[&str] = &[
+        "where", "group", "having", "window", "order", "limit", "offset",
+    ];
+    let (mut found, mut expected, mut depth) = (Vec::new(), false, 0usize);
+    for (at, token) in from.iter().enumerate() {
+        if depth == 0 && ENDS.iter().any(|word| token.is(word)) {
+            break;
+        }
+        if expected {
+            match table(from.get(at..).unwrap_or_default()) {
+                Some(name) if found.len() < TABLES => found.push(name),
+                _ => return Vec::new(),
+            }
+        }
+        expected = depth == 0 && (token.is("from") || token.is("join") || token.is_sign(","));
+        if token.is_sign("(") {
+            depth += 1;
+        } else if token.is_sign(")") {
+            depth = depth.saturating_sub(1);
+        }
+    }
+    found
+}
+
+/// The position of a word outside of parentheses.
+pub(crate) fn find_at_top(tokens: &[Token<'_>], word: &str) -> Option<usize> {
+    let mut depth = 0usize;
+    tokens.iter().position(|token| {
+        if token.is_sign("(") {
+            depth += 1;
+        } else if token.is_sign(")") {
+            depth = depth.saturating_sub(1);
+        }
+        depth == 0 && token.is(word)
+    })
+}
+
+fn has_at_top(tokens: &[Token<'_>], words: &[&str]) -> bool {
+    words.iter().any(|word| find_at_top(tokens, word).is_some())
+}
+
+/// The items of a list of columns.
+fn items(tokens: &[Token<'_>]) -> Vec<Item> {
+    let mut depth = 0usize;
+    let split = tokens.split(|token| {
+        if token.is_sign("(") {
+            depth += 1;
+        } else if token.is_sign(")") {
+            depth = depth.saturating_sub(1);
+        }
+        depth == 0 && token.is_sign(",")
+    });
+    split.map(item).collect()
+}
+
+fn item(tokens: &[Token<'_>]) -> Item {
+    let tokens = without_alias(tokens);
+    match tokens {
+        [one] if one.is_sign("*") => Item::Star,
+        [_, dot, star] if dot.is_sign(".") && star.is_sign("*") => Item::Star,
+        [one] => match one.kind {
+            Kind::Word | Kind::Quoted => one.name().map_or(Item::Unknown, Item::Column),
+            _ => Item::Unknown,
+        },
+        [.., dot, last] if dot.is_sign(".") && tokens.len() <= 5 => {
+            last.name().map_or(Item::Unknown, Item::Column)
+        }
+        _ => expression(tokens),
+    }
+}
+
+fn without_alias<'a, 'b>(tokens: &'b [Token<'a>]) -> &'b [Token<'a>] {
+    match tokens {
+        [rest @ .., word, _] if word.is("as") && !rest.is_empty() => rest,
+        [rest @ .., last]
+            if last.kind == Kind::Quoted && rest.last().is_some_and(|t| t.kind == Kind::Word) =>
+        {
+            rest
+        }
+        _ => tokens,
+    }
+}
+
+/// A cast, or a function whose values are of one type.
+fn expression(tokens: &[Token<'_>]) -> Item {
+    let cast = tokens.iter().rposition(|token| token.kind == Kind::Cast);
+    if let Some(at) = cast {
+        let rest = tokens.get(at + 1..).unwrap_or_default();
+        let named = casts::named(rest)
+            .ok()
+            .filter(|named| named.tokens == rest.len());
+        return named.map_or(Item::Unknown, |named| Item::Known(named.kind));
+    }
+    let whole = tables::pairs(tokens).get(&1) == Some(&(tokens.len() - 1));
+    let Some(first) = tokens
+        .first()
+        .filter(|first| whole && first.kind == Kind::Word)
+    else {
+        return Item::Unknown;
+    };
+    if first.is("cast") {
+        let at = tokens.iter().rposition(|token| token.is("as"));
+        let named = at.and_then(|at| casts::named(tokens.get(at + 1..)?).ok());
+        return named.map_or(Item::Unknown, |named| Item::Known(named.kind));
+    }
+    const INTEGERS: &[&str] = &[
+        "count",
+        "length",
+        "octet_length",
+        "instr",
+        "row_number",
+        "rank",
+        "changes",
+        "last_insert_rowid",
+    ];
+    if INTEGERS.iter().any(|name| first.is(name)) {
+        return Item::Known(Type::Int8);
+    }
+    if first.is("max") || first.is("min") || first.is("coalesce") {
+        let inner = tokens.get(2..tokens.len() - 1).unwrap_or_default();
+        let first = inner
+            .split(|token| token.is_sign(","))
+            .next()
+            .unwrap_or_default();
+        return match item(first) {
+            Item::Star => Item::Unknown,
+            other => other,
+        };
+    }
+    Item::Unknown
+}
+
+/// What a parameter stands beside.
+fn guess(tokens: &[Token<'_>], at: usize, open: Option<usize>) -> Option<Guess> {
+    let get = |at: usize| tokens.get(at);
+    let back = |by: usize| at.checked_sub(by).and_then(get);
+    if get(at + 1).is_some_and(|next| next.kind == Kind::Cast) {
+        let named = casts::named(tokens.get(at + 2..)?).ok()?;
+        return Some(Guess::Known(named.kind));
+    }
+    if get(at + 1).is_some_and(|next| next.is("as")) && back(2).is_some_and(|t| t.is("cast")) {
+        let named = casts::named(tokens.get(at + 2..)?).ok()?;
+        return Some(Guess::Known(named.kind));
+    }
+    let before = back(1);
+    if before.is_some_and(|t| t.is("limit") || t.is("offset")) {
+        return Some(Guess::Known(Type::Int8));
+    }
+    let compares = |t: &Token<'_>| ["=", "<", ">", "!"].iter().any(|sign| t.is_sign(sign));
+    let likes = |t: &Token<'_>| {
+        ["like", "ilike", "between", "is"]
+            .iter()
+            .any(|word| t.is(word))
+    };
+    let mut place = at.checked_sub(1);
+    while let Some(token) = place
+        .and_then(get)
+        .filter(|t| compares(t) || likes(t) || t.is("not"))
+    {
+        let _ = token;
+        place = place.and_then(|place| place.checked_sub(1));
+    }
+    if place != at.checked_sub(1) {
+        return place.and_then(get).and_then(column);
+    }
+    if get(at + 1).is_some_and(compares) {
+        let next = (at + 1..at + 4).filter_map(get).find(|t| !compares(t));
+        return next.and_then(column);
+    }
+    // One of a list: `a IN ($1, $2)`.
+    let open = open?;
+    let list = open
+        .checked_sub(1)
+        .and_then(get)
+        .is_some_and(|t| t.is("in"));
+    let mut name = open.checked_sub(2)?;
+    if get(name).is_some_and(|t| t.is("not")) {
+        name = name.checked_sub(1)?;
+    }
+    list.then(|| get(name).and_then(column)).flatten()
+}
+
+fn column(token: &Token<'_>) -> Option<Guess> {
+    token.name().map(Guess::Column)
+}
