@@ -34,6 +34,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = address.as_deref().unwrap_or("127.0.0.1:0");
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("{}", listener.local_addr()?);
-    door.serve(listener, Stop::new(), std::time::Duration::ZERO).await;
+    door.serve(listener, Stop::new(), std::time::Duration::ZERO)
+        .await;
     Ok(())
 }

@@ -237,29 +237,34 @@ impl Session<'_> {
         }
         match (&portal.stage, statement.sql()) {
             (Stage::Bound, Some(sql)) if sql.describe == Describe::Nothing => {
-                self.put_shape(None, &[])
+                return self.put_shape(None, &[]);
             }
-            (Stage::Bound, Some(sql)) if !sql.writes => {
+            (Stage::Bound, Some(_)) => {}
+            (Stage::Described(shape), _) => {
+                return self.put_shape(Some(shape.clone()), &portal.formats);
+            }
+            (Stage::Live(live), _) if !live.columns.is_empty() => {
+                self.wire.put_columns(&live.columns);
+                return Ok(());
+            }
+            _ => return self.put_shape(None, &[]),
+        }
+        match statement.sql() {
+            Some(sql) if !sql.writes => {
                 self.check_live()?;
                 let values = std::mem::take(&mut portal.values);
                 let live = self.open(sql, values, None, &portal.formats).await?;
                 self.wire.put_columns(&live.columns);
                 portal.stage = Stage::Live(Box::new(live));
-                Ok(())
             }
-            (Stage::Bound, Some(sql)) => {
+            Some(sql) => {
                 let shape = self.shape_of(sql).await?;
                 self.put_shape(shape.clone(), &portal.formats)?;
                 portal.stage = shape.map_or(Stage::Bound, Stage::Described);
-                Ok(())
             }
-            (Stage::Described(shape), _) => self.put_shape(Some(shape.clone()), &portal.formats),
-            (Stage::Live(live), _) if !live.columns.is_empty() => {
-                self.wire.put_columns(&live.columns);
-                Ok(())
-            }
-            _ => self.put_shape(None, &[]),
+            None => {}
         }
+        Ok(())
     }
 
     fn put_shape(&mut self, shape: Option<Shape>, formats: &[Format]) -> Result<(), Trouble> {

@@ -78,7 +78,7 @@ pub(crate) fn answer(tokens: &[Token<'_>], names: &Names) -> Result<Option<Sql>,
         && question.has("relname from")
         && question.has("pg_table_is_visible")
     {
-        return Ok(question.has_table());
+        return question.has_table().map(Some).ok_or_else(|| unknown(first));
     } else {
         None
     };
@@ -96,11 +96,13 @@ pub(crate) fn answer(tokens: &[Token<'_>], names: &Names) -> Result<Option<Sql>,
             Vec::new(),
         )));
     }
-    Err(Fault::new(
-        "0A000",
-        format!("this question to PostgreSQL's catalogs is not served: {first}"),
-    )
-    .hint("SQLite's own are sqlite_schema and the pragma_table_info(..) functions"))
+    Err(unknown(first))
+}
+
+fn unknown(catalog: &str) -> Fault {
+    let text = format!("this question to PostgreSQL's catalogs is not served: {catalog}");
+    Fault::new("0A000", text)
+        .hint("SQLite's own are sqlite_schema and the pragma_table_info(..) functions")
 }
 
 fn select(text: String, parameters: u16, picked: Vec<u16>) -> Sql {
@@ -280,15 +282,29 @@ impl<'a> Question<'a> {
         ))
     }
 
-    /// Whether there is a table of this name.
+    /// Which of these tables there are: `relname = ..` or `relname IN (..)`.
     fn has_table(&self) -> Option<Sql> {
-        let name = self.after(&["relname", "="])?;
-        let (name, picked) = match name.kind {
-            Kind::Parameter(n) => ("?1".to_owned(), vec![n]),
-            _ => (quote(&name.string()?), Vec::new()),
-        };
+        let at = self.tokens.windows(2).position(|two| match two {
+            [name, next] => name.is("relname") && (next.is_sign("=") || next.is("in")),
+            _ => false,
+        })?;
+        let one = self.tokens.get(at + 1)?.is_sign("=");
+        let rest = self.tokens.get(at + 2..)?.iter();
+        let rest = rest.take_while(|token| !token.is_sign(")"));
+        let values = rest.filter(|token| matches!(token.kind, Kind::Parameter(_) | Kind::Text));
+        let (mut list, mut picked) = (Vec::new(), Vec::new());
+        for value in values.take(if one { 1 } else { usize::MAX }) {
+            match value.kind {
+                Kind::Parameter(n) => {
+                    picked.push(n);
+                    list.push(format!("?{}", picked.len()));
+                }
+                _ => list.push(value.text.to_string()),
+            }
+        }
         let text = format!(
-            "SELECT name AS relname FROM sqlite_schema WHERE type IN ('table', 'view') AND name = {name}"
+            "SELECT name AS relname FROM sqlite_schema WHERE type IN ('table', 'view') AND name IN ({})",
+            list.join(", ")
         );
         Some(select(text, self.parameters(), picked))
     }

@@ -132,7 +132,11 @@ impl Settings {
     /// A setting that came with the login.
     pub(crate) fn begin(&mut self, name: &str, value: &str) -> Result<(), Fault> {
         let name = name.to_ascii_lowercase();
-        let value = checked(&name, value)?;
+        // Some clients quote it as a statement would.
+        let bare = value
+            .strip_prefix('\'')
+            .and_then(|value| value.strip_suffix('\''));
+        let value = checked(&name, bare.unwrap_or(value))?;
         self.first.insert(name, value);
         Ok(())
     }

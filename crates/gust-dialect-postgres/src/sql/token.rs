@@ -133,7 +133,10 @@ impl Body {
 
 /// The tokens of a text, semicolons among them.
 pub(crate) fn tokens(text: &str) -> Result<Vec<Token<'_>>, Fault> {
-    let mut lexer = Lexer { rest: text };
+    let mut lexer = Lexer {
+        rest: text,
+        array: false,
+    };
     let mut tokens = Vec::new();
     loop {
         let apart = lexer.skip()?;
@@ -144,12 +147,16 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<Token<'_>>, Fault> {
             let text = format!("a statement has more parts than {TOKENS}");
             return Err(Fault::new("54001", text).hint("send it in several"));
         }
-        tokens.push(Token { kind, text, apart });
+        let token = Token { kind, text, apart };
+        lexer.array = token.is("array") && lexer.rest.starts_with('[');
+        tokens.push(token);
     }
 }
 
 struct Lexer<'a> {
     rest: &'a str,
+    /// `ARRAY` before the next bracket, which then begins no name.
+    array: bool,
 }
 
 type Piece<'a> = Result<(Kind, Cow<'a, str>), Fault>;
@@ -183,6 +190,10 @@ impl<'a> Lexer<'a> {
             '\'' => self.quoted('\'', '\'', Kind::Text),
             '"' => self.quoted('"', '"', Kind::Quoted),
             '`' => self.quoted('`', '`', Kind::Quoted),
+            '[' if self.array => {
+                self.array = false;
+                Ok((Kind::Sign, self.take(1)))
+            }
             '[' => self.bracketed(),
             'e' | 'E' if second == b'\'' => self.escaped(),
             'x' | 'X' if second == b'\'' => self.prefixed(),
