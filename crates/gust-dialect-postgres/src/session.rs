@@ -13,10 +13,14 @@ mod extended;
 mod run;
 mod simple;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use gust_backend::sql::Connection;
-use gust_task::Stop;
+use gust_task::{Stop, clock};
 
 use crate::{
     Inner,
@@ -52,6 +56,8 @@ pub(crate) struct Session<'a> {
     names: Names,
     counters: Arc<Counters>,
     ear: Ear,
+    /// When what runs must be over, as the client wants it.
+    deadline: Option<Instant>,
     /// The database's connection, while one is needed.
     connection: Option<Box<dyn Connection>>,
     /// The connection is no longer like any other, so it is kept.
@@ -99,6 +105,7 @@ impl<'a> Session<'a> {
             names,
             counters,
             ear,
+            deadline: None,
             connection: None,
             sticks: false,
             state: Status::Idle,
@@ -117,14 +124,21 @@ impl<'a> Session<'a> {
             let frame = self.frame().await?;
             self.ear.listen();
             let kind = frame.kind;
-            match Box::pin(self.handle(frame)).await {
+            self.deadline = self
+                .login
+                .settings
+                .statement_timeout()
+                .map(|most| clock::now() + most);
+            let handled = Box::pin(self.handle(frame)).await;
+            self.wire.ease().await?;
+            match handled {
                 Ok(Next::Message) => {}
                 Ok(Next::End) => return Ok(()),
                 Err(Trouble::Fault(fault)) if !fault.fatal => {
                     self.wire.put_fault(&fault);
                     self.failed().await;
                     match kind {
-                        b'Q' => self.ready(),
+                        b'Q' | b'F' => self.ready(),
                         b'S' => {
                             self.skipping = false;
                             self.ready();

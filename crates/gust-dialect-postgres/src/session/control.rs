@@ -101,8 +101,8 @@ impl Session<'_> {
                     self.warn("25P01", "there is no transaction in progress");
                 }
                 self.portals.clear();
-                match self.raw("COMMIT", Vec::new()).await {
-                    Ok(_) => self.over(),
+                match self.whole("COMMIT").await {
+                    Ok(()) => self.over(),
                     Err(fault) => {
                         self.roll_back().await;
                         return Err(fault);
@@ -117,9 +117,7 @@ impl Session<'_> {
     pub(super) async fn roll_back(&mut self) {
         if self.state != Status::Idle {
             self.portals.clear();
-            // What was asked to stop is over: this is not what it meant.
-            self.ear.listen();
-            if self.raw("ROLLBACK", Vec::new()).await.is_err() {
+            if self.whole("ROLLBACK").await.is_err() {
                 self.connection = None;
                 self.sticks = false;
             }

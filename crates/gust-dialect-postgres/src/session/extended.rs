@@ -293,6 +293,7 @@ impl Session<'_> {
     }
 
     pub(super) async fn execute(&mut self, name: &str, most: u32) -> Result<(), Trouble> {
+        self.check()?;
         let mut portal = self.take(name)?;
         let statement = portal.statement.clone();
         match &statement.plan {

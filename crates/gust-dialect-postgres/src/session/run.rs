@@ -1,6 +1,10 @@
 //! One statement on the database, its rows on their way to the client.
 
-use std::{collections::VecDeque, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt as _, stream::BoxStream};
 use gust_backend::sql::{Connection, Rows, Value};
@@ -60,7 +64,8 @@ impl Session<'_> {
 
     async fn connect(&mut self) -> Result<&dyn Connection, Fault> {
         if self.connection.is_none() {
-            let connected = stoppable(&self.ear, self.login.database.connect()).await?;
+            let connected =
+                stoppable(&self.ear, self.deadline, self.login.database.connect()).await?;
             self.connection = Some(connected);
         }
         let connection = self.connection.as_deref();
@@ -69,14 +74,22 @@ impl Session<'_> {
 
     /// Runs text on the database.
     pub(super) async fn raw(&mut self, text: &str, values: Vec<Value>) -> Result<Rows, Fault> {
-        let (ear, most) = (self.ear.clone(), self.login.database.limits().time + LATE);
+        let (ear, deadline) = (self.ear.clone(), self.deadline);
+        let most = self.login.database.limits().time + LATE;
         let connection = self.connect().await?;
-        let run = stoppable(&ear, connection.execute(text, values));
+        let run = stoppable(&ear, deadline, connection.execute(text, values));
         tokio::time::timeout(most, run).await.unwrap_or_else(|_| {
             Err(Fault::stopped(
                 "canceling statement: it took longer than it may",
             ))
         })
+    }
+
+    /// Runs text that nobody stops half-way: whether it did anything must be known.
+    pub(super) async fn whole(&mut self, text: &str) -> Result<(), Fault> {
+        let connection = self.connect().await?;
+        connection.execute(text, Vec::new()).await?;
+        Ok(())
     }
 
     /// Runs text that is ours and short.
@@ -86,7 +99,10 @@ impl Session<'_> {
         values: Vec<Value>,
     ) -> Result<Vec<Vec<Value>>, Fault> {
         let rows = self.raw(text, values).await?;
-        let rows: Vec<_> = stoppable(&self.ear, async { Ok(rows.rows.collect().await) }).await?;
+        let rows: Vec<_> = stoppable(&self.ear, self.deadline, async {
+            Ok(rows.rows.collect().await)
+        })
+        .await?;
         rows.into_iter()
             .map(|row: Seam<_>| row.map_err(Fault::from))
             .collect()
@@ -144,7 +160,7 @@ impl Session<'_> {
             }
             Some(shape) => (shape.clone(), VecDeque::new()),
             None => {
-                let ahead = look_at(&self.ear, &mut rows).await?;
+                let ahead = look_at(&self.ear, self.deadline, &mut rows).await?;
                 (shape(sql, names, &declared, &ahead), ahead)
             }
         };
@@ -162,7 +178,12 @@ impl Session<'_> {
         while most == 0 || sent < most {
             let row = match live.ahead.pop_front() {
                 Some(row) => Some(row),
-                None => stoppable(&self.ear, async { live.rows.next().await.transpose() }).await?,
+                None => {
+                    stoppable(&self.ear, self.deadline, async {
+                        live.rows.next().await.transpose()
+                    })
+                    .await?
+                }
             };
             let Some(row) = row else { return Ok(true) };
             if !live.columns.is_empty() {
@@ -237,26 +258,46 @@ impl Session<'_> {
         let values = vec![Value::Integer(0); parameters.into()];
         let rows = self.raw(&text, values).await?;
         let names = unrenamed(rows.columns);
-        Ok(Some(shape(sql, names, &declared, &VecDeque::new())))
+        let mut ahead = VecDeque::new();
+        let unknown = sql.outline.columns(&names, &declared).contains(&None);
+        if !sql.writes && sql.parameters == 0 && unknown {
+            // Its first rows are those that it will have.
+            let Rows { columns, mut rows } = self.raw(&sql.text, Vec::new()).await?;
+            ahead = look_at(&self.ear, self.deadline, &mut rows).await?;
+            ahead.retain(|row| row.len() == columns.len());
+        }
+        Ok(Some(shape(sql, names, &declared, &ahead)))
     }
 }
 
 /// Work that ends early when the client asks for it.
-async fn stoppable<T>(ear: &Ear, work: impl Future<Output = Seam<T>>) -> Result<T, Fault> {
+async fn stoppable<T>(
+    ear: &Ear,
+    deadline: Option<Instant>,
+    work: impl Future<Output = Seam<T>>,
+) -> Result<T, Fault> {
+    let late = async {
+        match deadline {
+            Some(at) => tokio::time::sleep_until(at.into()).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         done = work => done.map_err(Fault::from),
         () = ear.clone().stopped() => Err(Fault::stopped("canceling statement due to user request")),
+        () = late => Err(Fault::stopped("canceling statement due to statement timeout")),
     }
 }
 
 /// The first rows, as far as their types matter.
 async fn look_at(
     ear: &Ear,
+    deadline: Option<Instant>,
     rows: &mut BoxStream<'static, Seam<Vec<Value>>>,
 ) -> Result<VecDeque<Vec<Value>>, Fault> {
     let (mut ahead, mut bytes) = (VecDeque::new(), 0);
     while ahead.len() < LOOKED_AT && bytes < LOOKED_AT_BYTES {
-        let next = stoppable(ear, async { rows.next().await.transpose() }).await?;
+        let next = stoppable(ear, deadline, async { rows.next().await.transpose() }).await?;
         let Some(row) = next else { break };
         let of = |value: &Value| match value {
             Value::Text(text) => text.len(),

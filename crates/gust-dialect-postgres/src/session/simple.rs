@@ -46,6 +46,7 @@ impl Session<'_> {
                     self.wire.put_complete(done.tag);
                 }
             }
+            self.wire.ease().await?;
         }
         self.end_series().await?;
         self.ready();

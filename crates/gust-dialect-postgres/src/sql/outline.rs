@@ -17,6 +17,8 @@ use crate::types::Type;
 pub(crate) enum Item {
     /// A table's column.
     Column(String),
+    /// What is reckoned with a table's column.
+    Number(String),
     /// All columns of the tables.
     Star,
     Known(Type),
@@ -160,6 +162,10 @@ impl Outline {
             .count();
         let one = |item: &Item, name: &str| match item {
             Item::Column(column) => of(column),
+            Item::Number(column) => {
+                let numbers = [Type::Int8, Type::Float8, Type::Numeric];
+                of(column).filter(|kind| numbers.contains(kind))
+            }
             Item::Star => of(name),
             Item::Known(kind) => Some(*kind),
             Item::Unknown => None,
@@ -302,14 +308,21 @@ fn item(tokens: &[Token<'_>]) -> Item {
     match tokens {
         [one] if one.is_sign("*") => Item::Star,
         [_, dot, star] if dot.is_sign(".") && star.is_sign("*") => Item::Star,
-        [one] => match one.kind {
-            Kind::Word | Kind::Quoted => one.name().map_or(Item::Unknown, Item::Column),
-            _ => Item::Unknown,
-        },
-        [.., dot, last] if dot.is_sign(".") && tokens.len() <= 5 => {
-            last.name().map_or(Item::Unknown, Item::Column)
-        }
+        _ if simple(tokens).is_some() => simple(tokens).unwrap_or(Item::Unknown),
         _ => expression(tokens),
+    }
+}
+
+/// A value that stands there, or a column.
+fn literal(one: &Token<'_>) -> Item {
+    match one.kind {
+        Kind::Word if one.is("null") => Item::Unknown,
+        Kind::Word if one.is("true") || one.is("false") => Item::Known(Type::Int8),
+        Kind::Word | Kind::Quoted => one.name().map_or(Item::Unknown, Item::Column),
+        Kind::Text => Item::Known(Type::Text),
+        Kind::Number if one.text.parse::<i64>().is_ok() => Item::Known(Type::Int8),
+        Kind::Number if one.text.parse::<f64>().is_ok() => Item::Known(Type::Float8),
+        _ => Item::Unknown,
     }
 }
 
@@ -335,7 +348,9 @@ fn expression(tokens: &[Token<'_>]) -> Item {
             .filter(|named| named.tokens == rest.len());
         return named.map_or(Item::Unknown, |named| Item::Known(named.kind));
     }
-    let whole = tables::pairs(tokens).get(&1) == Some(&(tokens.len() - 1));
+    let whole = tables::pairs(tokens)
+        .get(&1)
+        .is_some_and(|end| end + 1 == tokens.len());
     let Some(first) = tokens
         .first()
         .filter(|first| whole && first.kind == Kind::Word)
@@ -349,6 +364,7 @@ fn expression(tokens: &[Token<'_>]) -> Item {
     }
     const INTEGERS: &[&str] = &[
         "count",
+        "exists",
         "length",
         "octet_length",
         "instr",
@@ -360,18 +376,32 @@ fn expression(tokens: &[Token<'_>]) -> Item {
     if INTEGERS.iter().any(|name| first.is(name)) {
         return Item::Known(Type::Int8);
     }
-    if first.is("max") || first.is("min") || first.is("coalesce") {
-        let inner = tokens.get(2..tokens.len() - 1).unwrap_or_default();
-        let first = inner
-            .split(|token| token.is_sign(","))
-            .next()
-            .unwrap_or_default();
-        return match item(first) {
-            Item::Star => Item::Unknown,
-            other => other,
-        };
+    if first.is("avg") || first.is("total") {
+        return Item::Known(Type::Float8);
     }
-    Item::Unknown
+    let (same, number) = (
+        ["max", "min", "coalesce"].iter().any(|name| first.is(name)),
+        first.is("sum") || first.is("abs"),
+    );
+    let inner = tokens
+        .get(2..tokens.len().saturating_sub(1))
+        .unwrap_or_default();
+    let inner = inner.split(|token| token.is_sign(",")).next();
+    // One level and no more: what is nested deeper than a stack is no reason to fail.
+    match simple(inner.unwrap_or_default()) {
+        Some(item) if same => item,
+        Some(Item::Column(name)) if number => Item::Number(name),
+        _ => Item::Unknown,
+    }
+}
+
+/// A column or a value, without a function around it.
+fn simple(tokens: &[Token<'_>]) -> Option<Item> {
+    match tokens {
+        [one] if !one.is_sign("*") => Some(literal(one)),
+        [.., dot, last] if dot.is_sign(".") && tokens.len() <= 5 => last.name().map(Item::Column),
+        _ => None,
+    }
 }
 
 /// What a parameter stands beside.

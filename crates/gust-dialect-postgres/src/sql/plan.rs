@@ -271,9 +271,12 @@ fn sql(tokens: &[Token<'_>], word: &str, names: &Names) -> Result<Sql, Fault> {
             )
         }
         (_, Tag::Insert | Tag::Update | Tag::Delete) => {
-            let describe = returning.and_then(|at| returned(tokens, at, main, &edits));
+            let describe = match returning {
+                Some(at) => returned(tokens, at, main, &edits).ok_or_else(|| syntax(tokens))?,
+                None => Describe::Nothing,
+            };
             let outline = Outline::of_write(tokens, returning.map(|at| at + 1));
-            (outline, describe.unwrap_or(Describe::Nothing))
+            (outline, describe)
         }
         _ => (Outline::default(), Describe::Nothing),
     };

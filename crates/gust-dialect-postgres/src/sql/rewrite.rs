@@ -30,6 +30,14 @@ struct Edit {
     after: String,
 }
 
+// === impl Edit ===
+
+impl Edit {
+    fn leaves_nothing(&self) -> bool {
+        self.before.is_empty() && self.after.is_empty() && self.text.as_deref() == Some("")
+    }
+}
+
 // === impl Edits ===
 
 impl Edits {
@@ -69,6 +77,9 @@ impl Edits {
         let mut text = String::new();
         for (at, token) in tokens.iter().enumerate().take(range.end).skip(range.start) {
             let edit = self.0.get(&at);
+            if edit.is_some_and(Edit::leaves_nothing) {
+                continue;
+            }
             if token.apart && !text.is_empty() {
                 text.push(' ');
             }

@@ -1,6 +1,6 @@
 //! SET, RESET and SHOW: what clients set by habit is kept and shown, and of effect where there is something to have it on.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     plan::{Plan, modes, syntax},
@@ -30,6 +30,8 @@ enum Accepts {
     Anything,
     /// One of these, in small letters.
     Only(&'static [&'static str]),
+    /// Milliseconds, or a number with its unit.
+    Time,
     /// It tells, and is not set.
     Nothing,
 }
@@ -82,6 +84,7 @@ const KNOWN: &[(&str, &str, Accepts)] = &[
         "on",
         Accepts::Only(&["on", "true"]),
     ),
+    ("statement_timeout", "0", Accepts::Time),
     (
         "synchronous_commit",
         "on",
@@ -185,11 +188,32 @@ impl Settings {
         std::mem::take(&mut self.local).into_keys().collect()
     }
 
+    /// How long a statement may run at most, if the client says so.
+    pub(crate) fn statement_timeout(&self) -> Option<Duration> {
+        let most = self.get("statement_timeout").ok().and_then(time);
+        most.filter(|most| !most.is_zero())
+    }
+
     /// Whether transactions only read unless they say otherwise.
     pub(crate) fn read_only(&self) -> bool {
         self.get("default_transaction_read_only")
             .is_ok_and(|value| matches!(value, "on" | "true"))
     }
+}
+
+/// A time like `1500`, `10s` or `2min`.
+fn time(text: &str) -> Option<Duration> {
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let unit = match unit.trim() {
+        "" | "ms" => 1,
+        "s" => 1000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    let number: u32 = number.parse().ok()?;
+    Some(Duration::from_millis(u64::from(number) * unit))
 }
 
 fn unknown(name: &str) -> Fault {
@@ -209,6 +233,7 @@ fn checked(name: &str, value: &str) -> Result<String, Fault> {
     let taken = match accepts {
         Accepts::Anything => value.len() <= VALUE,
         Accepts::Only(values) => values.contains(&&*lower),
+        Accepts::Time => time(value).is_some(),
         Accepts::Nothing => {
             return Err(Fault::new(
                 "55P02",
