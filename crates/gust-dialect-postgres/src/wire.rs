@@ -32,6 +32,8 @@ const STALLED: Duration = Duration::from_secs(30);
 const MESSAGE: Duration = Duration::from_secs(60);
 /// Bytes that wait before they are sent.
 const AHEAD: usize = 32 << 10;
+/// Bytes that are read at once, if they are there.
+const READ: usize = 8 << 10;
 /// Messages of up to this many bytes need no room of the [`Room`].
 const SMALL: usize = 64 << 10;
 /// Bytes before a login: user, database, a few settings.
@@ -147,7 +149,7 @@ impl Wire {
     async fn have(&mut self, bytes: usize) -> io::Result<()> {
         while self.input.len() < bytes {
             let missing = bytes - self.input.len();
-            self.input.reserve(missing.min(SMALL));
+            self.input.reserve(missing.clamp(READ, SMALL));
             if self.socket.read_buf(&mut self.input).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
