@@ -8,6 +8,8 @@
 mod cancel;
 mod counts;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod login;
 mod scram;
 mod serve;

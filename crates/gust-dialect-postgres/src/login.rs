@@ -127,13 +127,25 @@ fn begin(wire: &mut Wire, version: u32, mut message: Body) -> Result<Startup, Tr
             break;
         }
         let value = message.text()?;
+        match &*name {
+            "user" => {
+                user = value;
+                continue;
+            }
+            "database" => {
+                database = value;
+                continue;
+            }
+            name if name.starts_with("_pq_.") => {
+                options.push(name.to_owned());
+                continue;
+            }
+            _ => {}
+        }
         let set = match &*name {
-            "user" => Ok(user = value),
-            "database" => Ok(database = value),
             "options" => command_line(&mut settings, &value),
             "replication" if matches!(&*value, "false" | "off" | "0" | "no") => Ok(()),
             "replication" => Err(Fault::unserved("replication")),
-            name if name.starts_with("_pq_.") => Ok(options.push(name.to_owned())),
             name => settings.begin(name, &value),
         };
         set.map_err(|fault| Fault {

@@ -353,9 +353,8 @@ pub(super) fn with_formats(shape: Shape, formats: &[Format]) -> Result<Vec<Colum
         return Err(Fault::protocol(text));
     }
     let columns = shape.into_iter().enumerate().map(|(at, (name, kind))| {
-        let format = formats
-            .get(at)
-            .or(formats.first().filter(|_| formats.len() == 1));
+        let one = formats.first().filter(|_| formats.len() == 1);
+        let format = formats.get(at).or(one);
         Column {
             name,
             kind,

@@ -1,6 +1,6 @@
 //! PostgreSQL's spellings into SQLite's, token by token.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
 use super::{
     casts, tables,
@@ -80,18 +80,35 @@ impl Edits {
             if edit.is_some_and(Edit::leaves_nothing) {
                 continue;
             }
-            if token.apart && !text.is_empty() {
+            let instead = edit.and_then(|edit| edit.text.as_deref());
+            let piece = match (instead, token.kind) {
+                (Some(instead), _) => Cow::Borrowed(instead),
+                (None, Kind::Parameter(n)) => Cow::Owned(format!("?{n}")),
+                (None, _) => Cow::Borrowed(&*token.text),
+            };
+            let before = edit.map_or("", |edit| &edit.before);
+            let first = before.chars().chain(piece.chars()).next();
+            if token.apart && !text.is_empty() || grow_together(text.chars().next_back(), first) {
                 text.push(' ');
             }
-            text.push_str(edit.map_or("", |edit| &edit.before));
-            match (edit.and_then(|edit| edit.text.as_deref()), token.kind) {
-                (Some(instead), _) => text.push_str(instead),
-                (None, Kind::Parameter(n)) => text.push_str(&format!("?{n}")),
-                (None, _) => text.push_str(&token.text),
-            }
+            text.push_str(before);
+            text.push_str(&piece);
             text.push_str(edit.map_or("", |edit| &edit.after));
         }
         text
+    }
+}
+
+/// Whether two tokens would be read as one without a space between them.
+fn grow_together(last: Option<char>, first: Option<char>) -> bool {
+    let (Some(last), Some(first)) = (last, first) else {
+        return false;
+    };
+    let word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+    match (last, first) {
+        ('\'' | '"' | '`' | '-', first) => last == first,
+        ('/', '*') => true,
+        (last, first) => word(last) && (word(first) || first == '\''),
     }
 }
 

@@ -96,6 +96,29 @@ fn statements_are_split_where_they_end() {
 }
 
 #[test]
+fn tokens_do_not_grow_together() {
+    for (text, wanted) in [
+        ("select E'a'$$b$$", "select 'a' 'b'"),
+        ("select 1/* */2", "select 1 2"),
+        ("select $1a", "select ?1 a"),
+        ("select a||b, c->>'d', x<=y", "select a||b, c->>'d', x<=y"),
+    ] {
+        assert_eq!(rewritten(text).unwrap(), wanted, "{text}");
+    }
+    for text in [
+        "select 'a;' ; b",
+        "begin",
+        "$1a$2",
+        "create trigger t begin a; end",
+        "[a]]",
+        "E'\\''''",
+        "x''''y",
+    ] {
+        crate::fuzzing::statements(text);
+    }
+}
+
+#[test]
 fn what_does_not_end_is_refused() {
     for (text, code) in [
         ("select 'a", "42601"),
@@ -501,4 +524,85 @@ fn questions_to_the_catalogs_become_ones_to_sqlites() {
         .collect();
     assert_eq!(kinds.last(), Some(&Kind::Quoted));
     assert_eq!(kinds.len(), 6);
+}
+
+/// Words in any order: never a panic, and both sides agree on where a statement ends.
+#[test]
+fn any_words_are_statements_or_refused() {
+    const WORDS: &[&str] = &[
+        "select",
+        "insert into",
+        "values",
+        "(",
+        ")",
+        ",",
+        ";",
+        "a",
+        "$1",
+        "::",
+        "int",
+        "as",
+        "cast(",
+        "returning",
+        "with",
+        "from",
+        "create trigger",
+        "begin",
+        "end",
+        "case",
+        "'x'",
+        "E'\\'",
+        "$$y;$$",
+        "\"z\"",
+        "[",
+        "]",
+        "array",
+        ".",
+        "*",
+        "now()",
+        "version()",
+        "serial",
+        "primary key",
+        "create table",
+        "--",
+        "\n",
+        "/*",
+        "*/",
+        "pg_class",
+        "pg_type",
+        "public",
+        "set",
+        "=",
+        "to",
+        "limit",
+        "generated",
+        "as identity",
+        "in",
+        "like",
+        "中",
+        "1.5",
+        "0x",
+        "pragma",
+        "on",
+        "update",
+        "delete",
+        "or",
+        "::text",
+        "relname",
+    ];
+    let mut state = 7u64;
+    let mut random = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) as usize % below
+    };
+    for _ in 0..30_000 {
+        let mut text = String::new();
+        for _ in 0..random(24) {
+            text.push_str(WORDS[random(WORDS.len())]);
+            text.push_str(["", " ", " "][random(3)]);
+        }
+        crate::fuzzing::statements(&text);
+    }
 }
