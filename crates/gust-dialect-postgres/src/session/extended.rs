@@ -328,7 +328,8 @@ impl Session<'_> {
             before => {
                 self.check_live()?;
                 // Several statements before a Sync are one transaction.
-                if sql.writes && self.state == Status::Idle && self.wire.next_kind() != Some(b'S') {
+                if sql.joins() && self.state == Status::Idle && self.wire.next_kind() != Some(b'S')
+                {
                     self.begin_series(true).await?;
                 }
                 let told = match &before {

@@ -213,14 +213,17 @@ impl Session<'_> {
         Ok(format!("{words} {changed}"))
     }
 
-    /// Rows that the last write changed. The write is done, so its number must not be a failure of it.
+    /// Rows that the last write changed. The write is done, so nothing stops this half-way.
     async fn changed(&mut self) -> Result<String, Fault> {
-        let rows = self.all("SELECT changes()", Vec::new()).await;
-        let first = rows.ok().and_then(|rows| rows.into_iter().flatten().next());
-        Ok(match first {
-            Some(Value::Integer(n)) => n.to_string(),
-            _ => "0".to_owned(),
-        })
+        let connection = self.connect().await?;
+        let mut rows = connection
+            .execute("SELECT changes()", Vec::new())
+            .await?
+            .rows;
+        match rows.next().await.transpose()?.as_deref() {
+            Some([Value::Integer(n)]) => Ok(n.to_string()),
+            _ => Ok("0".to_owned()),
+        }
     }
 
     /// What the columns of these tables are declared as.

@@ -63,7 +63,8 @@ pub(crate) fn answer(tokens: &[Token<'_>], names: &Names) -> Result<Option<Sql>,
     }
     let question = Question::of(tokens);
     let has = |table: &str| asked.iter().any(|name| name == table);
-    let first = asked.first().map_or("", |name| name);
+    let first = main(tokens).unwrap_or_else(|| asked.first().cloned().unwrap_or_default());
+    let first = &*first;
     let text = if first == "pg_database" {
         Some(databases(names))
     } else if has("pg_attribute") && question.has("a . attrelid =") {
@@ -85,16 +86,9 @@ pub(crate) fn answer(tokens: &[Token<'_>], names: &Names) -> Result<Option<Sql>,
     if let Some(text) = text {
         return Ok(Some(select(text, question.parameters(), Vec::new())));
     }
-    if EMPTY.contains(&first)
-        || asked
-            .iter()
-            .any(|name| EMPTY.contains(&&**name) && name != "pg_type")
-    {
-        return Ok(Some(select(
-            question.nothing(),
-            question.parameters(),
-            Vec::new(),
-        )));
+    if EMPTY.contains(&first) || has("pg_inherits") {
+        let text = question.nothing();
+        return Ok(Some(select(text, question.parameters(), Vec::new())));
     }
     Err(unknown(first))
 }
@@ -143,6 +137,17 @@ fn asked(tokens: &[Token<'_>]) -> Vec<String> {
         }
     }
     asked
+}
+
+/// What the query itself reads, its subqueries aside.
+fn main(tokens: &[Token<'_>]) -> Option<String> {
+    let from =
+        find_at_top(tokens, "from").filter(|_| tokens.first().is_some_and(|t| t.is("select")))?;
+    let qualified = tokens.get(from + 2).is_some_and(|token| token.is_sign("."));
+    let token = tokens.get(if qualified { from + 3 } else { from + 1 })?;
+    let name = token.text.to_ascii_lowercase();
+    let known = EMPTY.iter().chain(KNOWN).any(|known| *known == name);
+    known.then_some(name)
 }
 
 fn databases(names: &Names) -> String {
@@ -252,33 +257,53 @@ impl<'a> Question<'a> {
         self.after(words)?.string()?.parse().ok()
     }
 
-    /// What psql wants to know of one table. Of indexes and constraints it is told nothing.
+    /// What psql wants to know of one table, item by item. Of indexes and constraints it is told nothing.
     fn table(&self) -> Option<String> {
         let number = self.number(&["c", ".", "oid", "="])?;
-        let falses = [
-            "relhasindex",
-            "relhasrules",
-            "relhastriggers",
-            "relrowsecurity",
-            "relforcerowsecurity",
-        ];
-        let falses: Vec<_> = falses.iter().map(|name| format!("'f' AS {name}")).collect();
+        let one = |item: &[Token<'_>]| match &*item.last().and_then(Token::name).unwrap_or_default()
+        {
+            "relchecks" | "reltablespace" => "0",
+            "relkind" => "CASE type WHEN 'view' THEN 'v' ELSE 'r' END",
+            "relpersistence" => "'p'",
+            "relreplident" => "'d'",
+            "amname" => "''",
+            name if name.starts_with("rel") => "'f'",
+            _ => "''",
+        };
+        let items: Vec<_> = self.items().map(one).collect();
+        let items = items.join(", ");
         Some(format!(
-            "SELECT 0 AS relchecks, CASE type WHEN 'view' THEN 'v' ELSE 'r' END AS relkind, {}, \
-             'f' AS relhasoids, 'f' AS relispartition, '' AS options, 0 AS reltablespace, '' AS reloftype, \
-             'p' AS relpersistence, 'd' AS relreplident, '' AS amname FROM sqlite_schema WHERE rowid = {number}",
-            falses.join(", ")
+            "SELECT {items} FROM sqlite_schema WHERE rowid = {number}"
         ))
     }
 
-    /// The columns of one table.
+    /// What psql wants to know of the columns of one table, item by item.
     fn columns(&self) -> Option<String> {
+        const KNOWN: &[(&str, &str)] = &[
+            ("pg_get_expr", "dflt_value"),
+            ("collname", "NULL"),
+            ("format_type", "lower(type)"),
+            ("attname", "name"),
+            (
+                "attnotnull",
+                "CASE WHEN \"notnull\" OR pk THEN 't' ELSE 'f' END",
+            ),
+            ("attidentity", "''"),
+            ("attgenerated", "''"),
+            ("attstorage", "'p'"),
+            ("attcompression", "''"),
+        ];
         let number = self.number(&["a", ".", "attrelid", "="])?;
+        let one = |item: &[Token<'_>]| {
+            let found = KNOWN
+                .iter()
+                .find(|(word, _)| item.iter().any(|token| token.is(word)));
+            found.map_or("NULL", |(_, instead)| *instead)
+        };
+        let items: Vec<_> = self.items().map(one).collect();
         Some(format!(
-            "SELECT name AS attname, lower(type) AS format_type, dflt_value AS attdefault, \
-             CASE WHEN \"notnull\" OR pk THEN 't' ELSE 'f' END AS attnotnull, \
-             NULL AS attcollation, '' AS attidentity, '' AS attgenerated \
-             FROM pragma_table_xinfo((SELECT name FROM sqlite_schema WHERE rowid = {number} AND {OWN}))"
+            "SELECT {} FROM pragma_table_xinfo((SELECT name FROM sqlite_schema WHERE rowid = {number} AND {OWN}))",
+            items.join(", ")
         ))
     }
 
@@ -311,26 +336,29 @@ impl<'a> Question<'a> {
 
     /// No rows, with the columns that were asked for.
     fn nothing(&self) -> String {
+        let names = self.items().map(|item| {
+            let name = item.last().and_then(Token::name);
+            name.unwrap_or_else(|| "?column?".to_owned())
+        });
+        let columns: Vec<_> = names
+            .map(|name| format!("NULL AS {}", quote_name(&name)))
+            .collect();
+        format!("SELECT {} WHERE 0", columns.join(", "))
+    }
+
+    /// What is asked for: clients count on as many columns.
+    fn items(&self) -> impl Iterator<Item = &[Token<'a>]> {
         let select = self.tokens.first().is_some_and(|token| token.is("select"));
         let from = find_at_top(self.tokens, "from").filter(|_| select);
         let list = self.tokens.get(1..from.unwrap_or(1)).unwrap_or_default();
         let mut depth = 0usize;
-        let items = list.split(|token| {
+        list.split(move |token| {
             if token.is_sign("(") {
                 depth += 1;
             } else if token.is_sign(")") {
                 depth = depth.saturating_sub(1);
             }
             depth == 0 && token.is_sign(",")
-        });
-        let names = items.map(|item| {
-            item.last()
-                .and_then(Token::name)
-                .unwrap_or_else(|| "?column?".to_owned())
-        });
-        let columns: Vec<_> = names
-            .map(|name| format!("NULL AS {}", quote_name(&name)))
-            .collect();
-        format!("SELECT {} WHERE 0", columns.join(", "))
+        })
     }
 }

@@ -75,6 +75,17 @@ pub(crate) enum Tag {
     Words(String),
 }
 
+// === impl Sql ===
+
+impl Sql {
+    /// Whether it changes something, and may do so together with others.
+    pub(crate) fn joins(&self) -> bool {
+        const ALONE: &[&str] = &["VACUUM", "PRAGMA"];
+        let alone = matches!(&self.tag, Tag::Words(words) if ALONE.contains(&&**words));
+        self.writes && !alone
+    }
+}
+
 /// Statements of PostgreSQL's that SQLite has no counterpart for, and what to do instead.
 const UNSERVED: &[(&str, &str)] = &[
     ("copy", "use INSERT with many rows"),
