@@ -157,32 +157,29 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         self.wire.flush().await?;
-        if self.state == Status::Idle && !self.sticks && self.connection.is_some() {
-            match tokio::time::timeout(GIVE_BACK, self.wire.wait()).await {
-                Ok(came) => return Ok(came?),
-                Err(_) => self.connection = None,
-            }
+        let lent = self.state == Status::Idle && !self.sticks && self.connection.is_some();
+        if lent && !self.comes(GIVE_BACK, stop).await? {
+            self.connection = None;
+        } else if lent {
+            return Ok(());
         }
-        let (patience, late) = match self.state {
-            Status::Idle => (
-                IDLE,
-                (
-                    "57P05",
-                    "terminating connection due to idle-session timeout",
-                ),
-            ),
-            _ => (
-                IDLE_IN_TRANSACTION,
-                (
-                    "25P03",
-                    "terminating connection due to idle-in-transaction timeout",
-                ),
-            ),
+        let (patience, code, text) = match self.state {
+            Status::Idle => (IDLE, "57P05", "idle-session timeout"),
+            _ => (IDLE_IN_TRANSACTION, "25P03", "idle-in-transaction timeout"),
         };
+        if self.comes(patience, stop).await? {
+            return Ok(());
+        }
+        let text = format!("terminating connection due to {text}");
+        Err(Fault::fatal(code, text).into())
+    }
+
+    /// Whether the client says something in this time.
+    async fn comes(&mut self, patience: Duration, stop: &Stop) -> Result<bool, Trouble> {
         tokio::select! {
             came = tokio::time::timeout(patience, self.wire.wait()) => match came {
-                Ok(came) => Ok(came?),
-                Err(_) => Err(Fault::fatal(late.0, late.1).into()),
+                Ok(came) => Ok(came.map(|()| true)?),
+                Err(_) => Ok(false),
             },
             () = stop.stopped() => {
                 Err(Fault::fatal("57P01", "terminating connection: the node stops").into())

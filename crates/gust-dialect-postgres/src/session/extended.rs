@@ -20,16 +20,13 @@ use crate::{
         Format, Type,
         parameters::{self, Told},
     },
-    wire::{
-        read::{Bind, Target},
-        write::Status,
-    },
+    wire::read::{Bind, Target},
 };
 
 /// Prepared statements of a session.
 const STATEMENTS: usize = 1000;
-/// Bytes of their texts.
-const TEXTS: usize = 8 << 20;
+/// Bytes of what is kept of them: about four times their texts, and the names of columns.
+const TEXTS: usize = 32 << 20;
 /// Portals of a session.
 const PORTALS: usize = 64;
 /// Portals whose rows have begun: each may keep rows in memory.
@@ -104,13 +101,11 @@ impl Session<'_> {
             .into_iter()
             .map(given)
             .collect::<Result<Vec<_>, _>>()?;
-        let bytes = text.len();
+        // With what becomes of it.
+        let bytes = 4 * text.len();
         let kept: usize = self.statements.values().map(|kept| kept.bytes).sum();
         if self.statements.len() >= STATEMENTS || kept + bytes > TEXTS {
-            let text = "too many prepared statements";
-            return Err(Fault::new("53400", text)
-                .hint("close some: DEALLOCATE")
-                .into());
+            return Err(too_many().into());
         }
         let prepared = Prepared {
             plan,
@@ -183,9 +178,15 @@ impl Session<'_> {
         let oids = description.parameters.iter().map(|kind| kind.oid());
         self.wire.put_parameters(&oids.collect::<Vec<_>>());
         self.put_shape(description.shape.clone(), &[])?;
+        let columns = description.shape.iter().flatten();
+        let bytes = statement.bytes + columns.map(|(name, _)| name.len() + 64).sum::<usize>();
+        let kept: usize = self.statements.values().map(|kept| kept.bytes).sum();
+        if kept + bytes > TEXTS {
+            return Err(too_many().into());
+        }
         let told = Prepared {
             plan: statement.plan.clone(),
-            bytes: statement.bytes,
+            bytes,
             types: statement.types.clone(),
             told: Some(description),
         };
@@ -327,9 +328,10 @@ impl Session<'_> {
             }
             before => {
                 self.check_live()?;
-                // Several statements before a Sync are one transaction.
-                if sql.joins() && self.state == Status::Idle && self.wire.next_kind() != Some(b'S')
-                {
+                // Several statements before a Sync are one transaction. So is a write whose rows may turn out to be
+                // other than what was told: then it must not have happened.
+                let more = self.wire.next_kind() != Some(b'S') || sql.describe != Describe::Nothing;
+                if sql.joins() && more {
                     self.begin_series(true).await?;
                 }
                 let told = match &before {
@@ -361,6 +363,10 @@ impl Session<'_> {
         }
         self.wire.put_sign(b'3');
     }
+}
+
+fn too_many() -> Fault {
+    Fault::new("53400", "too many prepared statements").hint("close some: DEALLOCATE")
 }
 
 /// A parameter's type as the client gave it: 0 for none.

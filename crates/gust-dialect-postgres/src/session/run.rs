@@ -108,6 +108,15 @@ impl Session<'_> {
             .collect()
     }
 
+    fn check_writes(&self, sql: &Sql) -> Result<(), Fault> {
+        let idle = self.state == Status::Idle;
+        if sql.writes && (self.read_only || idle && self.login.settings.read_only()) {
+            let text = "cannot write in a read-only transaction";
+            return Err(Fault::new("25006", text));
+        }
+        Ok(())
+    }
+
     /// Begins a statement. Without a shape that was told before, it finds one.
     pub(super) async fn open(
         &mut self,
@@ -118,45 +127,24 @@ impl Session<'_> {
     ) -> Result<Live, Fault> {
         self.check()?;
         self.check_failed()?;
-        if sql.writes
-            && (self.read_only || self.state == Status::Idle && self.login.settings.read_only())
-        {
-            return Err(Fault::new(
-                "25006",
-                "cannot write in a read-only transaction",
-            ));
-        }
+        self.check_writes(sql)?;
         let declared = match told {
             None => self.declared(&sql.outline.shown).await?,
             Some(_) => Declared::new(),
         };
         self.counters.statements.fetch_add(1, Relaxed);
-        let given = match &sql.picked {
-            None => values,
-            Some(picked) => {
-                let pick = |n: &u16| values.get(usize::from(*n).saturating_sub(1)).cloned();
-                picked
-                    .iter()
-                    .map(|n| pick(n).unwrap_or(Value::Null))
-                    .collect()
-            }
-        };
         self.sticks |= sql.sticks;
-        let rows = self.raw(&sql.text, given).await?;
-        let Rows {
-            columns: mut names,
-            mut rows,
-        } = rows;
-        if sql.describe == Describe::Nothing {
-            // A PRAGMA that sets something may tell what it set, which nobody was told to expect.
-            names.clear();
-        }
+        let Rows { columns, mut rows } = self.raw(&sql.text, picked(sql, values)).await?;
+        // A PRAGMA that sets something may tell what it set, which nobody was told to expect.
+        let names = match sql.describe {
+            Describe::Nothing => Vec::new(),
+            _ => columns,
+        };
         let (shape, ahead) = match told {
             Some(shape) if shape.len() != names.len() => {
-                return Err(
-                    Fault::new("0A000", "cached plan must not change result type")
-                        .hint("prepare the statement again: a table has other columns now"),
-                );
+                let text = "cached plan must not change result type";
+                return Err(Fault::new("0A000", text)
+                    .hint("prepare the statement again: a table has other columns now"));
             }
             Some(shape) => (shape.clone(), VecDeque::new()),
             None => {
@@ -271,6 +259,16 @@ impl Session<'_> {
         }
         Ok(Some(shape(sql, names, &declared, &ahead)))
     }
+}
+
+/// The values that SQLite is given of those that the client gave.
+fn picked(sql: &Sql, values: Vec<Value>) -> Vec<Value> {
+    let Some(picked) = &sql.picked else {
+        return values;
+    };
+    let pick = |n: &u16| values.get(usize::from(*n).saturating_sub(1)).cloned();
+    let given = picked.iter().map(pick);
+    given.map(|value| value.unwrap_or(Value::Null)).collect()
 }
 
 /// Work that ends early when the client asks for it.

@@ -395,3 +395,62 @@ async fn a_statement_is_stopped_by_who_knows_the_secret() {
         "the database's own limit"
     );
 }
+
+#[tokio::test]
+async fn a_write_that_cannot_be_told_did_not_happen() {
+    let world = world().await;
+    let mut raw = world.raw().await;
+    raw.query("create table t (a integer, b text)").await;
+    let insert = parse("i", "insert into t (a, b) values (1, 'x') returning *");
+    let said = raw
+        .ask(&[insert, describe(b'S', "i"), sync()].concat())
+        .await;
+    assert_eq!(said, "1 t: T:a=20|b=25 Z:I");
+    raw.query("alter table t add column c").await;
+    let again = [bind("", "i", &[]), execute("", 0), sync()].concat();
+    assert_eq!(raw.ask(&again).await, "2 E:0A000 Z:I");
+    raw.query("alter table t drop column c; create trigger r after insert on t begin update t set a = 'no number'; end").await;
+    let mut binary = [z(""), z("r")].concat();
+    binary.extend([0, 0, 0, 0, 0, 1, 0, 1]);
+    let odd = parse(
+        "r",
+        "insert into t (a, b) values ('no number', 'x') returning a",
+    );
+    let all = [
+        odd,
+        describe(b'S', "r"),
+        message(b'B', &binary),
+        execute("", 0),
+        sync(),
+    ];
+    assert_eq!(raw.ask(&all.concat()).await, "1 t: T:a=20 2 E:22000 Z:I");
+    assert_eq!(
+        raw.query("select count(*) from t").await,
+        "T:count(*)=20 D:0 C:SELECT 1 Z:I"
+    );
+}
+
+#[tokio::test]
+async fn a_connection_that_was_given_back_is_taken_again() {
+    let world = world().await;
+    let mut raw = world.raw().await;
+    raw.query("create table t (a); insert into t values (1)")
+        .await;
+    tokio::time::sleep(std::time::Duration::from_millis(1300)).await;
+    assert_eq!(
+        raw.query("select a from t").await,
+        "T:a=20 D:1 C:SELECT 1 Z:I"
+    );
+    assert_eq!(raw.query("begin").await, "C:BEGIN Z:T");
+    raw.query("insert into t values (2)").await;
+    tokio::time::sleep(std::time::Duration::from_millis(1300)).await;
+    assert_eq!(
+        raw.query("commit").await,
+        "C:COMMIT Z:I",
+        "a transaction is kept"
+    );
+    assert_eq!(
+        raw.query("select count(*) from t").await,
+        "T:count(*)=20 D:2 C:SELECT 1 Z:I"
+    );
+}
