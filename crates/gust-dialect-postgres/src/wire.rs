@@ -126,6 +126,10 @@ impl Wire {
             self.have(1 + length).await?;
             let mut body = self.input.split_to(1 + length).freeze();
             body.advance(5);
+            if length > SMALL {
+                // What a large message took is given back with it.
+                self.input = BytesMut::from(&self.input[..]);
+            }
             Ok(Frame { kind, body, room })
         };
         let late = || Fault::fatal("08P01", "a message did not come whole in time").into();

@@ -526,9 +526,8 @@ fn questions_to_the_catalogs_become_ones_to_sqlites() {
     assert_eq!(kinds.len(), 6);
 }
 
-/// Words in any order: never a panic, and both sides agree on where a statement ends.
-#[test]
-fn any_words_are_statements_or_refused() {
+/// Words in any order.
+fn jumble(random: &mut impl FnMut(usize) -> usize) -> String {
     const WORDS: &[&str] = &[
         "select",
         "insert into",
@@ -590,19 +589,60 @@ fn any_words_are_statements_or_refused() {
         "::text",
         "relname",
     ];
+    let mut text = String::new();
+    for _ in 0..random(24) {
+        text.push_str(WORDS[random(WORDS.len())]);
+        text.push_str(["", " ", " "][random(3)]);
+    }
+    text
+}
+
+fn random() -> impl FnMut(usize) -> usize {
     let mut state = 7u64;
-    let mut random = |below: usize| {
+    move |below| {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
         (state >> 33) as usize % below
-    };
-    for _ in 0..30_000 {
-        let mut text = String::new();
-        for _ in 0..random(24) {
-            text.push_str(WORDS[random(WORDS.len())]);
-            text.push_str(["", " ", " "][random(3)]);
-        }
-        crate::fuzzing::statements(&text);
     }
+}
+
+#[test]
+fn any_words_are_statements_or_refused() {
+    let mut random = random();
+    for _ in 0..30_000 {
+        crate::fuzzing::statements(&jumble(&mut random));
+    }
+}
+
+/// What is one statement to us is one to SQLite: it never finds a second behind it.
+#[tokio::test]
+async fn sqlite_ends_statements_where_we_do() {
+    use gust_backend::Backends as _;
+    let folder = tempfile::tempdir().unwrap();
+    let backends = gust_backend_local::LocalBackends::open(folder.path()).unwrap();
+    let (project, label) = (
+        gust_types::ProjectName::default_project(),
+        gust_types::Label::new("any").unwrap(),
+    );
+    let database = backends.sql(&project, &label).unwrap();
+    let connection = database.connect().await.unwrap();
+    let (mut random, mut run) = (random(), 0);
+    for _ in 0..8_000 {
+        let text = jumble(&mut random);
+        for statement in split(&text).unwrap_or_default() {
+            let Ok(Plan::Sql(sql)) = plan(&statement, &names()) else {
+                continue;
+            };
+            let values = vec![gust_backend::sql::Value::Null; sql.parameters.into()];
+            let why = match connection.execute(&sql.text, values).await {
+                Ok(_) => continue,
+                Err(error) => error.message,
+            };
+            assert!(!why.contains("more than one"), "{text}: {}", sql.text);
+            assert!(!why.contains("is empty"), "{text}: {}", sql.text);
+            run += 1;
+        }
+    }
+    assert!(run > 1_000, "{run}");
 }
