@@ -34,10 +34,13 @@ pub(crate) struct Login {
 }
 
 /// What a client begins with.
+#[derive(Default)]
 struct Startup {
     user: String,
     database: String,
     settings: Settings,
+    /// Parts of the protocol that it would like.
+    options: Vec<String>,
 }
 
 // === impl Login ===
@@ -118,37 +121,14 @@ async fn startup(door: &Inner, wire: &mut Wire) -> Result<Option<Startup>, Troub
 }
 
 fn begin(wire: &mut Wire, version: u32, mut message: Body) -> Result<Startup, Trouble> {
-    let (mut user, mut database, mut settings) =
-        (String::new(), String::new(), Settings::default());
-    let mut options = Vec::new();
+    let mut startup = Startup::default();
     loop {
         let name = message.text()?;
         if name.is_empty() {
             break;
         }
-        let value = message.text()?;
-        match &*name {
-            "user" => {
-                user = value;
-                continue;
-            }
-            "database" => {
-                database = value;
-                continue;
-            }
-            name if name.starts_with("_pq_.") => {
-                options.push(name.to_owned());
-                continue;
-            }
-            _ => {}
-        }
-        let set = match &*name {
-            "options" => command_line(&mut settings, &value),
-            "replication" if matches!(&*value, "false" | "off" | "0" | "no") => Ok(()),
-            "replication" => Err(Fault::unserved("replication")),
-            name => settings.begin(name, &value),
-        };
-        set.map_err(|fault| Fault {
+        let taken = startup.take(name, message.text()?);
+        taken.map_err(|fault| Fault {
             fatal: true,
             ..fault
         })?;
@@ -156,23 +136,36 @@ fn begin(wire: &mut Wire, version: u32, mut message: Body) -> Result<Startup, Tr
     if message.0.has_remaining() {
         return Err(Fault::protocol("invalid startup packet layout").into());
     }
-    if user.is_empty() {
+    if startup.user.is_empty() {
         return Err(Fault::fatal("28000", "no user name was given")
             .hint("the user is the id of an access key")
             .into());
     }
-    if version & 0xffff > 0 || !options.is_empty() {
-        wire.put_version(&options);
+    if version & 0xffff > 0 || !startup.options.is_empty() {
+        wire.put_version(&startup.options);
     }
-    if database.is_empty() || database == user {
-        DEFAULT.clone_into(&mut database);
+    if startup.database.is_empty() || startup.database == startup.user {
+        DEFAULT.clone_into(&mut startup.database);
     }
-    settings.is(&user);
-    Ok(Startup {
-        user,
-        database,
-        settings,
-    })
+    startup.settings.is(&startup.user);
+    Ok(startup)
+}
+
+// === impl Startup ===
+
+impl Startup {
+    fn take(&mut self, name: String, value: String) -> Result<(), Fault> {
+        match &*name {
+            "user" => self.user = value,
+            "database" => self.database = value,
+            "options" => command_line(&mut self.settings, &value)?,
+            "replication" if matches!(&*value, "false" | "off" | "0" | "no") => {}
+            "replication" => return Err(Fault::unserved("replication")),
+            known if known.starts_with("_pq_.") => self.options.push(name),
+            known => self.settings.begin(known, &value)?,
+        }
+        Ok(())
+    }
 }
 
 /// Options such as `-c name=value`.

@@ -54,26 +54,28 @@ impl Door {
             entered = tokio::time::timeout(LOGIN, login(&self.0, &mut wire)) => entered,
             () = stop.stopped() => return,
         };
-        let ended = match entered {
+        let ended: Result<(), Trouble> = match entered {
             Ok(Ok(Some(login))) => self.enter(&mut wire, login, &stop).await,
             Ok(Ok(None)) => Ok(()),
             Ok(Err(trouble)) => Err(trouble),
             Err(_) => Err(Fault::fatal("08006", "the login took too long").into()),
         };
-        match ended {
-            Ok(()) => {}
+        let amid = match ended {
+            Ok(()) => false,
             Err(Trouble::Fault(fault)) => {
                 wire.put_fault(&Fault {
                     fatal: true,
                     ..fault
                 });
+                // Its message was larger than was read of it.
+                matches!(fault.code, "54000" | "53200")
             }
             Err(Trouble::Gone(error)) => {
                 tracing::debug!(%error, "a postgres connection ended badly");
                 return;
             }
-        }
-        wire.close().await;
+        };
+        wire.close(amid).await;
     }
 
     /// A session, if there is a place for it.

@@ -38,6 +38,10 @@ const READ: usize = 8 << 10;
 const SMALL: usize = 64 << 10;
 /// Bytes before a login: user, database, a few settings.
 const STARTUP: usize = 10_000;
+/// What is taken of a client after its end, how long at most, and until it pauses for so long.
+const REST: usize = 64 << 20;
+const FAREWELL: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(300);
 /// How long a large message waits for room.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -183,10 +187,28 @@ impl Wire {
         self.socket.flush().await
     }
 
-    /// Says goodbye as TCP has it.
-    pub(crate) async fn close(&mut self) {
+    /// Says goodbye as TCP has it. Whoever is in the middle of a large message would not hear it, so the rest is taken and
+    /// forgotten until there is a pause.
+    pub(crate) async fn close(&mut self, amid: bool) {
         let _ = self.flush().await;
+        if amid {
+            let _ = tokio::time::timeout(FAREWELL, self.forget()).await;
+        }
         let _ = self.socket.shutdown().await;
+    }
+
+    async fn forget(&mut self) {
+        self.input = BytesMut::new();
+        let mut left = REST;
+        while left > 0 {
+            self.input.clear();
+            self.input.reserve(SMALL);
+            let read = self.socket.read_buf(&mut self.input);
+            match tokio::time::timeout(PAUSE, read).await {
+                Ok(Ok(bytes)) if bytes > 0 => left = left.saturating_sub(bytes),
+                _ => return,
+            }
+        }
     }
 }
 

@@ -340,59 +340,69 @@ fn without_alias<'a, 'b>(tokens: &'b [Token<'a>]) -> &'b [Token<'a>] {
 
 /// A cast, or a function whose values are of one type.
 fn expression(tokens: &[Token<'_>]) -> Item {
-    let cast = tokens.iter().rposition(|token| token.kind == Kind::Cast);
-    if let Some(at) = cast {
-        let rest = tokens.get(at + 1..).unwrap_or_default();
-        let named = casts::named(rest)
-            .ok()
-            .filter(|named| named.tokens == rest.len());
-        return named.map_or(Item::Unknown, |named| Item::Known(named.kind));
+    if tokens.iter().any(|token| token.kind == Kind::Cast) {
+        return cast(tokens).unwrap_or(Item::Unknown);
     }
-    let whole = tables::pairs(tokens)
-        .get(&1)
-        .is_some_and(|end| end + 1 == tokens.len());
-    let Some(first) = tokens
-        .first()
-        .filter(|first| whole && first.kind == Kind::Word)
-    else {
+    let Some(first) = tokens.first().filter(|_| is_primary(tokens)) else {
         return Item::Unknown;
     };
+    let inner = tokens.get(2..tokens.len().saturating_sub(1));
+    let inner = inner.unwrap_or_default();
     if first.is("cast") {
-        let at = tokens.iter().rposition(|token| token.is("as"));
-        let named = at.and_then(|at| casts::named(tokens.get(at + 1..)?).ok());
+        let at = inner.iter().rposition(|token| token.is("as"));
+        let named = at.and_then(|at| casts::named(inner.get(at + 1..)?).ok());
         return named.map_or(Item::Unknown, |named| Item::Known(named.kind));
     }
+    function(first, inner)
+}
+
+fn function(first: &Token<'_>, inner: &[Token<'_>]) -> Item {
     const INTEGERS: &[&str] = &[
         "count",
         "exists",
         "length",
         "octet_length",
         "instr",
-        "row_number",
-        "rank",
         "changes",
         "last_insert_rowid",
     ];
-    if INTEGERS.iter().any(|name| first.is(name)) {
+    let is = |names: &[&str]| names.iter().any(|name| first.is(name));
+    if is(INTEGERS) {
         return Item::Known(Type::Int8);
     }
-    if first.is("avg") || first.is("total") {
+    if is(&["avg", "total"]) {
         return Item::Known(Type::Float8);
     }
-    let (same, number) = (
-        ["max", "min", "coalesce"].iter().any(|name| first.is(name)),
-        first.is("sum") || first.is("abs"),
-    );
-    let inner = tokens
-        .get(2..tokens.len().saturating_sub(1))
-        .unwrap_or_default();
-    let inner = inner.split(|token| token.is_sign(",")).next();
     // One level and no more: what is nested deeper than a stack is no reason to fail.
-    match simple(inner.unwrap_or_default()) {
-        Some(item) if same => item,
-        Some(Item::Column(name)) if number => Item::Number(name),
+    match simple(inner) {
+        Some(item) if is(&["max", "min"]) => item,
+        Some(Item::Column(name)) if is(&["sum", "abs"]) => Item::Number(name),
         _ => Item::Unknown,
     }
+}
+
+/// `x::type`, once or more often, and nothing beside it.
+fn cast(tokens: &[Token<'_>]) -> Option<Item> {
+    let first = tokens.iter().position(|token| token.kind == Kind::Cast)?;
+    let last = tokens.iter().rposition(|token| token.kind == Kind::Cast)?;
+    let (before, rest) = (tokens.get(..first)?, tokens.get(last + 1..)?);
+    let named = casts::named(rest).ok()?;
+    let between = tokens.get(first..last)?.iter();
+    let plain = between.filter(|token| token.kind == Kind::Sign).count() == 0;
+    let alone = plain && named.tokens == rest.len();
+    let whole = alone && (simple(before).is_some() || is_primary(before));
+    whole.then_some(Item::Known(named.kind))
+}
+
+/// Whether these are parentheses or a function's call, and nothing beside it.
+fn is_primary(tokens: &[Token<'_>]) -> bool {
+    let opens = tokens.iter().take(2).position(|token| token.is_sign("("));
+    let word = tokens.first().is_some_and(|first| first.kind == Kind::Word);
+    let Some(at) = opens.filter(|at| *at == 0 || word) else {
+        return false;
+    };
+    let close = tables::pairs(tokens).get(&at).copied();
+    close.is_some_and(|close| close + 1 == tokens.len())
 }
 
 /// A column or a value, without a function around it.

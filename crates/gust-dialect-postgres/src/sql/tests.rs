@@ -470,6 +470,19 @@ fn columns_are_taken_for_what_they_are_declared_as() {
         assert_eq!(found, wanted, "{text}");
     }
     assert_eq!(sql("select a.*").outline.items, [Item::Star]);
+    for (text, wanted) in [
+        ("select (a + b)::int", Item::Known(Type::Int8)),
+        ("select a.b::text::int", Item::Known(Type::Int8)),
+        ("select 1.5 + b::int", Item::Unknown),
+        ("select a::int + 1.5", Item::Unknown),
+        ("select a::int + b::int", Item::Unknown),
+        ("select cast(a as real) + 1", Item::Unknown),
+        ("select (a) + (b)", Item::Unknown),
+        ("select max(a, b)", Item::Unknown),
+        ("select sum(t.a)", Item::Number("a".to_owned())),
+    ] {
+        assert_eq!(sql(text).outline.items, [wanted], "{text}");
+    }
 }
 
 #[test]
