@@ -20,7 +20,7 @@ mod tests;
 mod types;
 mod wire;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use gust_backend::{Backends, keys::Keys};
 use gust_types::ProjectName;
@@ -47,10 +47,33 @@ pub struct Door(Arc<Inner>);
 
 struct Inner {
     parts: Parts,
+    patience: Patience,
     counts: Counts,
     sessions: Sessions,
     verifiers: Verifiers,
     room: Room,
+}
+
+/// How long it waits for clients.
+struct Patience {
+    /// For a login.
+    login: Duration,
+    /// For the next statement of a transaction, which may keep others from writing.
+    in_transaction: Duration,
+    /// For the next statement of a session.
+    idle: Duration,
+}
+
+// === impl Patience ===
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            login: Duration::from_secs(15),
+            in_transaction: Duration::from_secs(60),
+            idle: Duration::from_secs(3600),
+        }
+    }
 }
 
 // === impl Door ===
@@ -58,8 +81,13 @@ struct Inner {
 impl Door {
     /// A door to these backends.
     pub fn new(parts: Parts) -> Self {
+        Self::patient(parts, Patience::default())
+    }
+
+    fn patient(parts: Parts, patience: Patience) -> Self {
         Self(Arc::new(Inner {
             parts,
+            patience,
             counts: Counts::default(),
             sessions: Sessions::default(),
             verifiers: Verifiers::new(),

@@ -19,8 +19,6 @@ const CONNECTIONS: u32 = 512;
 const SESSIONS: usize = 128;
 /// Sessions of one project.
 const OF_PROJECT: u64 = 64;
-/// How long a login may take.
-const LOGIN: Duration = Duration::from_secs(15);
 
 impl Door {
     /// Serves until stopped; then takes no more connections, ends sessions that run nothing, and gives the others their
@@ -51,7 +49,7 @@ impl Door {
     async fn speak(self, socket: TcpStream, stop: Stop) {
         let mut wire = Wire::new(socket);
         let entered = tokio::select! {
-            entered = tokio::time::timeout(LOGIN, login(&self.0, &mut wire)) => entered,
+            entered = tokio::time::timeout(self.0.patience.login, login(&self.0, &mut wire)) => entered,
             () = stop.stopped() => return,
         };
         let ended: Result<(), Trouble> = match entered {

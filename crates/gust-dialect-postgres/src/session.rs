@@ -37,10 +37,6 @@ use crate::{
 };
 use extended::{Portal, Prepared};
 
-/// How long a transaction may wait for its next statement: it may keep others from writing.
-const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(60);
-/// How long a session may be idle.
-const IDLE: Duration = Duration::from_secs(3600);
 /// After this long the connection to the database is given back.
 const GIVE_BACK: Duration = Duration::from_secs(1);
 /// Bytes of a message beside what the database takes.
@@ -164,8 +160,12 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let (patience, code, text) = match self.state {
-            Status::Idle => (IDLE, "57P05", "idle-session timeout"),
-            _ => (IDLE_IN_TRANSACTION, "25P03", "idle-in-transaction timeout"),
+            Status::Idle => (self.door.patience.idle, "57P05", "idle-session timeout"),
+            _ => (
+                self.door.patience.in_transaction,
+                "25P03",
+                "idle-in-transaction timeout",
+            ),
         };
         if self.comes(patience, stop).await? {
             return Ok(());

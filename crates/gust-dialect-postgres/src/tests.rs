@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
 use self::client::Raw;
-use crate::{Counted, Door, Parts};
+use crate::{Counted, Door, Parts, Patience};
 
 /// The keys that are good.
 struct Ring(Mutex<Vec<&'static str>>);
@@ -62,12 +62,17 @@ fn settings() -> Settings {
 }
 
 async fn world() -> World {
+    patient(Patience::default()).await
+}
+
+async fn patient(patience: Patience) -> World {
     let folder = tempfile::tempdir().unwrap();
     let keys = Arc::new(Ring(Mutex::new(vec!["ONE", "TWO"])));
-    let door = Door::new(Parts {
+    let parts = Parts {
         backends: Arc::new(LocalBackends::open_with(folder.path(), settings()).unwrap()),
         keys: keys.clone(),
-    });
+    };
+    let door = Door::patient(parts, patience);
     let stop = Stop::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,12 +1,15 @@
 //! Bytes that no client would send.
 
+use std::time::Duration;
+
 use bytes::BufMut as _;
 use tokio::io::AsyncWriteExt as _;
 
 use super::{
     client::{Raw, bind, execute, message, parse, query, startup, sync, z},
-    world,
+    patient, world,
 };
+use crate::Patience;
 
 #[tokio::test]
 async fn lengths_that_lie_end_the_connection() {
@@ -177,4 +180,38 @@ async fn what_the_seam_denies_stays_denied() {
     ] {
         assert_eq!(raw.query(text).await, format!("E:{code} Z:I"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn who_waits_too_long_is_ended() {
+    let world = patient(Patience {
+        login: Duration::from_secs(1),
+        in_transaction: Duration::from_millis(300),
+        idle: Duration::from_secs(1),
+    })
+    .await;
+    let mut raw = world.raw().await;
+    raw.query("create table t (a)").await;
+    let mut idle = world.raw().await;
+    let said = idle.query("begin; insert into t values (1)").await;
+    assert_eq!(said, "C:BEGIN C:INSERT 0 1 Z:T");
+    assert_eq!(idle.until_ready().await, "E:25P03 end");
+    let said = raw.query("insert into t values (2) returning a").await;
+    assert_eq!(said, "T:a=20 D:2 C:INSERT 0 1 Z:I", "nobody else writes");
+    let mut silent = Raw::connect(world.address).await;
+    let mut half = Raw::connect(world.address).await;
+    let first = startup(3 << 16, &[("user", "ONE")]);
+    half.send(&first[..9]).await;
+    assert_eq!(silent.until_ready().await, "E:08006 end");
+    assert_eq!(half.until_ready().await, "E:08006 end");
+    assert_eq!(raw.until_ready().await, "E:57P05 end");
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_is_answered_all_the_same() {
+    let world = world().await;
+    let mut raw = world.raw().await;
+    let large = message(b'Q', &vec![b'x'; 3 << 20]);
+    raw.send(&large).await;
+    assert_eq!(raw.until_ready().await, "E:54000 end");
 }
