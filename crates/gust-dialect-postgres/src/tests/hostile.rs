@@ -185,9 +185,9 @@ async fn what_the_seam_denies_stays_denied() {
 #[tokio::test]
 async fn who_waits_too_long_is_ended() {
     let world = patient(Patience {
-        login: Duration::from_secs(1),
+        login: Duration::from_secs(3),
         in_transaction: Duration::from_millis(300),
-        idle: Duration::from_secs(1),
+        idle: Duration::from_secs(4),
     })
     .await;
     let mut raw = world.raw().await;

@@ -387,7 +387,7 @@ async fn a_statement_is_stopped_by_who_knows_the_secret() {
     );
     let before = gust_task::clock::now();
     assert_eq!(raw.query(endless).await, "E:57014 Z:I");
-    assert!(before.elapsed().as_millis() < 1500);
+    assert!(before.elapsed().as_millis() < 2500);
     raw.query("reset statement_timeout").await;
     assert_eq!(
         raw.query(endless).await,
