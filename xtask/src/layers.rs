@@ -46,6 +46,7 @@ const ROOMS: &[(&str, Room)] = &[
     ("gust-control", Door),
     ("gust-events", Door),
     ("gust-dialect-redis", Door),
+    ("gust-dialect-postgres", Door),
     ("gust-dialect-s3", Door),
     ("gust-node", Assembly),
     ("gust-cli", Program),

@@ -1,0 +1,104 @@
+//! The port: connections in, bounded in number and in patience.
+
+use std::time::Duration;
+
+use gust_task::{Stop, net};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::{
+    Door,
+    error::{Fault, Trouble},
+    login::{Login, login},
+    session::Session,
+    wire::Wire,
+};
+
+/// Connections at once, those included that have not logged in or only cancel.
+const CONNECTIONS: u32 = 512;
+/// Sessions at once.
+const SESSIONS: usize = 128;
+/// Sessions of one project.
+const OF_PROJECT: u64 = 64;
+
+impl Door {
+    /// Serves until stopped; then takes no more connections, ends sessions that run nothing, and gives the others their
+    /// grace.
+    pub async fn serve(&self, listener: TcpListener, stop: Stop, grace: Duration) {
+        let over = Stop::new();
+        let connections = net::accept(
+            "postgres connection",
+            listener,
+            CONNECTIONS,
+            &stop,
+            |socket, _| {
+                let (door, stop, over) = (self.clone(), stop.child(), over.child());
+                async move {
+                    tokio::select! {
+                        () = Box::pin(door.speak(socket, stop)) => {}
+                        () = over.stopped() => {}
+                    }
+                }
+            },
+        )
+        .await;
+        connections.ended(grace).await;
+        over.stop();
+    }
+
+    /// One connection, from its login to its end.
+    async fn speak(self, socket: TcpStream, stop: Stop) {
+        let mut wire = Wire::new(socket);
+        let entered = tokio::select! {
+            entered = tokio::time::timeout(self.0.patience.login, login(&self.0, &mut wire)) => entered,
+            () = stop.stopped() => return,
+        };
+        let ended: Result<(), Trouble> = match entered {
+            Ok(Ok(Some(login))) => self.enter(&mut wire, login, &stop).await,
+            Ok(Ok(None)) => Ok(()),
+            Ok(Err(trouble)) => Err(trouble),
+            Err(_) => Err(Fault::fatal("08006", "the login took too long").into()),
+        };
+        let amid = match ended {
+            Ok(()) => false,
+            Err(Trouble::Fault(fault)) => {
+                wire.put_fault(&Fault {
+                    fatal: true,
+                    ..fault
+                });
+                // Its message was larger than was read of it.
+                matches!(fault.code, "54000" | "53200")
+            }
+            Err(Trouble::Gone(error)) => {
+                tracing::debug!(%error, "a postgres connection ended badly");
+                return;
+            }
+        };
+        wire.close(amid).await;
+    }
+
+    /// A session, if there is a place for it.
+    async fn enter(&self, wire: &mut Wire, login: Login, stop: &Stop) -> Result<(), Trouble> {
+        let full = |whose: &str| {
+            Fault::fatal("53300", format!("too many sessions{whose}"))
+                .hint("close some, or use a smaller pool")
+        };
+        let counters = self.0.counts.of(login.project());
+        let place = counters.place(OF_PROJECT);
+        let _place = place.ok_or_else(|| full(" of this project"))?;
+        let (ticket, ear) = self.0.sessions.enter(SESSIONS).ok_or_else(|| full(""))?;
+        let _leaving = Leaving(self, ticket.session);
+        wire.counters = Some(counters.clone());
+        Session::new(self.0.clone(), wire, login, ticket, ear, counters)
+            .talk(stop)
+            .await
+    }
+}
+
+/// Gives a session's number back, however it ends.
+struct Leaving<'a>(&'a Door, u32);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.0.sessions.leave(self.1);
+    }
+}

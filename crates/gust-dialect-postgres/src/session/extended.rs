@@ -1,0 +1,464 @@
+//! Statements that are prepared, bound and executed.
+
+use std::sync::Arc;
+
+use gust_backend::sql::Value;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    Session,
+    run::{Live, Shape, with_formats},
+};
+use crate::{
+    error::{Fault, Trouble},
+    sql::{
+        outline::{Declared, Outline},
+        plan::{Describe, Plan, Sql, plan},
+        token::split,
+    },
+    types::{
+        Format, Type,
+        parameters::{self, Told},
+    },
+    wire::read::{Bind, Target},
+};
+
+/// Prepared statements of a session.
+const STATEMENTS: usize = 1000;
+/// Bytes of what is kept of them: about four times their texts, and the names of columns.
+const TEXTS: usize = 32 << 20;
+/// Portals of a session.
+const PORTALS: usize = 64;
+/// Portals whose rows have begun: each may keep rows in memory.
+const LIVE: usize = 4;
+
+/// A statement with a name.
+pub(super) struct Prepared {
+    /// Nothing for one without words.
+    plan: Option<Plan>,
+    bytes: usize,
+    /// Types as the client gave them; nothing where it did not.
+    types: Vec<Option<Type>>,
+    /// What it was told to be, which counts from then on.
+    told: Option<Description>,
+}
+
+struct Description {
+    parameters: Vec<Type>,
+    shape: Option<Shape>,
+}
+
+/// A statement with its values.
+pub(super) struct Portal {
+    statement: Arc<Prepared>,
+    values: Vec<Value>,
+    formats: Vec<Format>,
+    stage: Stage,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// How far a portal is.
+enum Stage {
+    Bound,
+    /// It was described and has not run: a write.
+    Described(Shape),
+    Live(Box<Live>),
+    Done,
+}
+
+// === impl Session ===
+
+impl Session<'_> {
+    pub(super) fn parse(
+        &mut self,
+        name: String,
+        text: String,
+        types: Vec<u32>,
+    ) -> Result<(), Trouble> {
+        if !name.is_empty() && self.statements.contains_key(&name) {
+            let text = format!("prepared statement \"{name}\" already exists");
+            return Err(Fault::new("42P05", text).into());
+        }
+        self.statements.remove(&name);
+        let statements = split(&text)?;
+        if statements.len() > 1 {
+            let text = "cannot insert multiple commands into a prepared statement";
+            return Err(Fault::new("42601", text).into());
+        }
+        let plan = match statements.first() {
+            Some(tokens) => Some(plan(tokens, &self.names)),
+            None => None,
+        };
+        let ends = matches!(
+            plan,
+            Some(Ok(Plan::Commit | Plan::Rollback | Plan::RollbackTo(_)))
+        );
+        if plan.is_some() && !ends {
+            self.check_failed()?;
+        }
+        let plan = plan.transpose()?;
+        let types = types
+            .into_iter()
+            .map(given)
+            .collect::<Result<Vec<_>, _>>()?;
+        // With what becomes of it.
+        let bytes = 4 * text.len();
+        let kept: usize = self.statements.values().map(|kept| kept.bytes).sum();
+        if self.statements.len() >= STATEMENTS || kept + bytes > TEXTS {
+            return Err(too_many().into());
+        }
+        let prepared = Prepared {
+            plan,
+            bytes,
+            types,
+            told: None,
+        };
+        self.statements.insert(name, Arc::new(prepared));
+        self.wire.put_sign(b'1');
+        Ok(())
+    }
+
+    fn statement(&self, name: &str) -> Result<Arc<Prepared>, Fault> {
+        let found = self.statements.get(name).cloned();
+        found.ok_or_else(|| {
+            let text = format!("prepared statement \"{name}\" does not exist");
+            Fault::new("26000", text)
+        })
+    }
+
+    pub(super) async fn bind(
+        &mut self,
+        bind: Bind,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), Trouble> {
+        let statement = self.statement(&bind.statement)?;
+        if !statement.ends_transaction() {
+            self.check_failed()?;
+        }
+        if bind.portal.is_empty() {
+            self.portals.remove("");
+        } else if self.portals.contains_key(&bind.portal) {
+            let text = format!("portal \"{}\" already exists", bind.portal);
+            return Err(Fault::new("42P03", text).into());
+        }
+        if self.portals.len() >= PORTALS {
+            return Err(Fault::new("53400", "too many portals are open")
+                .hint("close some")
+                .into());
+        }
+        let values = statement.values(&bind)?;
+        let portal = Portal {
+            statement,
+            values,
+            formats: bind.results,
+            stage: Stage::Bound,
+            _room: room,
+        };
+        self.portals.insert(bind.portal, portal);
+        self.wire.put_sign(b'2');
+        Ok(())
+    }
+
+    pub(super) async fn describe(&mut self, target: Target, name: &str) -> Result<(), Trouble> {
+        match target {
+            Target::Statement => self.describe_statement(name).await,
+            Target::Portal => self.describe_portal(name).await,
+        }
+    }
+
+    async fn describe_statement(&mut self, name: &str) -> Result<(), Trouble> {
+        let statement = self.statement(name)?;
+        let description = match &statement.told {
+            None => self.description(&statement).await?,
+            Some(told) => Description {
+                parameters: told.parameters.clone(),
+                shape: told.shape.clone(),
+            },
+        };
+        let oids = description.parameters.iter().map(|kind| kind.oid());
+        self.wire.put_parameters(&oids.collect::<Vec<_>>());
+        self.put_shape(description.shape.clone(), &[])?;
+        let columns = description.shape.iter().flatten();
+        let bytes = statement.bytes + columns.map(|(name, _)| name.len() + 64).sum::<usize>();
+        let kept: usize = self.statements.values().map(|kept| kept.bytes).sum();
+        if kept + bytes > TEXTS {
+            return Err(too_many().into());
+        }
+        let told = Prepared {
+            plan: statement.plan.clone(),
+            bytes,
+            types: statement.types.clone(),
+            told: Some(description),
+        };
+        self.statements.insert(name.to_owned(), Arc::new(told));
+        Ok(())
+    }
+
+    async fn description(&mut self, statement: &Prepared) -> Result<Description, Fault> {
+        let (tables, outline) = match statement.sql() {
+            Some(sql) => (&sql.outline.tables[..], sql.outline.clone()),
+            None => (&[][..], Outline::default()),
+        };
+        let unknown = (0..statement.parameters()).any(|at| statement.type_of(at).is_none());
+        let declared = if unknown {
+            self.declared(tables).await?
+        } else {
+            Declared::new()
+        };
+        let one = |at: usize| {
+            let n = u16::try_from(at + 1).unwrap_or(u16::MAX);
+            statement
+                .type_of(at)
+                .unwrap_or_else(|| outline.parameter(n, &declared))
+        };
+        let parameters = (0..statement.parameters()).map(one).collect();
+        let shape = match &statement.plan {
+            Some(Plan::Show(name)) => Some(vec![(name.clone(), Type::Text)]),
+            Some(Plan::Sql(sql)) => self.shape_of(sql).await?,
+            _ => None,
+        };
+        Ok(Description { parameters, shape })
+    }
+
+    /// The columns of a portal. A query begins for that, so that its types are those of its rows; a write never does.
+    async fn describe_portal(&mut self, name: &str) -> Result<(), Trouble> {
+        let mut portal = self.take(name)?;
+        let described = self.columns_of(&mut portal).await;
+        self.portals.insert(name.to_owned(), portal);
+        described
+    }
+
+    async fn columns_of(&mut self, portal: &mut Portal) -> Result<(), Trouble> {
+        let statement = portal.statement.clone();
+        if let Some(told) = &statement.told {
+            return self.put_shape(told.shape.clone(), &portal.formats);
+        }
+        if let Some(Plan::Show(name)) = &statement.plan {
+            return self.put_shape(Some(vec![(name.clone(), Type::Text)]), &portal.formats);
+        }
+        match (&portal.stage, statement.sql()) {
+            (Stage::Bound, Some(sql)) if sql.describe == Describe::Nothing => {
+                return self.put_shape(None, &[]);
+            }
+            (Stage::Bound, Some(_)) => {}
+            (Stage::Described(shape), _) => {
+                return self.put_shape(Some(shape.clone()), &portal.formats);
+            }
+            (Stage::Live(live), _) if !live.columns.is_empty() => {
+                self.wire.put_columns(&live.columns);
+                return Ok(());
+            }
+            _ => return self.put_shape(None, &[]),
+        }
+        match statement.sql() {
+            Some(sql) if !sql.writes => {
+                self.check_live()?;
+                let values = std::mem::take(&mut portal.values);
+                let live = self.open(sql, values, None, &portal.formats).await?;
+                self.wire.put_columns(&live.columns);
+                portal.stage = Stage::Live(Box::new(live));
+            }
+            Some(sql) => {
+                let shape = self.shape_of(sql).await?;
+                self.put_shape(shape.clone(), &portal.formats)?;
+                portal.stage = shape.map_or(Stage::Bound, Stage::Described);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn put_shape(&mut self, shape: Option<Shape>, formats: &[Format]) -> Result<(), Trouble> {
+        match shape.filter(|shape| !shape.is_empty()) {
+            Some(shape) => self.wire.put_columns(&with_formats(shape, formats)?),
+            None => self.wire.put_sign(b'n'),
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, name: &str) -> Result<Portal, Fault> {
+        let found = self.portals.remove(name);
+        found.ok_or_else(|| Fault::new("34000", format!("portal \"{name}\" does not exist")))
+    }
+
+    fn check_live(&self) -> Result<(), Fault> {
+        let live = self
+            .portals
+            .values()
+            .filter(|portal| matches!(portal.stage, Stage::Live(_)));
+        if live.count() >= LIVE {
+            let text = format!("more than {LIVE} portals have rows to give");
+            return Err(Fault::new("53400", text).hint("read them to the end, or close some"));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn execute(&mut self, name: &str, most: u32) -> Result<(), Trouble> {
+        self.check()?;
+        let mut portal = self.take(name)?;
+        let statement = portal.statement.clone();
+        match &statement.plan {
+            None => self.wire.put_sign(b'I'),
+            Some(Plan::Sql(sql)) => self.run(&mut portal, sql, most).await?,
+            Some(plan) => {
+                // What was begun for the statements before it ends with them, or is the client's from now on.
+                let done = self.control(plan).await?;
+                if let Some((column, value)) = done.shown {
+                    let shape = vec![(column.name, column.kind)];
+                    self.wire
+                        .put_row(&with_formats(shape, &portal.formats)?, &[value])?;
+                }
+                self.wire.put_complete(done.tag);
+                if matches!(plan, Plan::Commit | Plan::Rollback) {
+                    return Ok(());
+                }
+            }
+        }
+        self.portals.insert(name.to_owned(), portal);
+        Ok(())
+    }
+
+    async fn run(&mut self, portal: &mut Portal, sql: &Sql, most: u32) -> Result<(), Trouble> {
+        let mut live = match std::mem::replace(&mut portal.stage, Stage::Done) {
+            Stage::Live(live) => live,
+            Stage::Done => {
+                self.check_failed()?;
+                self.wire.put_complete("SELECT 0");
+                return Ok(());
+            }
+            before => {
+                self.check_live()?;
+                // Several statements before a Sync are one transaction. So is a write whose rows may turn out to be
+                // other than what was told: then it must not have happened.
+                let more = self.wire.next_kind() != Some(b'S') || sql.describe != Describe::Nothing;
+                if sql.joins() && more {
+                    self.begin_series(true).await?;
+                }
+                let told = match &before {
+                    Stage::Described(shape) => Some(shape),
+                    _ => portal
+                        .statement
+                        .told
+                        .as_ref()
+                        .and_then(|told| told.shape.as_ref()),
+                };
+                let values = std::mem::take(&mut portal.values);
+                Box::new(self.open(sql, values, told, &portal.formats).await?)
+            }
+        };
+        if self.send(&mut live, most).await? {
+            let tag = self.tag(sql, &mut live).await?;
+            self.wire.put_complete(&tag);
+        } else {
+            portal.stage = Stage::Live(live);
+            self.wire.put_sign(b's');
+        }
+        Ok(())
+    }
+
+    pub(super) fn close(&mut self, target: Target, name: &str) {
+        match target {
+            Target::Statement => drop(self.statements.remove(name)),
+            Target::Portal => drop(self.portals.remove(name)),
+        }
+        self.wire.put_sign(b'3');
+    }
+}
+
+fn too_many() -> Fault {
+    Fault::new("53400", "too many prepared statements").hint("close some: DEALLOCATE")
+}
+
+/// A parameter's type as the client gave it: 0 for none.
+fn given(oid: u32) -> Result<Option<Type>, Fault> {
+    match (oid, Type::of_oid(oid)) {
+        (0, _) | (_, Some(Type::Unknown)) => Ok(None),
+        (_, Some(kind)) => Ok(Some(kind)),
+        (oid, None) => Err(Fault::unserved(format_args!(
+            "a parameter of the type with number {oid}"
+        ))
+        .hint("docs/postgres.md has the types that are; cast the value to text in the program")),
+    }
+}
+
+// === impl Prepared ===
+
+impl Prepared {
+    fn sql(&self) -> Option<&Sql> {
+        match &self.plan {
+            Some(Plan::Sql(sql)) => Some(sql),
+            _ => None,
+        }
+    }
+
+    fn ends_transaction(&self) -> bool {
+        matches!(
+            self.plan,
+            None | Some(Plan::Commit | Plan::Rollback | Plan::RollbackTo(_))
+        )
+    }
+
+    fn parameters(&self) -> usize {
+        let said = self.sql().map_or(0, |sql| sql.parameters);
+        self.types.len().max(said.into())
+    }
+
+    fn type_of(&self, at: usize) -> Option<Type> {
+        self.types.get(at).copied().flatten()
+    }
+
+    /// What is known of a parameter without asking the database.
+    fn told(&self, at: usize) -> Told {
+        if let Some(kind) = self.type_of(at) {
+            return Told::ByClient(kind);
+        }
+        let described = self.told.as_ref().and_then(|told| told.parameters.get(at));
+        let n = u16::try_from(at + 1).unwrap_or(u16::MAX);
+        let outline = self
+            .sql()
+            .map(|sql| sql.outline.parameter(n, &Declared::new()));
+        Told::Guessed(described.copied().or(outline).unwrap_or(Type::Text))
+    }
+
+    /// The values of a Bind, as many as the statement takes.
+    fn values(&self, bind: &Bind) -> Result<Vec<Value>, Fault> {
+        let (given, wanted) = (bind.values.len(), self.parameters());
+        if given != wanted {
+            let text = format!(
+                "bind message supplies {given} parameters, but the prepared statement requires {wanted}"
+            );
+            return Err(Fault::new("08P01", text));
+        }
+        if bind.formats.len() > 1 && bind.formats.len() != given {
+            return Err(Fault::protocol(
+                "bind message has another number of parameter formats than of parameters",
+            ));
+        }
+        let format = |at: usize| {
+            let one = bind.formats.first().filter(|_| bind.formats.len() == 1);
+            bind.formats
+                .get(at)
+                .or(one)
+                .copied()
+                .unwrap_or(Format::Text)
+        };
+        let one = |(at, bytes): (usize, &Option<bytes::Bytes>)| {
+            let Some(bytes) = bytes else {
+                return Ok(Value::Null);
+            };
+            let told = self.told(at);
+            let (Told::ByClient(kind) | Told::Guessed(kind)) = told;
+            let value = parameters::value(told, format(at), bytes)?;
+            Ok(parameters::one_spelling(value, kind))
+        };
+        let mut values = bind
+            .values
+            .iter()
+            .enumerate()
+            .map(one)
+            .collect::<Result<Vec<_>, Fault>>()?;
+        // More types may be given than the statement takes values.
+        values.truncate(self.sql().map_or(0, |sql| sql.parameters.into()));
+        Ok(values)
+    }
+}
