@@ -451,13 +451,15 @@ impl Session {
 
     /// Whether a request is a `SET` that may go to the store together with others like it.
     pub(crate) fn plain_set(&self, words: &Request) -> Option<Call> {
+        let is_set = |name: &Bytes| name.eq_ignore_ascii_case(b"set");
+        let name = words.first().filter(|name| is_set(name))?;
         if self.login.is_none() || self.multi.is_some() || self.is_listening() {
             return None;
         }
-        let command = words.first().and_then(|name| table::find(name))?;
+        let command = table::find(name)?;
         let words = words.clone();
         let call = Call { command, words };
-        (call.command.takes(call.words.len()) && call.is_plain_set()).then_some(call)
+        call.is_plain_set().then_some(call)
     }
 
     /// Several of them, which came one right behind the other.

@@ -5,6 +5,7 @@ mod client;
 mod differential;
 mod hostile;
 mod messages;
+mod slow;
 mod stories;
 mod values;
 
@@ -62,9 +63,15 @@ impl Drop for World {
 }
 
 async fn world() -> World {
-    let (backends, ring) = (MemoryBackends::default(), Arc::new(Ring::default()));
+    let backends = MemoryBackends::default();
+    world_over(Arc::new(backends.clone()), backends).await
+}
+
+/// A world whose door goes through these to what functions see.
+async fn world_over(through: Arc<dyn Backends>, backends: MemoryBackends) -> World {
+    let ring = Arc::new(Ring::default());
     let parts = Parts {
-        backends: Arc::new(backends.clone()),
+        backends: through,
         keys: ring.clone(),
     };
     let (door, stop) = (Door::new(parts), Stop::new());

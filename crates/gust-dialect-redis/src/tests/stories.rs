@@ -303,7 +303,7 @@ async fn money_is_neither_made_nor_lost() {
     assert_eq!(sum(&seen), 200);
 }
 
-fn sum(answer: &Answer) -> i64 {
+pub(super) fn sum(answer: &Answer) -> i64 {
     let Answer::Array(items) = answer else {
         panic!("{answer:?}");
     };
