@@ -13,7 +13,13 @@ use gust_runtime_wasm::WasmRuntime;
 use gust_telemetry::{GuestLogs, PathMetrics, Registry, registry::Shape};
 use gust_types::{Error, Result};
 
-use crate::{Settings, folder::DataFolder, output::Sink, s3, sources};
+use crate::{
+    Settings,
+    doors::{Counts, Doors},
+    folder::DataFolder,
+    output::Sink,
+    sources,
+};
 
 /// Everything a node is made of.
 pub(crate) struct Rooms {
@@ -22,7 +28,7 @@ pub(crate) struct Rooms {
     pub(crate) logs: GuestLogs,
     pub(crate) scheme: &'static str,
     pub(crate) events: Events,
-    pub(crate) s3: gust_dialect_s3::Door,
+    pub(crate) doors: Doors,
     dispatcher: Dispatcher,
     ledger: Arc<LocalLedger>,
     telemetry: gust_telemetry::Guard,
@@ -66,8 +72,8 @@ impl Rooms {
             callbacks: settings.callbacks()?,
         });
         count_deliveries(&mut registry, &events);
-        let opened = s3::Opened::default();
-        opened.count(&mut registry);
+        let counts = Counts::default();
+        counts.show(&mut registry);
         // Bound before control opens: its answers name the port.
         let gateway = Gateway::bind(
             settings.gateway(),
@@ -96,8 +102,10 @@ impl Rooms {
             port: Some(gateway.local_addr().port()),
         };
         let control = Control::open(parts, settings.control_plane(folder.root(), public)).await?;
+        let doors = Doors::new(backends, Arc::new(control.clone()), &events);
+        counts.of(&doors);
         let rooms = Self {
-            s3: opened.open(&control, backends),
+            doors,
             control,
             artifacts,
             logs,

@@ -39,6 +39,9 @@ const KEYS: &[&str] = &[
     "listen",
     "control",
     "s3",
+    "redis",
+    "postgres",
+    "aws",
     "domain",
     "any_host",
     "tls",
@@ -201,13 +204,16 @@ mod tests {
     }
 
     #[test]
-    fn s3_is_off_unless_it_is_set() {
+    fn protocols_of_others_are_off_unless_they_are_set() {
         let (settings, _) = resolve_with("", &[], "").unwrap();
-        assert_eq!(settings.s3, None);
+        let off = |s: &Settings| [s.s3, s.redis, s.postgres, s.aws].iter().all(Option::is_none);
+        assert!(off(&settings));
         let (settings, _) = resolve_with("", &[("GUST_S3", "127.0.0.1:9000")], "").unwrap();
         assert_eq!(settings.s3.map(|s3| s3.port()), Some(9000));
-        let (settings, _) = resolve_with("s3 = \"off\"\n", &[], "").unwrap();
-        assert_eq!(settings.s3, None);
+        let (settings, _) = resolve_with("", &[("GUST_REDIS", "127.0.0.1:0")], "").unwrap();
+        assert!(settings.redis.is_some() && settings.s3.is_none());
+        let (settings, _) = resolve_with("s3 = \"off\"\naws = \"off\"\n", &[], "").unwrap();
+        assert!(off(&settings));
     }
 
     #[test]

@@ -4,11 +4,11 @@
 //! the control plane. `gust up` and `gust serve` differ only in their [`Settings`]. Start with `build.rs`.
 
 mod build;
+mod doors;
 mod folder;
 pub mod layers;
 mod local;
 mod output;
-mod s3;
 mod settings;
 mod sources;
 
@@ -24,8 +24,9 @@ use gust_task::Stop;
 use gust_types::{AppSpec, Error, Result};
 use tokio::net::TcpListener;
 
-use crate::build::Rooms;
+use crate::{build::Rooms, doors::Ports};
 
+pub use doors::Protocol;
 pub use output::OutputLine;
 pub use settings::{Settings, Tls};
 
@@ -35,7 +36,7 @@ pub struct Node {
     gateway: Gateway,
     control_listener: Option<TcpListener>,
     control_addr: Option<SocketAddr>,
-    s3: Option<(TcpListener, SocketAddr)>,
+    ports: Ports,
     functions_addr: SocketAddr,
     grace: std::time::Duration,
     stop: Stop,
@@ -73,27 +74,14 @@ impl Node {
     /// a data folder that another node holds.
     pub async fn start(settings: Settings) -> Result<Self> {
         let stop = Stop::new();
-        let control_listener = match settings.control {
-            Some(addr) => Some(listen(addr).await?),
-            None => None,
-        };
-        let control_addr = match &control_listener {
-            Some(listener) => Some(
-                listener
-                    .local_addr()
-                    .map_err(|e| Error::internal("no local address").because(e))?,
-            ),
-            None => None,
-        };
-        let s3 = match settings.s3 {
+        let (control_listener, control_addr) = match settings.control {
             Some(addr) => {
-                let listener = listen(addr).await?;
-                let bound = listener.local_addr();
-                let bound = bound.map_err(|e| Error::internal("no local address").because(e))?;
-                Some((listener, bound))
+                let (listener, addr) = bind(addr).await?;
+                (Some(listener), Some(addr))
             }
-            None => None,
+            None => (None, None),
         };
+        let ports = Ports::open(&settings).await?;
         let (grace, address) = (settings.grace.0, settings.data.join(ADDRESS));
         let (rooms, gateway) = Rooms::build(settings).await?;
         let functions_addr = gateway.local_addr();
@@ -109,7 +97,7 @@ impl Node {
             gateway,
             control_listener,
             control_addr,
-            s3,
+            ports,
             functions_addr,
             grace,
             stop,
@@ -126,9 +114,9 @@ impl Node {
         self.control_addr
     }
 
-    /// Where buckets are served to S3 clients, if they are.
-    pub fn s3_addr(&self) -> Option<SocketAddr> {
-        self.s3.as_ref().map(|(_, addr)| *addr)
+    /// Which protocols of others are spoken, and where.
+    pub fn spoken(&self) -> impl Iterator<Item = (Protocol, SocketAddr)> {
+        self.ports.spoken()
     }
 
     /// `http` or `https`.
@@ -155,7 +143,7 @@ impl Node {
             rooms,
             gateway,
             control_listener,
-            s3,
+            ports,
             grace,
             stop: ours,
             ..
@@ -169,19 +157,15 @@ impl Node {
                 None => Ok(()),
             }
         });
-        let (door, s3_stop) = (rooms.s3.clone(), ours.child());
-        let buckets = gust_task::spawn("s3", async move {
-            if let Some((listener, _)) = s3 {
-                door.serve(listener, s3_stop, grace).await;
-            }
-        });
+        let serving = rooms.doors.clone().serve(ports, ours.child(), grace);
+        let doors = gust_task::spawn("doors", serving);
         stop.stopped().await;
         tracing::info!("stopping: calls in flight finish first");
         ours.stop();
         // The door closes first; what it let in may still ask the rooms behind it.
         let drained = gateway.await;
         let answered = api.await;
-        let _ = buckets.await;
+        let _ = doors.await;
         rooms.close().await?;
         if let Ok(Some(summary)) = drained {
             tracing::info!(?summary, "stopped");
@@ -211,11 +195,14 @@ impl Deployer {
     }
 }
 
-/// Listens, or says which address is at fault.
-async fn listen(addr: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(addr).await.map_err(|e| {
+/// Listens, and says where; or says which address is at fault.
+async fn bind(addr: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(addr).await.map_err(|e| {
         Error::conflict(format!("cannot listen on {addr}"))
             .hint("is another node running? choose another address, or port 0 for a free one")
             .because(e)
-    })
+    })?;
+    let bound = listener.local_addr();
+    let bound = bound.map_err(|e| Error::internal("no local address").because(e))?;
+    Ok((listener, bound))
 }

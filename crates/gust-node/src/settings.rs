@@ -23,6 +23,18 @@ pub struct Settings {
     /// address than loopback put a proxy with TLS in front. `"off"` means nowhere. Default `"off"`.
     #[serde(deserialize_with = "address_or_off", serialize_with = "or_off")]
     pub s3: Option<SocketAddr>,
+    /// Where key-value stores are served to Redis clients that log in with an access key, without TLS. `"off"` means nowhere.
+    /// Default `"off"`.
+    #[serde(deserialize_with = "address_or_off", serialize_with = "or_off")]
+    pub redis: Option<SocketAddr>,
+    /// Where SQL databases are served to PostgreSQL clients that log in with an access key, without TLS. `"off"` means
+    /// nowhere. Default `"off"`.
+    #[serde(deserialize_with = "address_or_off", serialize_with = "or_off")]
+    pub postgres: Option<SocketAddr>,
+    /// Where queues and topics are served to clients of AWS (SQS, SNS, EventBridge) that sign with an access key, over plain
+    /// HTTP. `"off"` means nowhere. Default `"off"`.
+    #[serde(deserialize_with = "address_or_off", serialize_with = "or_off")]
+    pub aws: Option<SocketAddr>,
     /// Apps answer on `<app>.<domain>`. Default `gust.localhost`.
     pub domain: String,
     /// Answer on any host with the one app that is deployed (`gust up`). Default false.
@@ -93,6 +105,9 @@ impl Default for Settings {
             listen: loopback(8080),
             control: Some(loopback(8081)),
             s3: None,
+            redis: None,
+            postgres: None,
+            aws: None,
             domain: "gust.localhost".to_owned(),
             any_host: false,
             tls: None,

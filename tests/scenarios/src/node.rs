@@ -1,6 +1,7 @@
 //! A `gust serve` of our own, on free ports.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{BufRead, BufReader},
     net::SocketAddr,
@@ -41,6 +42,12 @@ pub struct Node {
     pub control: SocketAddr,
     /// Where buckets are served to S3 clients, if they are.
     pub s3: Option<SocketAddr>,
+    /// Where stores are served to Redis clients.
+    pub redis: Option<SocketAddr>,
+    /// Where databases are served to PostgreSQL clients.
+    pub postgres: Option<SocketAddr>,
+    /// Where queues and topics are served to clients of AWS.
+    pub aws: Option<SocketAddr>,
     /// From exec to the line that says it serves.
     pub started_in: Duration,
 }
@@ -99,7 +106,7 @@ impl Node {
             .stderr(File::options().create(true).append(true).open(&log)?)
             .spawn()
             .with_context(|| format!("cannot run {}", gust.display()))?;
-        let Some((functions, control, s3)) = addresses(&mut child)? else {
+        let Some(addresses) = addresses(&mut child)? else {
             let status = child.wait()?;
             bail!("the node did not start ({status}):\n{}", tail(&log));
         };
@@ -108,9 +115,12 @@ impl Node {
             gust,
             data,
             _own: own,
-            functions,
-            control,
-            s3,
+            functions: addresses["Serving"],
+            control: addresses["Control"],
+            s3: addresses.get("S3").copied(),
+            redis: addresses.get("Redis").copied(),
+            postgres: addresses.get("PostgreSQL").copied(),
+            aws: addresses.get("AWS").copied(),
             started_in: started.elapsed(),
         })
     }
@@ -222,27 +232,23 @@ fn signal(child: &Child, signal: rustix::process::Signal) {
     }
 }
 
-/// Where functions, control and buckets are served.
-type Addresses = (SocketAddr, SocketAddr, Option<SocketAddr>);
+/// What is served where, by the first word of its line.
+type Addresses = BTreeMap<String, SocketAddr>;
 
-/// Reads `Serving http://…`, perhaps `S3 http://…`, and `Control http://…`; `None` when it ended before.
+/// Reads `Serving http://…`, perhaps `S3 http://…` and others, and `Control http://…`; `None` when it ended before.
 fn addresses(child: &mut Child) -> Result<Option<Addresses>> {
     let stdout = child.stdout.take().context("no stdout")?;
-    let (mut functions, mut control, mut s3) = (None, None, None);
+    let mut found = Addresses::new();
     let mut lines = BufReader::new(stdout).lines();
     while let Some(line) = lines.next() {
         let line = line?;
         let address = line.rsplit("//").next().and_then(|a| a.trim().parse().ok());
-        match line.split(' ').next() {
-            Some("Serving") => functions = address,
-            Some("Control") => control = address,
-            Some("S3") => s3 = address,
-            _ => {}
-        }
-        if let (Some(functions), Some(control)) = (functions, control) {
+        let label = line.split(' ').next().unwrap_or_default();
+        found.extend(address.map(|address| (label.to_owned(), address)));
+        if found.contains_key("Serving") && found.contains_key("Control") {
             // Keep reading, so that the node never blocks on a full pipe.
             std::thread::spawn(move || lines.for_each(drop));
-            return Ok(Some((functions, control, s3)));
+            return Ok(Some(found));
         }
     }
     Ok(None)

@@ -51,6 +51,15 @@ pub(crate) struct NodeArgs {
     /// Where buckets are served to S3 clients, or "off" [default: off]
     #[arg(long, value_name = "ADDR")]
     s3: Option<String>,
+    /// Where key-value stores are served to Redis clients, or "off" [default: off]
+    #[arg(long, value_name = "ADDR")]
+    redis: Option<String>,
+    /// Where SQL databases are served to PostgreSQL clients, or "off" [default: off]
+    #[arg(long, value_name = "ADDR")]
+    postgres: Option<String>,
+    /// Where queues and topics are served to clients of AWS, or "off" [default: off]
+    #[arg(long, value_name = "ADDR")]
+    aws: Option<String>,
     /// Apps answer on <app>.<domain> [default: gust.localhost]
     #[arg(long)]
     domain: Option<String>,
@@ -112,6 +121,9 @@ impl NodeArgs {
             ("listen", self.listen.as_ref().map(text)),
             ("control", self.control.as_ref().map(text)),
             ("s3", self.s3.as_ref().map(text)),
+            ("redis", self.redis.as_ref().map(text)),
+            ("postgres", self.postgres.as_ref().map(text)),
+            ("aws", self.aws.as_ref().map(text)),
             ("domain", self.domain.as_ref().map(text)),
             ("tls", tls),
         ]

@@ -30,8 +30,9 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
         node.scheme(),
         node.functions_addr()
     ))?;
-    if let Some(s3) = node.s3_addr() {
-        output::line(&format!("S3 http://{s3}"))?;
+    for (protocol, addr) in node.spoken() {
+        let (label, scheme) = (protocol.label(), protocol.scheme());
+        output::line(&format!("{label} {scheme}://{addr}"))?;
     }
     if let Some(control) = node.control_addr() {
         output::line(&format!("Control http://{control}"))?;

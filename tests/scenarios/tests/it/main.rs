@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a story that cannot go on fails")]
 
+mod aws;
 mod bill;
 mod blobs;
 mod broken_off;
