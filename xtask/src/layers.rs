@@ -44,6 +44,7 @@ const ROOMS: &[(&str, Room)] = &[
     ("gust-gateway", Door),
     ("gust-control", Door),
     ("gust-events", Door),
+    ("gust-dialect-aws", Door),
     ("gust-dialect-s3", Door),
     ("gust-node", Assembly),
     ("gust-cli", Program),
