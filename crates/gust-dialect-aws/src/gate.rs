@@ -34,6 +34,8 @@ use crate::{
 
 /// Bytes of a request: a batch of a MiB, with what forms and JSON need to write it.
 const BODY: usize = 4 << 20;
+/// Bytes of a request's head.
+pub(crate) const HEADERS: usize = 64 << 10;
 /// The longest pause in a request.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest that a whole request may take to come.
@@ -165,6 +167,11 @@ impl Inner {
 
     /// Who asks, as far as the head tells.
     fn head(&self, head: &request::Parts) -> Result<(Signed, AccessKey)> {
+        let sizes = head.headers.iter();
+        let sizes = sizes.map(|(name, value)| name.as_str().len() + value.len() + 4);
+        if sizes.sum::<usize>() > HEADERS {
+            return Err(Code::TOO_LARGE.says(format!("A head has at most {HEADERS} bytes.")));
+        }
         if head.method != Method::POST {
             return Err(Code::NO_ACTION.says("Requests to this endpoint are POSTs."));
         }

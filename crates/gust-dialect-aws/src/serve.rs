@@ -10,7 +10,7 @@ use hyper_util::{
 use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
 
-use crate::Door;
+use crate::{Door, gate::HEADERS};
 
 /// Connections at once.
 const CONNECTIONS: u32 = 2048;
@@ -18,8 +18,6 @@ const CONNECTIONS: u32 = 2048;
 const HEAD: Duration = Duration::from_secs(30);
 /// How long a client may take nothing of what it is sent.
 const STALLED: Duration = Duration::from_secs(30);
-/// Bytes of a request's head.
-const HEADERS: usize = 64 << 10;
 
 impl Door {
     /// Serves until stopped; then takes no more connections and gives requests under way their grace.
