@@ -75,11 +75,6 @@ codes! {
     SNS_PARAMETER = "InvalidParameterException", "InvalidParameter", BAD;
     SNS_NOT_FOUND = "NotFoundException", "NotFound", StatusCode::NOT_FOUND;
     SNS_LIMIT = "SubscriptionLimitExceededException", "SubscriptionLimitExceeded", StatusCode::FORBIDDEN;
-    SNS_IDS_NOT_DISTINCT = "BatchEntryIdsNotDistinctException", "BatchEntryIdsNotDistinct", BAD;
-    SNS_TOO_LONG = "BatchRequestTooLongException", "BatchRequestTooLong", BAD;
-    SNS_EMPTY_BATCH = "EmptyBatchRequestException", "EmptyBatchRequest", BAD;
-    SNS_TOO_MANY = "TooManyEntriesInBatchRequestException", "TooManyEntriesInBatchRequest", BAD;
-    SNS_ENTRY_ID = "InvalidBatchEntryIdException", "InvalidBatchEntryId", BAD;
     VALIDATION = "ValidationException", "ValidationError", BAD;
 }
 

@@ -16,6 +16,7 @@ mod params;
 mod protocol;
 mod serve;
 mod signature;
+mod sns;
 mod sqs;
 #[cfg(test)]
 mod tests;

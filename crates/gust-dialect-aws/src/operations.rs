@@ -8,6 +8,7 @@ use crate::{
     events,
     fault::{Code, Fault, Result},
     gate::Call,
+    sns,
     sqs::{queues, receive, send, settle, tags},
 };
 
@@ -68,6 +69,19 @@ pub const SERVED: &[Operation] = served! {
     Sqs "SetQueueAttributes" Write queues::set_attributes;
     Sqs "TagQueue" Write tags::tag;
     Sqs "UntagQueue" Write tags::untag;
+    Sns "CreateTopic" Write sns::topics::create;
+    Sns "DeleteTopic" Write sns::topics::delete;
+    Sns "GetSubscriptionAttributes" Read sns::subscriptions::attributes;
+    Sns "GetTopicAttributes" Read sns::topics::attributes;
+    Sns "ListSubscriptions" List sns::subscriptions::list;
+    Sns "ListSubscriptionsByTopic" List sns::subscriptions::list_by_topic;
+    Sns "ListTopics" List sns::topics::list;
+    Sns "Publish" Write sns::publish::publish;
+    Sns "PublishBatch" Write sns::publish::publish_batch;
+    Sns "SetSubscriptionAttributes" Write sns::subscriptions::set_attributes;
+    Sns "SetTopicAttributes" Write sns::topics::set_attributes;
+    Sns "Subscribe" Write sns::subscriptions::subscribe;
+    Sns "Unsubscribe" Write sns::subscriptions::unsubscribe;
     Events "PutEvents" Write events::put;
 };
 

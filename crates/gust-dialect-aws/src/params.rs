@@ -51,15 +51,6 @@ impl<'v> Params<'v> {
         self.0.get(name)?.as_f64()
     }
 
-    pub(crate) fn flag(&self, name: &str) -> Result<bool> {
-        match self.0.get(name) {
-            None | Some(Value::Null) => Ok(false),
-            Some(Value::Bool(flag)) => Ok(*flag),
-            Some(Value::String(text)) if text == "true" || text == "false" => Ok(text == "true"),
-            Some(_) => Err(no(name, "true or false")),
-        }
-    }
-
     /// Texts; none of them when there is no list.
     pub(crate) fn texts(&self, name: &str) -> Result<Vec<&'v str>> {
         let all = self.list(name)?.iter();

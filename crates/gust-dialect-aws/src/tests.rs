@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use gust_backend::{
     Backends,
-    desk::{Desk as _, memory::MemoryDesk},
+    desk::memory::MemoryDesk,
     keys::{AccessKey, Keys},
     unit::memory::MemoryBackends,
 };

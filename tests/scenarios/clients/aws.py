@@ -485,6 +485,60 @@ def events_are_put_on_topics():
 
 
 @check
+def topics_reach_their_queues():
+    sns = client("sns")
+    topic = sns.create_topic(Name="news", Attributes={"DisplayName": "新闻"}, Tags=[{"Key": "a", "Value": "b"}])["TopicArn"]
+    assert topic == f"arn:aws:sns:{REGION}:000000000000:news"
+    assert sns.create_topic(Name="news")["TopicArn"] == topic
+    assert {"TopicArn": topic} in sns.list_topics()["Topics"]
+    plain, raw = queue("news-plain"), queue("news-raw")
+    subscribe = lambda url, **attributes: sns.subscribe(
+        TopicArn=topic, Protocol="sqs", Endpoint=arn(url), Attributes=attributes, ReturnSubscriptionArn=True
+    )["SubscriptionArn"]
+    first, second = subscribe(plain), subscribe(raw, RawMessageDelivery="true")
+    assert subscribe(plain) == first != second
+    attributes = {"colour": {"DataType": "String", "StringValue": "红"}, "n": {"DataType": "Number", "StringValue": "3"}}
+    sent = sns.publish(TopicArn=topic, Message="你好 <&>", Subject="hello", MessageAttributes=attributes)
+    (message,) = receive(plain, MessageAttributeNames=["All"])
+    envelope = json.loads(message["Body"])
+    assert envelope["Type"] == "Notification" and envelope["MessageId"] == sent["MessageId"], envelope
+    assert (envelope["Message"], envelope["Subject"], envelope["TopicArn"]) == ("你好 <&>", "hello", topic), envelope
+    assert envelope["MessageAttributes"]["n"] == {"Type": "Number", "Value": "3"}, envelope
+    assert "MessageAttributes" not in message, message
+    (message,) = receive(raw, MessageAttributeNames=["All"])
+    assert message["Body"] == "你好 <&>" and message["MessageAttributes"] == attributes, message
+    entries = [{"Id": "a", "Message": "1"}, {"Id": "b", "Message": ""}, {"Id": "c", "Message": "3"}]
+    batch = sns.publish_batch(TopicArn=topic, PublishBatchRequestEntries=entries)
+    assert [each["Id"] for each in batch["Successful"]] == ["a", "c"], batch
+    assert [each["Id"] for each in batch["Failed"]] == ["b"], batch
+    assert bodies(receive(raw)) == ["1", "3"]
+    listed = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert sorted(each["Endpoint"] for each in listed) == [arn(plain), arn(raw)], listed
+    assert {each["SubscriptionArn"] for each in sns.list_subscriptions()["Subscriptions"]} >= {first, second}
+    sns.set_subscription_attributes(
+        SubscriptionArn=first, AttributeName="RawMessageDelivery", AttributeValue="true"
+    )
+    said = sns.get_subscription_attributes(SubscriptionArn=first)["Attributes"]
+    assert said["RawMessageDelivery"] == "true" and said["Endpoint"] == arn(plain), said
+    sns.set_topic_attributes(TopicArn=topic, AttributeName="DisplayName", AttributeValue="other")
+    said = sns.get_topic_attributes(TopicArn=topic)["Attributes"]
+    assert (said["DisplayName"], said["SubscriptionsConfirmed"]) == ("other", "2"), said
+    sns.unsubscribe(SubscriptionArn=second)
+    sns.publish(TopicArn=topic, Message="again")
+    assert receive(raw) == [] and "again" in bodies(receive(plain))
+    fails("InvalidParameter", subscribe, url=raw, FilterPolicy="{}")
+    fails("InvalidParameter", sns.subscribe, TopicArn=topic, Protocol="email", Endpoint="a@b")
+    fails("InvalidParameter", sns.create_topic, Name="a.b")
+    fails("InvalidParameter", sns.publish, TopicArn=topic, Message="x" * (256 * 1024 + 1))
+    sns.delete_topic(TopicArn=topic)
+    error = fails("NotFound", sns.publish, TopicArn=topic, Message="x")
+    assert isinstance(error, sns.exceptions.NotFoundException)
+    assert first not in [each["SubscriptionArn"] for each in sns.list_subscriptions()["Subscriptions"]]
+    other = client("sns", key="OTHER_KEY", secret="OTHER_SECRET")
+    assert other.list_topics()["Topics"] == []
+
+
+@check
 def the_aws_command_line_works():
     url = aws("sqs", "create-queue", "--queue-name", "cli", "--attributes", "VisibilityTimeout=5")["QueueUrl"]
     attributes = '{"colour": {"DataType": "String", "StringValue": "红"}}'
@@ -499,6 +553,8 @@ def the_aws_command_line_works():
     aws("sqs", "purge-queue", "--queue-url", url)
     aws("sqs", "delete-queue", "--queue-url", url)
     aws("sqs", "get-queue-url", "--queue-name", "cli", refused="NonExistentQueue")
+    topic = aws("sns", "create-topic", "--name", "cli")["TopicArn"]
+    assert aws("sns", "publish", "--topic-arn", topic, "--message", "你好")["MessageId"]
     aws("sqs", "remove-permission", "--queue-url", url, "--label", "x", refused="UnsupportedOperation")
 
 

@@ -49,12 +49,25 @@ pub(super) fn refusal(service: Service, fault: &Fault, id: &str) -> String {
         true => "Sender",
         false => "Receiver",
     };
-    let (namespace, code) = (namespace(service), fault.code.query);
+    let (namespace, code) = (namespace(service), code(service, fault));
     let message = escape(&fault.message);
     format!(
         "<?xml version=\"1.0\"?><ErrorResponse xmlns=\"{namespace}\"><Error><Type>{whose}</Type><Code>{code}</Code>\
          <Message>{message}</Message><Detail/></Error><RequestId>{id}</RequestId></ErrorResponse>"
     )
+}
+
+/// SNS has other words for some of what SQS says.
+fn code(service: Service, fault: &Fault) -> &'static str {
+    let code = fault.code.query;
+    match (service, code) {
+        (Service::Sns, "InvalidParameterValue" | "MissingParameter" | "InvalidMessageContents") => {
+            "InvalidParameter"
+        }
+        (Service::Sns, "OverLimit" | "RequestThrottled" | "ServiceUnavailable") => "Throttled",
+        (Service::Sns, code) => code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code),
+        _ => code,
+    }
 }
 
 fn namespace(service: Service) -> &'static str {

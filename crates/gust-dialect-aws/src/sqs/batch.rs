@@ -15,8 +15,8 @@ pub(crate) const MOST: usize = 10;
 const ID: usize = 80;
 
 /// The entries of a batch by their ids, which are distinct.
-pub(crate) fn entries<'v>(params: &Params<'v>) -> Result<Vec<(&'v str, Params<'v>)>> {
-    let list = params.list("Entries")?;
+pub(crate) fn entries<'v>(params: &Params<'v>, list: &str) -> Result<Vec<(&'v str, Params<'v>)>> {
+    let list = params.list(list)?;
     if list.is_empty() {
         return Err(Code::EMPTY_BATCH.says("There should be at least one entry in the request."));
     }

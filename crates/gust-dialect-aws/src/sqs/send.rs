@@ -48,7 +48,7 @@ pub(crate) async fn send(call: &Call<'_>) -> Result<Value> {
 
 pub(crate) async fn send_batch(call: &Call<'_>) -> Result<Value> {
     let named = call.queue().await?;
-    let entries = batch::entries(&call.params()?)?;
+    let entries = batch::entries(&call.params()?, "Entries")?;
     let (mut outcomes, mut good, mut size) = (Outcomes::default(), Vec::new(), 0);
     for (id, entry) in entries {
         match read(&named, &entry) {

@@ -115,7 +115,7 @@ async fn batch(
     read: impl Fn(&Params<'_>) -> Result<(Receipt, Verdict)>,
     judge: impl Fn(&str, Settled) -> Result<()>,
 ) -> Result<Value> {
-    let entries = batch::entries(&call.params()?)?;
+    let entries = batch::entries(&call.params()?, "Entries")?;
     let (mut outcomes, mut good) = (Outcomes::default(), Vec::new());
     for (id, entry) in &entries {
         let mut wanted = read(entry);

@@ -293,3 +293,81 @@ async fn events_are_put_where_triggers_find_them() {
             .contains("com.amazonaws.events#ValidationException")
     );
 }
+
+#[tokio::test]
+async fn what_is_published_reaches_triggers_and_queues_together() {
+    let world = world().await;
+    let one = &world.one;
+    one.queue("full", json!({})).await;
+    let sns = async |form: &str| {
+        let answer = one
+            .form("/", "sns", &format!("Version=2010-03-31&{form}"))
+            .await;
+        (answer.status.as_u16(), answer.text())
+    };
+    let topic = "arn:aws:sns:eu-central-1:000000000000:news";
+    let (status, text) = sns("Action=CreateTopic&Name=news").await;
+    assert_eq!(status, 200, "{text}");
+    assert!(
+        text.contains(&format!("<CreateTopicResult><TopicArn>{topic}</TopicArn>")),
+        "{text}"
+    );
+    let queue = "arn:aws:sqs:eu-central-1:000000000000:full";
+    let subscribe = format!("Action=Subscribe&TopicArn={topic}&Protocol=sqs&Endpoint={queue}");
+    let (status, text) = sns(&subscribe).await;
+    assert_eq!(status, 200, "{text}");
+    let publish = format!(
+        "Action=Publish&TopicArn={topic}&Message=%E4%BA%8C&Subject=s\
+         &MessageAttributes.entry.1.Name=colour&MessageAttributes.entry.1.Value.DataType=String\
+         &MessageAttributes.entry.1.Value.StringValue=%E7%BA%A2"
+    );
+    let (status, text) = sns(&publish).await;
+    assert_eq!(status, 200, "{text}");
+    let events = world.desk.topic(&project(), &label("news")).unwrap();
+    let events = events.read(Default::default()).await.unwrap();
+    let attributes = &events[0].message.attributes;
+    assert_eq!(attributes["ce-type"], "gust.sns.message");
+    assert_eq!(attributes["ce-colour"], "%E7%BA%A2");
+    assert_eq!(&events[0].message.body[..], "二".as_bytes());
+    let taken = one.take(&one.url("full"), 60).await;
+    let body: Value = serde_json::from_str(taken[0]["Body"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        (&body["Message"], &body["Subject"]),
+        (&json!("二"), &json!("s"))
+    );
+    // A queue that was removed is not there again because of what is published.
+    one.ask("DeleteQueue", json!({ "QueueUrl": one.url("full") }))
+        .await
+        .json();
+    assert_eq!(sns(&publish).await.0, 200);
+    let found = world
+        .desk
+        .find_queue(&project(), &label("full"))
+        .await
+        .unwrap();
+    assert_eq!(found, None);
+    for (form, code) in [
+        ("Action=Subscribe&Protocol=sqs", "InvalidParameter"),
+        (
+            "Action=Publish&TopicArn=arn:aws:sns:e:0:nobody&Message=x",
+            "NotFound",
+        ),
+        (
+            "Action=Publish&TopicArn=nonsense&Message=x",
+            "InvalidParameter",
+        ),
+        ("Action=CreateTopic&Name=a.fifo", "InvalidParameter"),
+        ("Action=CreatePlatformApplication", "InvalidAction"),
+    ] {
+        let (status, text) = sns(form).await;
+        assert!(
+            status >= 400 && text.contains(&format!("<Code>{code}</Code>")),
+            "{form} {text}"
+        );
+    }
+    // Signed for queues, it is no topic's.
+    let answer = one
+        .form("/", "sqs", "Action=ListTopics&Version=2010-03-31")
+        .await;
+    assert_eq!(answer.status, 403);
+}

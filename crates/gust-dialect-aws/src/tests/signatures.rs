@@ -157,10 +157,11 @@ async fn sizes_are_bounded_before_anything_is_kept() {
     let mut socket = one.raw(head.as_bytes()).await;
     let read = socket.read(&mut some).await.unwrap_or_default();
     let said = String::from_utf8_lossy(&some[..read]).into_owned();
-    assert!(
-        said.is_empty() || said.starts_with("HTTP/1.1 431"),
-        "{said}"
-    );
+    assert!(said.starts_with("HTTP/1.1 4"), "{said}");
+    let count = "ApproximateNumberOfMessages";
+    let count = json!({ "QueueUrl": url, "AttributeNames": [count] });
+    let count = one.ask("GetQueueAttributes", count).await.json();
+    assert_eq!(count["Attributes"]["ApproximateNumberOfMessages"], "0");
 }
 
 #[tokio::test]
