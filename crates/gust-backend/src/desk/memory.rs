@@ -83,9 +83,10 @@ impl Desk for MemoryDesk {
             named.contains_key(name)
         });
         let mut there = named || made.is_some();
-        if !there && self.backends.queues(project)?.contains(name) {
+        if !there {
+            let stats = self.queue(project, name)?.stats().await?;
             let hidden = self.made.hides(project, name).await?;
-            there = !hidden || self.queue(project, name)?.stats().await?.messages > 0;
+            there = stats.messages > 0 || stats.published > 0 && !hidden;
         }
         Ok(there.then(|| FoundQueue {
             settings: self.settings(project, name),
@@ -129,9 +130,9 @@ impl Desk for MemoryDesk {
         if found.named {
             return Err(Error::conflict(format!("an app names the queue: {name}")));
         }
-        let known = self.backends.queues(project)?.contains(name);
-        self.made.remove(project, name, known).await?;
         let queue = self.queue(project, name)?;
+        let hide = queue.stats().await?.published > 0;
+        self.made.remove(project, name, hide).await?;
         queue.purge(false).await?;
         queue.purge(true).await?;
         Ok(true)

@@ -106,16 +106,11 @@ impl Made {
         (named, given)
     }
 
-    /// Whether the engine knows the name, and it was not removed since, or holds something again.
+    /// Whether it ever held anything, and was not removed since, or holds something again.
     async fn holds(&self, project: &ProjectName, name: &Label) -> Result<bool> {
-        if !self.queues.0.backends.queues(project)?.contains(name) {
-            return Ok(false);
-        }
-        if !self.records.hides(project, name).await? {
-            return Ok(true);
-        }
-        let queue = self.queues.open(project, name)?;
-        Ok(queue.stats().await?.messages > 0)
+        let stats = self.queues.open(project, name)?.stats().await?;
+        let held = stats.published > 0;
+        Ok(held && (stats.messages > 0 || !self.records.hides(project, name).await?))
     }
 
     pub(crate) async fn make(
@@ -150,8 +145,8 @@ impl Made {
             return Err(Error::conflict(text).hint("take it out of the app's gust.toml first"));
         }
         let queue = self.queues.open(project, name)?;
-        let known = self.queues.0.backends.queues(project)?.contains(name);
-        self.records.remove(project, name, known).await?;
+        let hide = queue.stats().await?.published > 0;
+        self.records.remove(project, name, hide).await?;
         self.tell(project);
         queue.purge(false).await?;
         queue.purge(true).await?;
