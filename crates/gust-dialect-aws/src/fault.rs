@@ -61,6 +61,7 @@ codes! {
     NO_ACTION = "UnknownOperationException", "InvalidAction", BAD;
     MALFORMED = "SerializationException", "MalformedInput", BAD;
     TOO_LARGE = "RequestEntityTooLargeException", "RequestEntityTooLarge", StatusCode::PAYLOAD_TOO_LARGE;
+    NO_RESOURCE = "ResourceNotFoundException", "ResourceNotFoundException", StatusCode::NOT_FOUND;
     ADDRESS = "InvalidAddress", "InvalidAddress", StatusCode::NOT_FOUND;
     THROTTLED = "RequestThrottled", "RequestThrottled", StatusCode::SERVICE_UNAVAILABLE;
     UNAVAILABLE = "ServiceUnavailable", "ServiceUnavailable", StatusCode::SERVICE_UNAVAILABLE;

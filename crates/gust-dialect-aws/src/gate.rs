@@ -30,6 +30,7 @@ use crate::{
     params::Params,
     protocol::Protocol,
     signature::Signed,
+    sqs::moves,
 };
 
 /// Bytes of a request: a batch of a MiB, with what forms and JSON need to write it.
@@ -45,7 +46,7 @@ const ROOM: Duration = Duration::from_secs(30);
 
 /// A request that was read and is whose it says.
 pub(crate) struct Call<'a> {
-    pub(crate) door: &'a Inner,
+    pub(crate) door: &'a Arc<Inner>,
     pub(crate) project: ProjectName,
     pub(crate) region: String,
     /// Where the caller finds this door: scheme and host.
@@ -129,7 +130,7 @@ fn guess(headers: &HeaderMap) -> Service {
 
 impl Inner {
     async fn pass<B>(
-        &self,
+        self: &Arc<Self>,
         request: Request<B>,
         visit: &mut Visit,
         id: &str,
@@ -159,6 +160,7 @@ impl Inner {
             path: head.uri.path().to_owned(),
             params: asked.params,
         };
+        moves::resume(self, &call.project).await?;
         let value = (operation.run)(&call).await?;
         Ok(visit
             .protocol

@@ -31,7 +31,10 @@ use tokio::sync::Semaphore;
 pub use counts::{Class, Counted};
 pub use operations::{Operation, SERVED, Service};
 
-use crate::{counts::Counts, sqs::handle::Handles};
+use crate::{
+    counts::Counts,
+    sqs::{handle::Handles, moves::Moves},
+};
 
 /// KiB of bodies in memory at once, requests and answers together.
 const MEMORY: usize = 256 << 10;
@@ -54,6 +57,7 @@ struct Inner {
     parts: Parts,
     counts: Counts,
     handles: Handles,
+    moves: Moves,
     memory: Arc<Semaphore>,
     /// Given when nobody should wait for messages any more.
     closing: Stop,
@@ -68,6 +72,7 @@ impl Door {
             parts,
             counts: Counts::default(),
             handles: Handles::default(),
+            moves: Moves::default(),
             memory: Arc::new(Semaphore::new(MEMORY)),
             closing: Stop::new(),
         }))

@@ -9,7 +9,7 @@ use crate::{
     fault::{Code, Fault, Result},
     gate::Call,
     sns,
-    sqs::{queues, receive, send, settle, tags},
+    sqs::{moves, queues, receive, send, settle, tags},
 };
 
 /// One of the services that are spoken for.
@@ -51,6 +51,7 @@ macro_rules! served {
 
 /// Everything that is served.
 pub const SERVED: &[Operation] = served! {
+    Sqs "CancelMessageMoveTask" Write moves::cancel;
     Sqs "ChangeMessageVisibility" Write settle::change;
     Sqs "ChangeMessageVisibilityBatch" Write settle::change_batch;
     Sqs "CreateQueue" Write queues::create;
@@ -60,6 +61,7 @@ pub const SERVED: &[Operation] = served! {
     Sqs "GetQueueAttributes" Read queues::get_attributes;
     Sqs "GetQueueUrl" Read queues::url;
     Sqs "ListDeadLetterSourceQueues" List queues::sources;
+    Sqs "ListMessageMoveTasks" List moves::list;
     Sqs "ListQueues" List queues::list;
     Sqs "ListQueueTags" List tags::list;
     Sqs "PurgeQueue" Write queues::purge;
@@ -67,6 +69,7 @@ pub const SERVED: &[Operation] = served! {
     Sqs "SendMessage" Write send::send;
     Sqs "SendMessageBatch" Write send::send_batch;
     Sqs "SetQueueAttributes" Write queues::set_attributes;
+    Sqs "StartMessageMoveTask" Write moves::start;
     Sqs "TagQueue" Write tags::tag;
     Sqs "UntagQueue" Write tags::untag;
     Sns "CreateTopic" Write sns::topics::create;
@@ -86,13 +89,7 @@ pub const SERVED: &[Operation] = served! {
 };
 
 /// Known to SQS, and refused by name.
-const REFUSED: &[&str] = &[
-    "AddPermission",
-    "CancelMessageMoveTask",
-    "ListMessageMoveTasks",
-    "RemovePermission",
-    "StartMessageMoveTask",
-];
+const REFUSED: &[&str] = &["AddPermission", "RemovePermission"];
 
 /// The operation of this name.
 pub(crate) fn find(service: Service, name: &str) -> Result<&'static Operation> {

@@ -3,6 +3,7 @@
 //! - `queues.rs`, `attributes.rs`, `redrive.rs`, `tags.rs`: queues themselves, and what is said of them.
 //! - `message.rs`, `digest.rs`: what a message is here and there, and the MD5s that clients compare.
 //! - `send.rs`, `receive.rs`, `settle.rs`, `batch.rs`: messages in, out, and done.
+//! - `moves.rs`: messages of a dead-letter queue on their way back.
 //! - `handle.rs`: what stands for one taking of a message.
 //!
 //! Easily confused: SQS's *attributes* are of a queue or, with values of three types, of a message; what SQS itself says of a
@@ -14,6 +15,7 @@ pub(crate) mod batch;
 pub(crate) mod digest;
 pub(crate) mod handle;
 pub(crate) mod message;
+pub(crate) mod moves;
 pub(crate) mod queues;
 pub(crate) mod receive;
 pub(crate) mod redrive;

@@ -389,7 +389,50 @@ def messages_taken_too_often_go_to_another_queue():
     fails("InvalidParameterValue", queue, name="other", RedrivePolicy=json.dumps(policy))
     SQS.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": ""})
     assert SQS.list_dead_letter_source_queues(QueueUrl=dead)["queueUrls"] == []
+
+
+@check
+def dead_letters_are_moved_back():
+    dead = queue("moved-dead", VisibilityTimeout=0)
+    policy = {"deadLetterTargetArn": arn(dead), "maxReceiveCount": 1}
+    url = queue("moved", RedrivePolicy=json.dumps(policy))
+    sent = {send(url, str(n))["MessageId"] for n in range(25)}
+    for _ in range(2):
+        while receive(url, VisibilityTimeout=0):
+            pass
+    counts = lambda of: SQS.get_queue_attributes(QueueUrl=of, AttributeNames=["ApproximateNumberOfMessages"])
+    count = lambda of: counts(of)["Attributes"]["ApproximateNumberOfMessages"]
+    assert (count(url), count(dead)) == ("0", "25")
+    handle = SQS.start_message_move_task(SourceArn=arn(dead), MaxNumberOfMessagesPerSecond=10)["TaskHandle"]
+    (task,) = SQS.list_message_move_tasks(SourceArn=arn(dead))["Results"]
+    assert task["Status"] == "RUNNING" and task["TaskHandle"] == handle, task
     fails("AWS.SimpleQueueService.UnsupportedOperation", SQS.start_message_move_task, SourceArn=arn(dead))
+    SQS.cancel_message_move_task(TaskHandle=handle)
+    ended = lambda: SQS.list_message_move_tasks(SourceArn=arn(dead))["Results"][0]
+    until(lambda: ended()["Status"] == "CANCELLED")
+    fails("ResourceNotFoundException", SQS.cancel_message_move_task, TaskHandle=handle)
+    assert 0 < int(count(url)) < 25
+    SQS.start_message_move_task(SourceArn=arn(dead))
+    until(lambda: ended()["Status"] == "COMPLETED")
+    assert (count(url), count(dead)) == ("25", "0")
+    (message,) = receive(url, most=1, AttributeNames=["All"])
+    assert message["Attributes"]["ApproximateReceiveCount"] == "1" and message["MessageId"] not in sent, message
+    assert "DeadLetterQueueSourceArn" not in message["Attributes"], message
+    send(dead, "from nowhere")
+    SQS.start_message_move_task(SourceArn=arn(dead))
+    until(lambda: ended()["Status"] == "FAILED")
+    assert ended()["FailureReason"] == "CouldNotDetermineMessageSource" and count(dead) == "1", ended()
+    SQS.start_message_move_task(SourceArn=arn(dead), DestinationArn=arn(url))
+    until(lambda: ended()["Status"] == "COMPLETED")
+    fails("InvalidParameterValue", SQS.start_message_move_task, SourceArn=arn(url))
+    fails("ResourceNotFoundException", SQS.start_message_move_task, SourceArn=arn(url) + "-not")
+
+
+def until(holds):
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 @check

@@ -10,6 +10,7 @@ const ITEMS: &[(&str, &str)] = &[
     ("queueUrls", "QueueUrl"),
     ("Messages", "Message"),
     ("Failed", "BatchResultErrorEntry"),
+    ("Results", "ListMessageMoveTasksResultEntry"),
 ];
 /// Maps of SQS's: what each of their entries is called, its name and its value.
 const ENTRIES: &[(&str, [&str; 3])] = &[

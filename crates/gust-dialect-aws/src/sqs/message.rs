@@ -239,6 +239,18 @@ pub(crate) fn moved(from: &Label, taken: &Taken) -> Message {
     message
 }
 
+/// A message on its way back from a dead-letter queue: a new one, and the queue that it had come from.
+pub(crate) fn returned(taken: &Taken) -> (Message, Option<Label>) {
+    let mut message = taken.message.clone();
+    let mut beside = beside(&message);
+    let origin = beside.remove("o").as_ref().and_then(origin);
+    message.key = None;
+    message.attributes.remove(SQS);
+    put_beside(&mut message, beside);
+    message.delay = Some(std::time::Duration::ZERO);
+    (message, origin.and_then(|of| Label::new(of.queue).ok()))
+}
+
 /// A message's id, which looks like those of SQS: its number, and what tells its queue from others.
 pub(crate) fn id(project: &ProjectName, queue: &str, id: MessageId) -> String {
     let hash = Sha256::digest(format!("{project}/{queue}"));

@@ -371,3 +371,42 @@ async fn what_is_published_reaches_triggers_and_queues_together() {
         .await;
     assert_eq!(answer.status, 403);
 }
+
+#[tokio::test]
+async fn a_move_that_was_broken_off_goes_on() {
+    let world = world().await;
+    let one = &world.one;
+    let dead = one.queue("dead", json!({})).await;
+    let arn = |name: &str| format!("arn:aws:sqs:eu-central-1:000000000000:{name}");
+    let policy = json!({ "deadLetterTargetArn": arn("dead"), "maxReceiveCount": 1 });
+    let policy = json!({ "RedrivePolicy": policy.to_string() });
+    one.queue("source", policy).await;
+    for n in 0..30 {
+        one.send(&dead, &n.to_string()).await;
+    }
+    let start = json!({
+        "SourceArn": arn("dead"), "DestinationArn": arn("source"), "MaxNumberOfMessagesPerSecond": 5,
+    });
+    one.ask("StartMessageMoveTask", start).await.json();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.stop.stop();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let after = over(world.backends.clone()).await;
+    let list = json!({ "SourceArn": arn("dead") });
+    let listed = after.one.ask("ListMessageMoveTasks", list).await.json();
+    let task = &listed["Results"][0];
+    assert_eq!(task["Status"], "RUNNING");
+    let moved = task["ApproximateNumberOfMessagesMoved"].as_u64().unwrap();
+    assert!((5..30).contains(&moved), "{task}");
+    let queue = |name: &str| after.desk.queue(&project(), &label(name)).unwrap();
+    let (from, to) = (queue("dead"), queue("source"));
+    let before = to.stats().await.unwrap().messages;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let (from, to) = (from.stats().await.unwrap(), to.stats().await.unwrap());
+    assert!(to.messages > before, "it goes on");
+    assert_eq!(
+        from.messages + to.messages,
+        30,
+        "none is lost, none is there twice"
+    );
+}

@@ -97,7 +97,7 @@ async fn nonsense_is_refused_and_breaks_nothing() {
         ("SendMessage", "{\"QueueUrl\": null}"),
         ("Nonsense", "{}"),
         ("AddPermission", "{}"),
-        ("StartMessageMoveTask", "{}"),
+        ("RemovePermission", "{}"),
     ] {
         let answer = one.lie(action, body, Lie::No).await;
         assert_eq!(answer.status, 400, "{action} {}", answer.text());
