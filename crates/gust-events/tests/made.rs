@@ -1,11 +1,7 @@
 //! Queues that are made by a command: there before any message is, as they were made where no app says otherwise, and
 //! there again after a restart.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
