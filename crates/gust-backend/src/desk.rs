@@ -27,7 +27,7 @@ use crate::{
 
 pub use inbox::Inbox;
 pub use later::{Accepted, Callback, CallbackState, Later, LaterCall, LaterState, Wishes};
-pub use made::{FoundQueue, MadeQueue, MadeQueues};
+pub use made::{FoundQueue, MadeQueue, MadeQueues, doors};
 
 /// A trigger and what became of its events.
 #[derive(Debug, Clone, PartialEq)]

@@ -92,15 +92,16 @@ impl Events {
     pub fn new(parts: Parts) -> Self {
         let parts = Arc::new(parts);
         let queues = Queues(parts.clone());
+        let made = Made::new(queues.clone());
         Self {
             triggers: Arc::new(Triggers::new(parts.clone(), queues.clone())),
             timetable: Arc::new(Timetable::new(parts.clone())),
             watches: Arc::new(Watches::new(parts.clone())),
-            later: Calls::new(parts, queues.clone()),
+            later: Calls::new(parts, queues.clone(), made.clone()),
             inboxes: Arc::default(),
             stop: Stop::new(),
             topics: Topics(queues.0.clone()),
-            made: Made::new(queues.clone()),
+            made,
             queues,
         }
     }

@@ -107,6 +107,12 @@ async fn a_made_queue_is_there_before_and_after_a_restart() {
     assert_eq!(found.settings, slow());
     assert!(!found.named && !found.given);
     assert_eq!(dispatcher.queue_settings(&project, &jobs), slow());
+    // Whoever makes a project of this name again does not find it.
+    two.later().forget(&project).await.unwrap();
+    assert!(two.find_queue(&project, &jobs).await.unwrap().is_none());
+    assert!(dispatcher.made_queues(&project).is_empty());
+    let (three, _) = events(&backends);
+    assert!(three.find_queues(&project).await.unwrap().is_empty());
 }
 
 #[tokio::test]

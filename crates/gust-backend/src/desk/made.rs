@@ -1,4 +1,5 @@
-//! Queues that were made by a command: what is kept of them, so that they are there before any message is.
+//! Queues that were made by a command: what is kept of them, so that they are there before any message is. They are in the
+//! store that doors have for what only they keep of a project ([`doors`]), under keys of their own.
 //!
 //! | key | value |
 //! |---|---|
@@ -20,14 +21,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Backends,
-    kv::{Kv, KvExt as _, ListOptions},
+    kv::{Kv, KvExt as _, ListOptions, Write},
     queue::QueueSettings,
 };
 
 /// Made queues of a project, removed ones that are remembered included.
 const MOST: usize = 2000;
+/// Keys that are forgotten in one batch.
+const CLEARED: usize = 500;
 /// Bytes of what is noted of one queue.
 const NOTES: usize = 64 << 10;
+
+/// Where doors keep what only they know of a project: a store that nobody else can name, and that is forgotten with the
+/// project. Keys begin with a letter and `/`; `q/` is taken.
+pub fn doors(backends: &dyn Backends, project: &ProjectName) -> Result<Arc<dyn Kv>> {
+    backends.kv(project, &Label::reserved("doors"))
+}
 
 /// What is kept of a queue beside its messages.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -238,6 +247,24 @@ impl MadeQueues {
         Ok(())
     }
 
+    /// Forgets all that doors keep of a project that is gone.
+    pub async fn forget(&self, project: &ProjectName) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        let store = self.store(project)?;
+        loop {
+            let (keys, more) = store.keys(ListOptions::default(), CLEARED).await?;
+            let deletes: Vec<_> = keys.into_iter().map(|key| Write::Delete { key }).collect();
+            if !deletes.is_empty() {
+                store.write(deletes).await?;
+            }
+            if !more {
+                break;
+            }
+        }
+        self.known.lock().remove(project);
+        Ok(())
+    }
+
     fn kept(&self, project: &ProjectName, name: &Label) -> Option<Record> {
         let known = self.known.lock();
         known.get(project)?.get(name).cloned()
@@ -277,7 +304,7 @@ impl MadeQueues {
     }
 
     fn store(&self, project: &ProjectName) -> Result<Arc<dyn Kv>> {
-        self.backends.kv(project, &Label::reserved("made"))
+        doors(&*self.backends, project)
     }
 }
 
@@ -324,6 +351,8 @@ mod tests {
         assert!(third.get(&project, &name).await.unwrap().is_none());
         assert!(third.hides(&project, &name).await.unwrap());
         assert!(third.names(&project).await.unwrap().is_empty());
+        third.forget(&project).await.unwrap();
+        assert!(!third.hides(&project, &name).await.unwrap());
     }
 
     #[tokio::test]

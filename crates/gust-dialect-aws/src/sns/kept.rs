@@ -7,7 +7,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use gust_backend::kv::{Condition, Kv, KvExt as _, ListOptions, PutOptions, Versioned, Write};
+use gust_backend::{
+    desk::doors,
+    kv::{Condition, Kv, KvExt as _, ListOptions, PutOptions, Versioned, Write},
+};
 use gust_types::{Error, Kind, Label};
 use serde_json::{Value, json};
 
@@ -47,7 +50,7 @@ pub(super) struct Kept(Arc<dyn Kv>);
 impl Kept {
     pub(super) fn open(call: &Call<'_>) -> Result<Self> {
         let backends = &call.door.parts.backends;
-        Ok(Self(backends.kv(&call.project, &Label::reserved("aws"))?))
+        Ok(Self(doors(&**backends, &call.project)?))
     }
 
     /// The topic that an ARN names.

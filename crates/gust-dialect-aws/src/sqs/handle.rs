@@ -10,6 +10,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use bytes::Bytes;
 use gust_backend::{
     Backends,
+    desk::doors,
     kv::{Condition, KvExt as _, PutOptions},
     queue::{MessageId, Queue, Receipt, Seen, Verdict},
 };
@@ -224,8 +225,8 @@ impl Handles {
 
 /// The secret of a project, which is made when it is first asked for.
 async fn secret(backends: &dyn Backends, project: &ProjectName) -> Result<Arc<[u8]>> {
-    const KEY: &str = "handles";
-    let store = backends.kv(project, &Label::reserved("aws"))?;
+    const KEY: &str = "h/secret";
+    let store = doors(backends, project)?;
     let fresh = PutOptions {
         condition: Condition::Absent,
         ..PutOptions::default()

@@ -11,6 +11,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use gust_backend::{
+    desk::doors,
     kv::{Kv, KvExt as _, ListOptions},
     queue::{Queue, TakeOptions, Taken, Verdict},
     unit::{Commit, Place, Publication},
@@ -152,7 +153,7 @@ async fn named(call: &Call<'_>, arn: &str) -> Result<Named> {
 }
 
 fn store(door: &Inner, project: &ProjectName) -> gust_types::Result<Arc<dyn Kv>> {
-    door.parts.backends.kv(project, &Label::reserved("aws"))
+    doors(&*door.parts.backends, project)
 }
 
 /// Goes on with what was running when the node went down, once for each project.

@@ -136,6 +136,13 @@ impl Made {
         Ok(())
     }
 
+    /// A project is gone.
+    pub(crate) async fn forget(&self, project: &ProjectName) -> Result<()> {
+        self.records.forget(project).await?;
+        self.tell(project);
+        Ok(())
+    }
+
     pub(crate) async fn remove(&self, project: &ProjectName, name: &Label) -> Result<bool> {
         let Some(found) = self.find(project, name).await? else {
             return Ok(false);
