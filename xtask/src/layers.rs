@@ -47,6 +47,7 @@ const ROOMS: &[(&str, Room)] = &[
     ("gust-events", Door),
     ("gust-dialect-redis", Door),
     ("gust-dialect-postgres", Door),
+    ("gust-dialect-aws", Door),
     ("gust-dialect-s3", Door),
     ("gust-node", Assembly),
     ("gust-cli", Program),

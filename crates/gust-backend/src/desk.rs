@@ -5,8 +5,10 @@
 
 mod inbox;
 mod later;
+mod made;
+pub mod memory;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -25,6 +27,7 @@ use crate::{
 
 pub use inbox::Inbox;
 pub use later::{Accepted, Callback, CallbackState, Later, LaterCall, LaterState, Wishes};
+pub use made::{FoundQueue, MadeQueue, MadeQueues, doors};
 
 /// A trigger and what became of its events.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,6 +130,25 @@ pub trait Desk: Send + Sync {
     fn queues(&self, project: &ProjectName) -> Result<Vec<(Label, QueueSettings)>>;
     /// A queue of a project. One that nobody has named yet is empty.
     fn queue(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Queue>>;
+    /// A queue of a project if it is there: made, named by an app, or holding messages.
+    async fn find_queue(&self, project: &ProjectName, name: &Label) -> Result<Option<FoundQueue>>;
+    /// The queues of a project that are there, by name.
+    async fn find_queues(&self, project: &ProjectName) -> Result<BTreeMap<Label, FoundQueue>>;
+    /// Makes a queue that behaves like this where no app says otherwise, with what a door notes of it; durable when it
+    /// answers whether it was not made before. One that was made otherwise is a `Conflict`.
+    async fn make_queue(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+        settings: QueueSettings,
+        notes: BTreeMap<String, String>,
+    ) -> Result<bool>;
+    /// Changes what is kept of a queue. `to` has the version that it was found with, or 0; `Conflict` when somebody else
+    /// changed it meanwhile.
+    async fn set_queue(&self, project: &ProjectName, name: &Label, to: MadeQueue) -> Result<()>;
+    /// Removes a queue and all that it holds; answers whether it was there. One that an app names is a `Conflict`. The
+    /// engine keeps the name: a queue that is made under it again goes on with its numbers.
+    async fn remove_queue(&self, project: &ProjectName, name: &Label) -> Result<bool>;
     /// Publishes messages, which have to be such that an event can be made of them.
     async fn publish(
         &self,

@@ -23,7 +23,11 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use gust_backend::{Backends, unit::Unit};
 use gust_meter::Meter;
@@ -215,9 +219,20 @@ impl Dispatcher {
         table.sites().map(|site| site.project.clone()).collect()
     }
 
-    /// How a queue of a project behaves: as the served app says that gives it settings, else as any queue does.
+    /// How a queue of a project behaves: as the served app says that gives it settings, else as a command made it, else as
+    /// any queue does.
     pub fn queue_settings(&self, project: &ProjectName, name: &Label) -> QueueSettings {
-        self.core.published.table().queue_settings(project, name)
+        self.core.published.queue_settings(project, name)
+    }
+
+    /// The queues of a project that were made by a command, and how they behave where no app says.
+    pub fn made_queues(&self, project: &ProjectName) -> BTreeMap<Label, QueueSettings> {
+        self.core.published.made(project)
+    }
+
+    /// How the queues of a project behave that were made by a command: these, and no others.
+    pub fn set_made_queues(&self, project: &ProjectName, queues: BTreeMap<Label, QueueSettings>) {
+        self.core.published.set_made(project, queues);
     }
 
     /// How a topic of a project behaves, by the same rule.

@@ -3,12 +3,14 @@
 //! One publisher at a time; readers never wait. What did not change keeps its entry, and with it its warm instances.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Weak},
 };
 
 use arc_swap::ArcSwap;
-use gust_types::{AppName, Deployment, ProjectName, Result, Revision};
+use gust_types::{
+    AppName, Deployment, Label, ProjectName, Result, Revision, trigger::QueueSettings,
+};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -26,7 +28,11 @@ pub(crate) struct Published {
     /// Counts publishes.
     count: watch::Sender<u64>,
     desk: Mutex<Desk>,
+    /// How queues behave that were made by a command, where no app says.
+    made: ArcSwap<Made>,
 }
+
+type Made = HashMap<ProjectName, BTreeMap<Label, QueueSettings>>;
 
 /// What only publishing touches.
 #[derive(Default)]
@@ -44,7 +50,32 @@ impl Published {
             table: ArcSwap::from_pointee(Table::new(domain)),
             count: watch::Sender::new(0),
             desk: Mutex::default(),
+            made: ArcSwap::default(),
         }
+    }
+
+    /// How a queue behaves: as the app says that gives it settings, else as it was made, else as any queue does.
+    pub(crate) fn queue_settings(&self, project: &ProjectName, name: &Label) -> QueueSettings {
+        if let Some(given) = self.table().queue_settings(project, name) {
+            return given.clone();
+        }
+        let made = self.made.load();
+        let made = made.get(project).and_then(|queues| queues.get(name));
+        made.cloned().unwrap_or_default()
+    }
+
+    /// How those behave that were made, where no app says.
+    pub(crate) fn made(&self, project: &ProjectName) -> BTreeMap<Label, QueueSettings> {
+        self.made.load().get(project).cloned().unwrap_or_default()
+    }
+
+    /// How the queues of a project behave that were made by a command: these, and no others.
+    pub(crate) fn set_made(&self, project: &ProjectName, queues: BTreeMap<Label, QueueSettings>) {
+        self.made.rcu(|made| {
+            let mut made = Made::clone(made);
+            made.insert(project.clone(), queues.clone());
+            made
+        });
     }
 
     /// Counts publishes, for those who follow what is served.

@@ -50,6 +50,7 @@ use self::{
 use crate::{
     Parts, Queues,
     deliver::{Consumer, Tally},
+    queues::Made,
 };
 
 /// After a look that failed.
@@ -66,6 +67,7 @@ pub(crate) struct Calls(Arc<Inner>);
 struct Inner {
     parts: Arc<Parts>,
     queues: Queues,
+    made: Made,
     board: Board,
     making: Mutex<HashMap<Arc<FunctionKey>, Making>>,
     /// Bodies of calls that are being taken over.
@@ -97,10 +99,11 @@ struct Released {
 // === impl Calls ===
 
 impl Calls {
-    pub(crate) fn new(parts: Arc<Parts>, queues: Queues) -> Self {
+    pub(crate) fn new(parts: Arc<Parts>, queues: Queues, made: Made) -> Self {
         Self(Arc::new(Inner {
             parts,
             queues,
+            made,
             board: Board::default(),
             making: Mutex::default(),
             arriving: Arriving::default(),
@@ -529,6 +532,7 @@ impl Later for Calls {
     }
 
     async fn forget(&self, project: &ProjectName) -> Result<()> {
+        self.0.made.forget(project).await?;
         let records = self.records(project)?;
         // Whoever accepts a call after this marks its function again.
         self.unmake(|function| function.project == *project);

@@ -25,7 +25,7 @@ mod topics;
 mod triggers;
 pub mod webhook;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ::http::HeaderMap;
 use async_trait::async_trait;
@@ -33,7 +33,10 @@ use bytes::Bytes;
 use gust_backend::{
     Backends,
     changes::Watched,
-    desk::{Counts, Desk, EventPage, EventQuery, Inbox, Later, Progress, Ready, TriggerState},
+    desk::{
+        Counts, Desk, EventPage, EventQuery, FoundQueue, Inbox, Later, MadeQueue, Progress, Ready,
+        TriggerState,
+    },
     queue::{Message, Published, Queue, QueueSettings},
     topic::{Appended, Topic, TopicSettings},
 };
@@ -46,8 +49,13 @@ use gust_types::{
 };
 
 use self::{
-    changes::Watches, hooks::Inboxes, later::Calls, queues::Queues, timetable::Timetable,
-    topics::Topics, triggers::Triggers,
+    changes::Watches,
+    hooks::Inboxes,
+    later::Calls,
+    queues::{Made, Queues},
+    timetable::Timetable,
+    topics::Topics,
+    triggers::Triggers,
 };
 pub use self::{feeds::Sources, post::Callbacks};
 
@@ -67,6 +75,7 @@ pub struct Parts {
 #[derive(Clone)]
 pub struct Events {
     queues: Queues,
+    made: Made,
     topics: Topics,
     triggers: Arc<Triggers>,
     timetable: Arc<Timetable>,
@@ -83,14 +92,16 @@ impl Events {
     pub fn new(parts: Parts) -> Self {
         let parts = Arc::new(parts);
         let queues = Queues(parts.clone());
+        let made = Made::new(queues.clone());
         Self {
             triggers: Arc::new(Triggers::new(parts.clone(), queues.clone())),
             timetable: Arc::new(Timetable::new(parts.clone())),
             watches: Arc::new(Watches::new(parts.clone())),
-            later: Calls::new(parts, queues.clone()),
+            later: Calls::new(parts, queues.clone(), made.clone()),
             inboxes: Arc::default(),
             stop: Stop::new(),
             topics: Topics(queues.0.clone()),
+            made,
             queues,
         }
     }
@@ -109,12 +120,16 @@ impl Events {
         gust_task::spawn("calls", self.later.clone().run(self.stop.clone()));
         let (triggers, stop) = (self.triggers.clone(), self.stop.clone());
         let mut publishes = self.queues.0.dispatcher.publishes();
+        let made = self.made.clone();
         gust_task::spawn("triggers", async move {
             loop {
                 publishes.mark_unchanged();
+                // Consumers open their queues as these were made.
+                made.load_all(made.projects()).await;
                 triggers.arrange();
                 tokio::select! {
                     changed = publishes.changed() => if changed.is_err() { break },
+                    () = made.changed.notified() => {}
                     () = stop.stopped() => break,
                 }
             }
@@ -174,6 +189,7 @@ impl Desk for Events {
         app: &AppName,
         events: &EventsSpec,
     ) -> Result<Ready> {
+        self.made.load(project).await?;
         let _turn = self.watches.turn().await;
         let ready = self.watches.under_way(project, app);
         // Subscribed first: what is watched is told from then on.
@@ -183,6 +199,8 @@ impl Desk for Events {
     }
 
     fn restored(&self, projects: Vec<ProjectName>, left_out: Vec<(ProjectName, AppName)>) {
+        let (made, of) = (self.made.clone(), projects.clone());
+        gust_task::spawn("made queues", async move { made.load_all(of).await });
         self.watches.restored(projects, left_out);
     }
 
@@ -194,12 +212,39 @@ impl Desk for Events {
         self.queues.open(project, name)
     }
 
+    async fn find_queue(&self, project: &ProjectName, name: &Label) -> Result<Option<FoundQueue>> {
+        self.made.find(project, name).await
+    }
+
+    async fn find_queues(&self, project: &ProjectName) -> Result<BTreeMap<Label, FoundQueue>> {
+        self.made.all(project).await
+    }
+
+    async fn make_queue(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+        settings: QueueSettings,
+        notes: BTreeMap<String, String>,
+    ) -> Result<bool> {
+        self.made.make(project, name, settings, notes).await
+    }
+
+    async fn set_queue(&self, project: &ProjectName, name: &Label, to: MadeQueue) -> Result<()> {
+        self.made.set(project, name, to).await
+    }
+
+    async fn remove_queue(&self, project: &ProjectName, name: &Label) -> Result<bool> {
+        self.made.remove(project, name).await
+    }
+
     async fn publish(
         &self,
         project: &ProjectName,
         queue: &Label,
         messages: Vec<Message>,
     ) -> Result<Vec<Published>> {
+        self.made.load(project).await?;
         messages.iter().try_for_each(message::check)?;
         self.queues.open(project, queue)?.publish(messages).await
     }

@@ -1,4 +1,7 @@
-//! The queues of projects: those that apps name, and those that somebody has just published to.
+//! The queues of projects: those that apps name, those that were made by a command, and those that somebody has just
+//! published to.
+
+mod made;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,13 +11,14 @@ use gust_types::{
     trigger::{EventsSpec, TriggerSource, TriggerSpec, WebhookSpec},
 };
 
+pub(crate) use self::made::Made;
 use crate::{
     Parts,
     triggers::{self, Key},
     webhook,
 };
 
-/// Opens queues with the settings that the served apps give them.
+/// Opens queues with the settings that the served apps give them, or that they were made with.
 #[derive(Clone)]
 pub(crate) struct Queues(pub(crate) Arc<Parts>);
 
@@ -40,7 +44,7 @@ impl Queues {
         backends.queue(&key.project, &triggers::inbox(key), &settings)
     }
 
-    /// What the app says that gives it settings; the defaults when none does.
+    /// What the app says that gives it settings, else what it was made with, else the defaults.
     pub(crate) fn settings(&self, project: &ProjectName, name: &Label) -> QueueSettings {
         self.0.dispatcher.queue_settings(project, name)
     }
@@ -59,10 +63,14 @@ impl Queues {
             .iter()
             .filter(|(of, other, _)| of == project && other != app);
         let settings = others.find_map(|(.., theirs)| theirs.queues.get(name));
-        settings.cloned().unwrap_or_default()
+        let settings = settings.cloned().or_else(|| {
+            let mut made = self.0.dispatcher.made_queues(project);
+            made.remove(name)
+        });
+        settings.unwrap_or_default()
     }
 
-    /// Every queue of a project: those that hold or held something, and those that apps name.
+    /// Every queue of a project: those that hold or held something, those that apps name, and those that were made.
     pub(crate) fn all(&self, project: &ProjectName) -> Result<BTreeMap<Label, QueueSettings>> {
         let mut names = self.0.backends.queues(project)?;
         for (of, _, events) in self.0.dispatcher.events() {
@@ -70,6 +78,7 @@ impl Queues {
                 names.extend(named(&events));
             }
         }
+        names.extend(self.0.dispatcher.made_queues(project).into_keys());
         Ok(names
             .into_iter()
             .map(|name| {

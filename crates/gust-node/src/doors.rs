@@ -207,7 +207,9 @@ impl Doors {
 }
 
 fn of<T>(counted: Vec<(ProjectName, T)>, numbers: impl Fn(T) -> Vec<u64>) -> Counted {
-    let numbered = counted.into_iter().map(|(project, c)| (project, numbers(c)));
+    let numbered = counted
+        .into_iter()
+        .map(|(project, c)| (project, numbers(c)));
     numbered.collect()
 }
 

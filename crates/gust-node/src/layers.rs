@@ -206,7 +206,11 @@ mod tests {
     #[test]
     fn protocols_of_others_are_off_unless_they_are_set() {
         let (settings, _) = resolve_with("", &[], "").unwrap();
-        let off = |s: &Settings| [s.s3, s.redis, s.postgres, s.aws].iter().all(Option::is_none);
+        let off = |s: &Settings| {
+            [s.s3, s.redis, s.postgres, s.aws]
+                .iter()
+                .all(Option::is_none)
+        };
         assert!(off(&settings));
         let (settings, _) = resolve_with("", &[("GUST_S3", "127.0.0.1:9000")], "").unwrap();
         assert_eq!(settings.s3.map(|s3| s3.port()), Some(9000));

@@ -132,7 +132,7 @@ pub trait Later: Send + Sync {
     ) -> Result<Vec<LaterCall>>;
     /// Does not make a call that waits, and ends one that is under way. A `Conflict` when it is over.
     async fn cancel(&self, project: &ProjectName, id: CallId) -> Result<LaterCall>;
-    /// Forgets the calls of a project that is gone, and their results: whoever makes one of this name again shall not
+    /// Forgets the calls of a project that is gone, and their results, and what doors keep of it: whoever makes one of this name again shall not
     /// find them.
     async fn forget(&self, project: &ProjectName) -> Result<()>;
 }

@@ -95,5 +95,9 @@ async fn values_are_set_listed_and_removed() {
     let large = "x".repeat((1 << 20) + 1);
     let error = set(&node, "large", &large, SetQuery::default()).await;
     let error = error.unwrap_err();
-    assert_eq!(gust_api::render::row(error.kind, error.blame).status, 413, "{error:?}");
+    assert_eq!(
+        gust_api::render::row(error.kind, error.blame).status,
+        413,
+        "{error:?}"
+    );
 }

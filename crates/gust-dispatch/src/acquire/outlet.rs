@@ -85,7 +85,7 @@ impl QueueOutlet {
     fn open(&self) -> Result<Opened<Arc<dyn Queue>>> {
         let Door { project, name, .. } = &self.0;
         self.0.open(|core| {
-            let settings = core.published.table().queue_settings(project, name);
+            let settings = core.published.queue_settings(project, name);
             let backends = &core.engine.parts.backends;
             let queue = backends.queue(project, name, &settings)?;
             Ok((Place::Queue(name.clone(), settings), queue))

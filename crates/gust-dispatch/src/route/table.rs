@@ -62,11 +62,14 @@ impl Table {
         self.names.values()
     }
 
-    /// What the app says that gives this queue settings; the defaults when none does.
-    pub(crate) fn queue_settings(&self, project: &ProjectName, name: &Label) -> QueueSettings {
+    /// What the app says that gives this queue settings.
+    pub(crate) fn queue_settings(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+    ) -> Option<&QueueSettings> {
         let mut apps = self.sites().filter(|site| site.project == *project);
-        let given = apps.find_map(|site| site.events.queues.get(name));
-        given.cloned().unwrap_or_default()
+        apps.find_map(|site| site.events.queues.get(name))
     }
 
     /// The same of a topic.

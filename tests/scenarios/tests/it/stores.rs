@@ -9,7 +9,11 @@ use serde_json::{Value, json};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn people_and_functions_see_the_same_values() -> Result<()> {
     let mut node = Node::start()?;
-    let app = App::new("shop")?.function("web", "host-spin2", "route = \"/...\"\nkv = [\"default\"]\n")?;
+    let app = App::new("shop")?.function(
+        "web",
+        "host-spin2",
+        "route = \"/...\"\nkv = [\"default\"]\n",
+    )?;
     node.deploy(&app)?;
     node.gust(&["kv", "set", "default", "城市", "北京"])?;
     let mut client = Client::connect(node.functions, "shop.gust.localhost").await?;
@@ -30,7 +34,10 @@ async fn people_and_functions_see_the_same_values() -> Result<()> {
     node.gust_fails(&["kv", "set", "default", "城市", "x", "--if-absent"])?;
     node.gust(&["kv", "set", "default", "short", "x", "--ttl", "1h"])?;
     let shown = node.json(&["kv", "get", "default", "short"])?;
-    ensure!(shown["expires_us"].is_u64() && shown["value"] == "x", "{shown}");
+    ensure!(
+        shown["expires_us"].is_u64() && shown["value"] == "x",
+        "{shown}"
+    );
     node.kill_9()?;
     let node = Node::start_on(node.data())?;
     ensure!(node.gust(&["kv", "get", "default", "城市"])? == "上海");
@@ -61,12 +68,18 @@ fn statements_run_together_or_not_at_all() -> Result<()> {
     let broken = "insert into t (name) values ('new'); insert into t (name) values ('王');";
     let output = node.gust_fails(&["sql", "run", "shop", broken])?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(said.contains("statement 2: ") && said.contains("nothing was changed"), "{said}");
+    ensure!(
+        said.contains("statement 2: ") && said.contains("nothing was changed"),
+        "{said}"
+    );
     ensure!(*results(&sql("select count(*) from t", &[])?) == json!([[2]]));
     // A transaction of the script's own that nobody ends is rolled back.
     sql("begin; delete from t;", &[])?;
     let ran = sql("update t set data = null returning name", &[])?;
-    ensure!(results(&ran).as_array().map(Vec::len) == Some(2) && ran["changes"] == 2, "{ran}");
+    ensure!(
+        results(&ran).as_array().map(Vec::len) == Some(2) && ran["changes"] == 2,
+        "{ran}"
+    );
     for (bad, says) in [
         (" -- nothing", "there is no statement"),
         ("attach 'x' as y", "not authorized"),
@@ -78,9 +91,14 @@ fn statements_run_together_or_not_at_all() -> Result<()> {
     }
     let many = "with recursive n(i) as (select 1 union all select i + 1 from n limit 5000) select i from n";
     let ran = sql(many, &[])?;
-    ensure!(results(&ran).as_array().map(Vec::len) == Some(1000) && ran["results"][0]["more"] == true);
+    ensure!(
+        results(&ran).as_array().map(Vec::len) == Some(1000) && ran["results"][0]["more"] == true
+    );
     let table = node.gust(&["sql", "run", "shop", "select 1 as one, 'x' as two"])?;
-    ensure!(table.lines().count() == 2 && table.contains("one"), "{table}");
+    ensure!(
+        table.lines().count() == 2 && table.contains("one"),
+        "{table}"
+    );
     Ok(())
 }
 
@@ -103,7 +121,10 @@ fn a_dump_makes_the_same_database_again() -> Result<()> {
     std::fs::write(&script, SCRIPT)?;
     node.gust(&["sql", "import", "shop", &script.to_string_lossy()])?;
     let first = node.gust(&["sql", "dump", "shop"])?;
-    ensure!(first.ends_with("COMMIT;\n") && first.contains("2.0"), "{first}");
+    ensure!(
+        first.ends_with("COMMIT;\n") && first.contains("2.0"),
+        "{first}"
+    );
     let file = folder.path().join("dump.sql");
     node.gust(&["sql", "dump", "shop", &file.to_string_lossy()])?;
     ensure!(std::fs::read_to_string(&file)? == first);
@@ -115,7 +136,10 @@ fn a_dump_makes_the_same_database_again() -> Result<()> {
     let ran = node.json(&["sql", "run", "copy", next])?;
     ensure!(ran["results"][0]["last_insert_rowid"] == 42, "{ran}");
     // All of a script or nothing.
-    std::fs::write(&script, "create table x (a); insert into nowhere values (1);")?;
+    std::fs::write(
+        &script,
+        "create table x (a); insert into nowhere values (1);",
+    )?;
     node.gust_fails(&["sql", "import", "shop", &script.to_string_lossy()])?;
     ensure!(node.gust(&["sql", "dump", "shop"])? == first);
     let output = node.gust_fails(&["sql", "dump", "never"])?;
