@@ -114,22 +114,15 @@ impl Notice {
             return Err(odd("Subject"));
         }
         let attributes = send::attributes(params.map("MessageAttributes")?)?;
-        let sizes = attributes.iter().map(|(name, attribute)| {
-            let value = match &attribute.value {
-                Datum::Text(text) => text.len(),
-                Datum::Bytes(bytes) => bytes.len(),
-            };
-            name.len() + attribute.kind.len() + value
-        });
-        let size = message.len() + sizes.sum::<usize>();
-        if size > BYTES {
-            return Err(odd(&format!("Message too long: more than {BYTES} bytes")));
-        }
         let letter = Letter {
             body: message.to_owned(),
             attributes,
             ..Letter::default()
         };
+        let size = letter.size();
+        if size > BYTES {
+            return Err(odd(&format!("Message too long: more than {BYTES} bytes")));
+        }
         let written = letter.write(false);
         let beside = written.attributes.iter();
         let beside: usize = beside.map(|(n, v)| n.len() + v.len()).sum();

@@ -73,6 +73,18 @@ pub(crate) struct Origin {
 // === impl Letter ===
 
 impl Letter {
+    /// Bytes as these services count them.
+    pub(crate) fn size(&self) -> usize {
+        let attributes = self.attributes.iter().map(|(name, attribute)| {
+            let value = match &attribute.value {
+                Datum::Text(text) => text.len(),
+                Datum::Bytes(bytes) => bytes.len(),
+            };
+            name.len() + attribute.kind.len() + value
+        });
+        self.body.len() + attributes.sum::<usize>()
+    }
+
     /// As a queue keeps it, without key and delay. With `ordered`, its group is one of the queue's.
     pub(crate) fn write(&self, ordered: bool) -> Message {
         let mut message = Message::new(self.body.clone());

@@ -17,22 +17,7 @@ pub(crate) async fn create(call: &Call<'_>) -> Result<Value> {
     let params = call.params()?;
     let label = names::fresh(params.need("QueueName")?)?;
     let mut pairs = params.pairs("Attributes")?;
-    let fifo = pairs.iter().find(|(name, _)| *name == "FifoQueue");
-    match (fifo.map(|(_, value)| *value), names::is_fifo(&label)) {
-        (Some("true"), true) | (None, false) => {}
-        (Some("true"), false) => {
-            return Err(Code::PARAMETER.says(
-                "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, \
-                 must end with .fifo suffix.",
-            ));
-        }
-        (None, true) => {
-            return Err(Code::PARAMETER.says(
-                "A name that ends in .fifo is that of a FIFO queue: set FifoQueue to true.",
-            ));
-        }
-        (Some(value), _) => return Err(attributes::invalid("FifoQueue", value)),
-    }
+    typed(&label, &pairs)?;
     pairs.retain(|(name, _)| *name != "FifoQueue");
     let wishes = Wishes::read(call, pairs, &label).await?;
     let desk = &call.door.parts.desk;
@@ -64,6 +49,24 @@ pub(crate) async fn create(call: &Call<'_>) -> Result<Value> {
         }
     }
     Err(Code::QUEUE_EXISTS.says("A queue already exists with the same name."))
+}
+
+/// Refuses a queue whose name and attributes do not agree on what it is.
+fn typed(label: &Label, pairs: &[(&str, &str)]) -> Result<()> {
+    let fifo = pairs.iter().find(|(name, _)| *name == "FifoQueue");
+    match (fifo.map(|(_, value)| *value), names::is_fifo(label)) {
+        (Some("true"), true) | (None, false) => Ok(()),
+        (Some("true"), false) => {
+            Err(Code::PARAMETER.says(
+                "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, \
+                 must end with .fifo suffix.",
+            ))
+        }
+        (None, true) => Err(Code::PARAMETER.says(
+            "A name that ends in .fifo is that of a FIFO queue: set FifoQueue to true.",
+        )),
+        (Some(value), _) => Err(attributes::invalid("FifoQueue", value)),
+    }
 }
 
 async fn make(

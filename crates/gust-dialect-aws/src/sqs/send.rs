@@ -139,20 +139,8 @@ fn read(named: &Named, params: &Params<'_>) -> Result<Ready> {
         trace: system(params)?,
         origin: None,
     };
-    let sizes = letter.attributes.iter().map(|(name, attribute)| {
-        let value = match &attribute.value {
-            Datum::Text(text) => text.len(),
-            Datum::Bytes(bytes) => bytes.len(),
-        };
-        name.len() + attribute.kind.len() + value
-    });
-    let size = (body.len() + sizes.sum::<usize>()) as u64;
+    let size = letter.size() as u64;
     let most = named.number("MaximumMessageSize", MESSAGE);
-    let longer = |most: u64| {
-        Code::PARAMETER.says(format!(
-            "One or more parameters are invalid. Reason: Message must be shorter than {most} bytes."
-        ))
-    };
     if size > most {
         return Err(longer(most));
     }
@@ -166,6 +154,16 @@ fn read(named: &Named, params: &Params<'_>) -> Result<Ready> {
     let mut message = letter.write(named.is_fifo());
     message.key = key;
     message.delay = Some(delay(named, params)?);
+    fits(&message)?;
+    Ok(Ready {
+        message,
+        letter,
+        size,
+    })
+}
+
+/// Refuses what a queue of Gust's would: what is kept beside the body counts there.
+fn fits(message: &Message) -> Result<()> {
     let beside: usize = message
         .attributes
         .iter()
@@ -178,13 +176,17 @@ fn read(named: &Named, params: &Params<'_>) -> Result<Ready> {
         )));
     }
     match message.size() as u64 > MESSAGE {
-        true => Err(longer(MESSAGE - (message.size() - body.len()) as u64)),
-        false => Ok(Ready {
-            message,
-            letter,
-            size,
-        }),
+        true => Err(longer(
+            MESSAGE - (message.size() - message.body.len()) as u64,
+        )),
+        false => Ok(()),
     }
+}
+
+fn longer(most: u64) -> Fault {
+    Code::PARAMETER.says(format!(
+        "One or more parameters are invalid. Reason: Message must be shorter than {most} bytes."
+    ))
 }
 
 fn text(text: &str) -> Result<()> {
