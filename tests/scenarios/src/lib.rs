@@ -6,6 +6,7 @@ pub mod broker;
 pub mod client;
 pub mod node;
 pub mod up;
+pub mod visitors;
 
 pub use app::App;
 pub use client::{Answer, Client};

@@ -75,7 +75,7 @@ struct RunArgs {
     /// One statement, or several with semicolons between them; - is stdin
     sql: String,
     /// Values for ?1, ?2 …: null, a number, else text; in quotes it is text whatever it looks like
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_negative_numbers = true)]
     parameters: Vec<String>,
     /// Rows of each answer at most
     #[arg(short = 'n', long, value_name = "N")]

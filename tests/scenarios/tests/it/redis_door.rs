@@ -1,109 +1,22 @@
 //! Clients of others over the Redis door: redis-py and what is built on it, with keys of two projects.
 
-use std::{path::PathBuf, process::Command};
-
 use anyhow::{Context, Result, ensure};
-use gust_scenarios::{Client, Node, NodeOptions, root};
-
-/// Python with the clients. A missing one is a fault of the set-up, never a reason to skip.
-fn python() -> PathBuf {
-    let path = root().join("target/clients/bin/python");
-    assert!(
-        path.is_file(),
-        "there are no Redis clients; run: cargo xtask clients"
-    );
-    path
-}
-
-fn options(data: Option<PathBuf>) -> NodeOptions {
-    NodeOptions {
-        data,
-        config: "redis = \"127.0.0.1:0\"\n".to_owned(),
-        ..NodeOptions::default()
-    }
-}
-
-/// A key of a project.
-fn key(node: &Node, project: &str) -> Result<(String, String)> {
-    let made = node.json(&["key", "new", "a story", "--project", project])?;
-    let text = |name: &str| made[name].as_str().map(str::to_owned);
-    text("id").zip(text("secret")).context("a key")
-}
-
-/// Python with this to run, and all that it has to know in its environment.
-fn script(node: &Node, one: &(String, String), two: &(String, String)) -> Result<Command> {
-    let redis = node.redis.context("the node serves Redis")?;
-    let mut command = Command::new(python());
-    command
-        .env("HOST", redis.ip().to_string())
-        .env("PORT", redis.port().to_string())
-        .env("KEY", &one.0)
-        .env("SECRET", &one.1)
-        .env("OTHER_KEY", &two.0)
-        .env("OTHER_SECRET", &two.1);
-    Ok(command)
-}
-
-fn run(node: &Node, mut command: Command) -> Result<String> {
-    let output = command.output()?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let why = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{said}\n{why}\n{}", node.log());
-    Ok(said)
-}
-
-/// The checks that the page names: each begins a row of its last table.
-fn named() -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(root().join("docs/redis.md"))?;
-    let (_, text) = text.split_once("## Checked with").context("a table")?;
-    let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
-    let names = rows.filter_map(|row| row.split('`').next());
-    Ok(names.map(str::to_owned).collect())
-}
+use gust_scenarios::{
+    Node,
+    visitors::{Visitors, counted, metrics, succeeded, with_door},
+};
 
 #[test]
 fn clients_of_others_do_all_that_the_page_says() -> Result<()> {
-    let node = Node::start_with(options(None))?;
-    node.gust(&["project", "new", "other"])?;
-    let (one, two) = (key(&node, "default")?, key(&node, "other")?);
-    let mut command = script(&node, &one, &two)?;
-    command.arg(root().join("tests/scenarios/clients/redis_door.py"));
-    let said = run(&node, command)?;
-    let named = named()?;
-    ensure!(named.len() >= 10, "{named:?}");
-    for check in named {
-        ensure!(
-            said.contains(&format!("ok {check}\n")),
-            "not checked: {check}\n{said}"
-        );
-    }
+    let node = Node::start_with(with_door("redis", None))?;
+    let visitors = Visitors::of_two(&node, node.redis)?;
+    visitors.do_all(&node, "redis_door.py", "redis.md")?;
     let metrics = metrics(&node)?;
-    for name in [
-        "redis_writes",
-        "redis_reads",
-        "redis_bytes_in",
-        "redis_bytes_out",
-    ] {
-        let start = format!("gust_{name}_total{{project=\"default\"}} ");
-        let line = metrics.lines().find_map(|line| line.strip_prefix(&start));
-        let number = line.and_then(|number| number.parse::<f64>().ok());
-        ensure!(number > Some(100.0), "{start} in {metrics}");
+    for name in ["writes", "reads", "bytes_in", "bytes_out"] {
+        let number = counted(&metrics, &format!("redis_{name}"), "default")?;
+        ensure!(number > 100.0, "{name}: {number}");
     }
-    let log = node.log();
-    ensure!(!log.contains("ERROR") && !log.contains(&one.1), "{log}");
     Ok(())
-}
-
-/// What a scrape of the node says.
-fn metrics(node: &Node) -> Result<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let host = node.control.to_string();
-        let mut client = Client::connect(node.control, &host).await?;
-        Ok(client.get("/metrics").await?.text())
-    })
 }
 
 /// Writes until the node is gone, and says the last number whose answer had come.
@@ -134,10 +47,10 @@ print(n)
 fn what_was_answered_is_there_after_kill_9() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let data = || Some(folder.path().join("data"));
-    let mut node = Node::start_with(options(data()))?;
-    let one = key(&node, "default")?;
-    let mut writing = script(&node, &one, &one)?;
-    let mut writing = writing
+    let mut node = Node::start_with(with_door("redis", data()))?;
+    let visitors = Visitors::of_one(&node, node.redis)?;
+    let mut writing = visitors
+        .python()
         .args(["-c", WRITE])
         .stdout(std::process::Stdio::piped())
         .spawn()?;
@@ -148,10 +61,10 @@ fn what_was_answered_is_there_after_kill_9() -> Result<()> {
     node.kill_9()?;
     let answered: u64 = lines.next().context("a number")??.parse()?;
     writing.wait()?;
-    let node = Node::start_with(options(data()))?;
-    let mut reading = script(&node, &one, &one)?;
-    reading.args(["-c", READ]);
-    let there: u64 = run(&node, reading)?.trim().parse()?;
+    let node = Node::start_with(with_door("redis", data()))?;
+    let visitors = visitors.at(node.redis)?;
+    let reading = visitors.python().args(["-c", READ]).output()?;
+    let there: u64 = succeeded(&node, reading)?.trim().parse()?;
     // One more may have been written whose answer did not get out.
     ensure!(
         there == answered || there == answered + 1,
