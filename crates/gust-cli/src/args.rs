@@ -69,7 +69,7 @@ pub(crate) enum Command {
     Top(commands::top::Args),
     /// Set, list or remove the values of an app's variables
     Secret(commands::secret::Args),
-    /// List, make or remove access keys: what S3 clients sign with
+    /// List, make or remove access keys: what clients of S3, Redis, PostgreSQL and AWS log in with
     Key(commands::key::Args),
     /// List, make or remove projects
     Project(commands::project::Args),

@@ -150,7 +150,7 @@ async fn one(
     // What returns rows may write, too: it is done when all of them were read.
     let writes = ["INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"];
     let verb = script::verb(statement);
-    if writes.contains(&verb.as_str()) && !(verb == "WITH" && !result.columns.is_empty()) {
+    if writes.contains(&verb.as_str()) && (verb != "WITH" || result.columns.is_empty()) {
         answer.rows.try_for_each(async |_| Ok(())).await?;
         let effect = connection.effect().await?;
         result.changes = effect.changes;

@@ -400,8 +400,11 @@ impl Open {
     }
 
     fn count(&mut self, total_before: u64) {
-        if self.connection.total_changes() != total_before {
-            self.effect.changes = self.connection.changes();
+        // A write that met no row leaves 0 there; anything else that changed nothing leaves what was there before, which may
+        // be of whoever had the connection last.
+        let changes = self.connection.changes();
+        if self.connection.total_changes() != total_before || changes == 0 {
+            self.effect.changes = changes;
         }
         if self.shared.inserted.load(Relaxed) {
             self.effect.last_insert_rowid = self.connection.last_insert_rowid();

@@ -133,6 +133,8 @@ async fn effects_are_counted(sql: Database) {
     assert_eq!(ok(c.effect().await), effect(2, 30));
     all(&*c, "SELECT * FROM t").await;
     assert_eq!(ok(c.effect().await), effect(2, 30));
+    all(&*c, "DELETE FROM t WHERE id = 40").await;
+    assert_eq!(ok(c.effect().await), effect(0, 30));
     all(&*c, "DELETE FROM t").await;
     assert_eq!(ok(c.effect().await), effect(3, 30));
     let rows = all(&*c, "INSERT INTO t (v) VALUES (7) RETURNING id, v").await;

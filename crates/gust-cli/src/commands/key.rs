@@ -1,4 +1,4 @@
-//! `gust key`: what clients of a project's buckets sign their requests with.
+//! `gust key`: what clients of others sign their requests with, or log in with.
 
 use clap::Subcommand;
 use gust_types::{Kind, Result};
@@ -17,7 +17,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Make an access key, and print it as the variables that S3 clients read
+    /// Make an access key, and print it as the variables that clients of AWS read: its id, and its secret
     New {
         /// What it is for, to tell it from others
         #[arg(default_value = "")]

@@ -37,7 +37,7 @@ async fn values_are_set_listed_and_removed() {
     }
     assert_eq!(
         client.stores(project).await.unwrap().stores,
-        [cache.clone()]
+        std::slice::from_ref(cache)
     );
     let all = client
         .keys(project, cache, &KeysQuery::default())

@@ -204,14 +204,7 @@ impl Session<'_> {
     /// Rows that the last write changed. The write is done, so nothing stops this half-way.
     async fn changed(&mut self) -> Result<String, Fault> {
         let connection = self.connect().await?;
-        let mut rows = connection
-            .execute("SELECT changes()", Vec::new())
-            .await?
-            .rows;
-        match rows.next().await.transpose()?.as_deref() {
-            Some([Value::Integer(n)]) => Ok(n.to_string()),
-            _ => Ok("0".to_owned()),
-        }
+        Ok(connection.effect().await?.changes.to_string())
     }
 
     /// What the columns of these tables are declared as.
