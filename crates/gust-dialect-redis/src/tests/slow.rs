@@ -75,7 +75,15 @@ impl Backends for Slow {
         Ok(Arc::new(SlowKv(self.0.kv(project, name)?)))
     }
 
+    fn stores(&self, _: &ProjectName) -> Result<Vec<Label>> {
+        none()
+    }
+
     fn sql(&self, _: &ProjectName, _: &Label) -> Result<Arc<dyn Sql>> {
+        none()
+    }
+
+    fn databases(&self, _: &ProjectName) -> Result<Vec<Label>> {
         none()
     }
 
