@@ -10,7 +10,8 @@ use axum::{
 use futures::FutureExt as _;
 use gust_api::problem::{TOKEN_NEEDED, TOKEN_REFUSED};
 use gust_types::{Blame, Error, Kind};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+use http_body::Body as _;
 
 use super::error::{self, ApiError};
 use crate::control::Control;
@@ -36,6 +37,7 @@ pub(super) async fn pass(
 ) -> Response {
     let id = RequestId(gust_task::ids::call_id().to_string().into());
     request.extensions_mut().insert(id.clone());
+    let large = may_be_left_unread(&request);
     let mut response = match admit(&control, request, next).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
@@ -52,7 +54,21 @@ pub(super) async fn pass(
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
+    // What refused it may not have read all of it, and then the connection ends: whoever sent it is to know that before
+    // the next request goes the same way.
+    if large && !response.status().is_success() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
     response
+}
+
+/// Whether a request of HTTP/1 has more of a body than comes along with its head.
+fn may_be_left_unread(request: &Request) -> bool {
+    let body = request.body();
+    request.version() < Version::HTTP_2
+        && !body.is_end_stream()
+        && body.size_hint().upper().is_none_or(|size| size > 16 << 10)
 }
 
 async fn admit(control: &Control, request: Request, next: Next) -> Result<Response, ApiError> {
