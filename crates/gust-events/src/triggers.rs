@@ -254,7 +254,20 @@ impl Triggers {
                 let runs = timetable::queue(&self.parts, project)?;
                 return Ok(Inbox::part(runs, key.app, key.name));
             }
-            _ => self.queues.open(project, &inbox(&key))?,
+            Some(_) => self.queues.open(project, &inbox(&key))?,
+            // What one that is gone has left can still be looked at.
+            None if self
+                .parts
+                .backends
+                .own_queues(project)?
+                .contains(&inbox(&key)) =>
+            {
+                self.queues.open(project, &inbox(&key))?
+            }
+            None => {
+                let text = format!("there is no such trigger: {app}/{trigger}");
+                return Err(Error::not_found(text).hint("list them with: gust trigger ls"));
+            }
         };
         Ok(Inbox::whole(queue))
     }
