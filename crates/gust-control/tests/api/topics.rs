@@ -322,11 +322,13 @@ async fn a_deploy_subscribes_before_it_answers_and_a_bad_filter_is_refused() {
     let purge = Purge { dead: true };
     let count = node.client.trigger_purge(&project(), of, &purge).await;
     assert_eq!(count.unwrap().count, 0);
-    let never = (&app_name("shop"), &Label::new("never").unwrap());
+    let (app, name) = (app_name("shop"), Label::new("never").unwrap());
+    let redrive = Redrive::default();
     let count = node
         .client
-        .trigger_redrive(&project(), never, &Redrive::default());
-    assert_eq!(count.await.unwrap_err().kind, Kind::NotFound);
+        .trigger_redrive(&project(), (&app, &name), &redrive)
+        .await;
+    assert_eq!(count.unwrap_err().kind, Kind::NotFound);
     eventually("listed", async || {
         let triggers = node.client.triggers(&project()).await.unwrap().triggers;
         triggers
