@@ -130,6 +130,27 @@ pub(super) fn is_full(connection: &Connection, limits: &SqlLimits) -> bool {
     count + margin >= limits.database / PAGE
 }
 
+/// Whether a statement makes something that could be the connection's own.
+pub(super) fn makes(action: &AuthAction<'_>) -> bool {
+    use AuthAction as A;
+    matches!(
+        action,
+        A::CreateTable { .. }
+            | A::CreateView { .. }
+            | A::CreateVtable { .. }
+            | A::CreateTrigger { .. }
+            | A::CreateIndex { .. }
+    )
+}
+
+/// Whether a connection has tables, views or triggers of its own. When that cannot be said, it may.
+pub(super) fn has_temporary(connection: &Connection) -> bool {
+    let found = connection.query_row("SELECT count(*) FROM sqlite_temp_schema", [], |row| {
+        row.get::<_, i64>(0)
+    });
+    !matches!(found, Ok(0))
+}
+
 /// Whether a statement begins or ends a transaction.
 pub(super) fn is_transaction(context: &AuthContext<'_>) -> bool {
     matches!(context.action, AuthAction::Transaction { .. })

@@ -101,6 +101,8 @@ struct Shared {
     run: Mutex<Option<Arc<Run>>>,
     /// The connection is no longer as it was when it was opened.
     marked: AtomicBool,
+    /// Something was made: it may be in the connection alone.
+    made: AtomicBool,
     /// A row was inserted.
     inserted: AtomicBool,
     /// The statement wanted something that is denied.
@@ -291,7 +293,9 @@ impl Worker {
         open.effect = Effect::default();
         open.shared.inserted.store(false, Relaxed);
         open.shared.told.store(false, Relaxed);
-        !open.shared.marked.load(Relaxed)
+        // `CREATE TABLE temp.t` says nothing of TEMP to the authorizer, and would be the next borrower's.
+        let made = open.shared.made.swap(false, Relaxed);
+        !open.shared.marked.load(Relaxed) && !(made && guard::has_temporary(&open.connection))
     }
 }
 
@@ -331,6 +335,9 @@ impl Open {
                     return Authorization::Allow;
                 }
                 let (said, marked) = guard::authorize(&context);
+                if guard::makes(&context.action) {
+                    shared.made.store(true, Relaxed);
+                }
                 if said == Authorization::Deny {
                     shared.denied.store(true, Relaxed);
                 }

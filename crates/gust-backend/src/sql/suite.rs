@@ -450,6 +450,22 @@ async fn connections_start_clean(sql: Database) {
     }
     let c = connect(&sql).await;
     assert_eq!(number(&*c, "SELECT count(*) FROM t").await, 3);
+    drop(c);
+    for made in [
+        "CREATE TABLE temp.t (v)",
+        "CREATE TABLE \"TEMP\".t AS SELECT 'forged' AS v",
+        "CREATE VIEW temp.t AS SELECT 'forged' AS v",
+        "CREATE TRIGGER temp.x BEFORE INSERT ON main.t BEGIN SELECT raise(ABORT, 'no'); END",
+    ] {
+        let c = connect(&sql).await;
+        let made = c.execute(made, Vec::new()).await;
+        drop((made, c));
+        let c = connect(&sql).await;
+        all(&*c, "INSERT INTO t VALUES (1)").await;
+        all(&*c, "DELETE FROM main.t WHERE rowid > 3").await;
+        assert_eq!(ok(c.effect().await).changes, 1);
+        assert_eq!(number(&*c, "SELECT count(*) FROM t").await, 3);
+    }
 }
 
 fn mark(id: &str, at_us: u64) -> Mark {
