@@ -19,7 +19,7 @@ pub struct Databases {
 #[serde(default, deny_unknown_fields)]
 pub struct RunSql {
     /// One statement, or several with semicolons between them. Several are one transaction, unless they begin or end
-    /// transactions themselves; one that is still open at the end is rolled back.
+    /// transactions themselves; one that is still open at the end is rolled back, and that is an error.
     pub sql: String,
     /// Values for the parameters (`?1`, `:name` in their order) of a single statement.
     #[schema(required = false)]

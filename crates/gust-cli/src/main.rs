@@ -17,6 +17,7 @@ mod output;
 mod progress;
 mod remote;
 mod signals;
+mod target;
 mod templates;
 mod time;
 mod variables;

@@ -11,7 +11,7 @@ use gust_backend::kv::{Condition, Kv, KvExt as _, ListOptions, PutOptions, Versi
 use gust_task::clock;
 use gust_types::{Error, Label, ProjectName, Result};
 
-use crate::control::Control;
+use crate::{blobs::theirs, control::Control};
 
 /// Keys of one answer.
 const PAGE: u32 = 1000;
@@ -50,7 +50,8 @@ impl Control {
         if longest.max(options.prefix.len()) > 2 * store.limits().key {
             return Err(Error::invalid("a prefix or key is longer than any key"));
         }
-        let (keys, more) = store.keys(options, limit as usize).await?;
+        let keys = store.keys(options, limit as usize).await;
+        let (keys, more) = keys.map_err(theirs)?;
         let next = keys.last().filter(|_| more).cloned();
         Ok(Keys { keys, next })
     }
@@ -62,7 +63,8 @@ impl Control {
         store: &Label,
         key: &str,
     ) -> Result<Versioned> {
-        let found = self.store(project, store).await?.get(key).await?;
+        let found = self.store(project, store).await?.get(key).await;
+        let found = found.map_err(theirs)?;
         found.ok_or_else(|| Error::not_found(NO_VALUE))
     }
 
@@ -98,8 +100,20 @@ impl Control {
             condition,
             expires_us,
         };
-        let version = store.put_with(key, value, options).await?;
+        let version = store.put_with(key, value, options).await;
+        let version = version.map_err(theirs)?;
         Ok(Set { version: version.0 })
+    }
+
+    /// Removes the value of a key.
+    pub(crate) async fn kv_remove(
+        &self,
+        project: &ProjectName,
+        store: &Label,
+        key: &str,
+    ) -> Result<()> {
+        let store = self.store(project, store).await?;
+        store.delete(key).await.map_err(theirs)
     }
 
     /// Adds to a number.
@@ -110,7 +124,8 @@ impl Control {
         increment: Increment,
     ) -> Result<Incremented> {
         let store = self.store(project, store).await?;
-        let value = store.increment(&increment.key, increment.by).await?;
+        let value = store.increment(&increment.key, increment.by).await;
+        let value = value.map_err(theirs)?;
         Ok(Incremented { value })
     }
 }

@@ -5,9 +5,9 @@ mod dump;
 use futures::TryStreamExt as _;
 use gust_api::sql::{RanSql, RunSql, SqlResult, SqlValue};
 use gust_backend::sql::{Connection, Sql, Value};
-use gust_types::{Error, Label, ProjectName, Result, script};
+use gust_types::{Error, Kind, Label, ProjectName, Result, script};
 
-use crate::control::Control;
+use crate::{blobs::theirs, control::Control};
 
 /// Rows of one answer, when nobody says.
 const ROWS: u32 = 1000;
@@ -56,7 +56,8 @@ impl Control {
             rows: rows as usize,
             bytes: ANSWER,
         };
-        all(&*database, &statements, parameters, room, run.quiet).await
+        let ran = all(&*database, &statements, parameters, room, run.quiet).await;
+        ran.map_err(theirs)
     }
 }
 
@@ -104,8 +105,23 @@ async fn all(
     }
     if together {
         run(&*connection, "COMMIT", Vec::new()).await?;
+    } else if statements.iter().any(|s| script::is_transaction(s)) {
+        ended(&*connection).await?;
     }
     Ok(ran)
+}
+
+/// Refuses a script that leaves its transaction open: nothing of that is kept.
+async fn ended(connection: &dyn Connection) -> Result<()> {
+    // A transaction cannot begin inside another.
+    match run(connection, "BEGIN", Vec::new()).await {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind == Kind::Invalid => Err(Error::invalid(
+            "the script ends inside a transaction, and nothing of that is kept",
+        )
+        .hint("end it with COMMIT; is the script cut off?")),
+        Err(error) => Err(error),
+    }
 }
 
 /// Says which statement it was.

@@ -17,6 +17,9 @@ use crate::work::Job;
 /// Bytes that a program may write before the blank line that ends its header.
 const HEAD: usize = 64 << 10;
 
+/// Fields of such a header.
+const FIELDS: usize = 200;
+
 /// What the platform says in headers whose names begin with this; nobody else can.
 const OURS: &str = "spin-";
 
@@ -29,13 +32,28 @@ const LEFT_OUT: [HeaderName; 4] = [
     HeaderName::from_static("proxy"),
 ];
 
-/// The arguments of a program: the template's words, with what it names put in.
+/// The arguments of a program: the template's words, with what it names put in. What is put in is not looked at again.
 pub(crate) fn arguments(template: &str, head: &Parts) -> Vec<String> {
     let query = head.uri.query().unwrap_or_default();
-    let filled = template
-        .replace("${SCRIPT_NAME}", head.uri.path())
-        .replace("${ARGS}", &query.replace('&', " "));
-    filled.split(' ').map(str::to_owned).collect()
+    let mut all = Vec::new();
+    for word in template.split(' ') {
+        let mut pieces = word.split("${ARGS}");
+        let mut last = put_path(pieces.next().unwrap_or_default(), head);
+        for piece in pieces {
+            let mut args = query.split('&');
+            last.push_str(args.next().unwrap_or_default());
+            for arg in args {
+                all.push(std::mem::replace(&mut last, arg.to_owned()));
+            }
+            last.push_str(&put_path(piece, head));
+        }
+        all.push(last);
+    }
+    all
+}
+
+fn put_path(piece: &str, head: &Parts) -> String {
+    piece.replace("${SCRIPT_NAME}", head.uri.path())
 }
 
 /// The variables of a request.
@@ -44,7 +62,10 @@ pub(crate) fn variables(request: &Request<Body>) -> Vec<(String, String)> {
     let said = |name: &str| said(headers, name);
     let (host, port) = server(request);
     let path = said("spin-path-info");
-    let decoded = percent_decode_str(&path).decode_utf8_lossy().into_owned();
+    // A variable ends at a zero byte.
+    let decoded = percent_decode_str(&path)
+        .decode_utf8_lossy()
+        .replace('\0', "\u{fffd}");
     let peer = said("spin-client-addr");
     let peer = match peer.parse::<SocketAddr>() {
         Ok(addr) => addr.ip().to_string(),
@@ -85,6 +106,8 @@ pub(crate) fn variables(request: &Request<Body>) -> Vec<(String, String)> {
             Some("path-info") => {}
             Some(own) => all.push((variable("X_", own), value.into_owned())),
             None if LEFT_OUT.contains(name) => {}
+            // It would become the variable of a header with `-` there, past whoever sets or strips that one.
+            None if name.as_str().contains('_') => {}
             None => header_variable(&mut all, variable("HTTP_", name.as_str()), &value),
         }
     }
@@ -137,10 +160,13 @@ impl Head {
         // The blank line may lie across two writes.
         let from = self.0.len().saturating_sub(3);
         self.0.extend_from_slice(bytes);
+        let long = format!("its header has more than {HEAD} bytes");
         let Some((end, rest)) = blank_line(&self.0, from) else {
-            let long = format!("its header has more than {HEAD} bytes");
             return (self.0.len() > HEAD).then_some(Err(long));
         };
+        if end > HEAD {
+            return Some(Err(long));
+        }
         let mut head = self.0.split().freeze();
         let body = head.split_off(rest);
         head.truncate(end);
@@ -163,6 +189,9 @@ fn read(head: &[u8]) -> Result<Response<()>, String> {
     let text = std::str::from_utf8(head).map_err(|_| "its header is not UTF-8".to_owned())?;
     let mut response = Response::new(());
     let mut status = None;
+    if text.lines().count() > FIELDS {
+        return Err(format!("its header has more than {FIELDS} fields"));
+    }
     for line in text.lines() {
         let (name, value) = line
             .split_once(':')
@@ -235,6 +264,8 @@ mod tests {
                 ("proxy", "http://evil"),
                 ("x-a", "1"),
                 ("x-a", "2"),
+                ("x_a", "forged"),
+                ("content_type", "forged"),
             ],
         );
         let found = variables(&request);
@@ -271,6 +302,10 @@ mod tests {
         let (head, _) = request.into_parts();
         let arguments = arguments("${SCRIPT_NAME} ${ARGS}", &head);
         assert_eq!(arguments, ["/static/a%20b/c", "x=1", "y=%26"]);
+        let (head, _) = self::request("/a${ARGS}?--evil&b", &[]).into_parts();
+        let arguments = super::arguments("run ${SCRIPT_NAME} x${ARGS}y end", &head);
+        assert_eq!(arguments, ["run", "/a${ARGS}", "x--evil", "by", "end"]);
+        assert_eq!(super::arguments("a  b", &head), ["a", "", "b"]);
     }
 
     #[test]
@@ -325,6 +360,17 @@ mod tests {
                 .unwrap_err()
                 .contains("more than 65536 bytes")
         );
+        let whole = format!("X-A: {}\n\n", "a".repeat(HEAD));
+        let error = Head::default().take(whole.as_bytes());
+        assert!(
+            error
+                .unwrap()
+                .unwrap_err()
+                .contains("more than 65536 bytes")
+        );
+        let many = format!("{}\n", "X-A: a\n".repeat(FIELDS + 1));
+        let error = Head::default().take(many.as_bytes());
+        assert!(error.unwrap().unwrap_err().contains("more than 200 fields"));
         let see = Head::default()
             .take(b"Location: /there\n\n")
             .unwrap()

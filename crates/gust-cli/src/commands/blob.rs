@@ -16,13 +16,13 @@ use gust_api::{
 use gust_task::clock;
 use gust_types::{Error, Label, Result};
 use serde::Serialize;
-use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     input::Attribute,
     output::{self, Table},
     progress::Bars,
     remote::Of,
+    target::Target,
 };
 
 /// Objects asked for at once.
@@ -280,22 +280,17 @@ async fn get(object: &Named, file: &Path, of: &Of) -> Result<()> {
 
 /// Writes beside the file and takes its place when all bytes are there: what breaks off leaves nothing.
 async fn save(download: &mut Download, file: &Path, what: &str) -> Result<()> {
-    let fault = |e| Error::invalid(format!("cannot write: {}", file.display())).because(e);
-    let folder = file.parent().filter(|folder| *folder != Path::new(""));
-    let beside = tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")));
-    let (handle, beside) = beside.map_err(fault)?.into_parts();
-    let mut to = tokio::fs::File::from_std(handle);
+    let mut to = Target::open(file)?;
     let bars = Bars::new();
     let bar = bars.bytes(what, download.object.size);
     let mut got = 0;
     while let Some(bytes) = download.next().await? {
-        to.write_all(&bytes).await.map_err(fault)?;
+        to.write(&bytes).await?;
         got += bytes.len() as u64;
         bar.set_position(got);
     }
-    to.sync_all().await.map_err(fault)?;
     bars.clear();
-    beside.persist(file).map_err(|e| fault(e.error))
+    to.keep().await
 }
 
 async fn remove(objects: &[Named], of: &Of) -> Result<()> {

@@ -11,12 +11,12 @@ use gust_api::{
     sql::{RanSql, RunSql, SqlResult, SqlValue},
 };
 use gust_types::{Error, Label, ProjectName, Result, script};
-use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     output::{self, Table},
     progress::Bars,
     remote::Of,
+    target::Target,
 };
 
 /// Bytes of a script, which is what a node takes with what JSON adds to it.
@@ -57,7 +57,7 @@ enum Action {
         #[command(flatten)]
         of: Of,
     },
-    /// Run a script, all of it or nothing; - is stdin
+    /// Run a script, all of it or nothing unless it has transactions of its own; - is stdin
     Import {
         /// The database
         database: Label,
@@ -198,16 +198,12 @@ fn cell(value: &SqlValue) -> String {
 /// Reads statements until the end of the input. On a terminal what fails is told, and it goes on.
 async fn shell(asked: &Asked<'_>) -> Result<()> {
     let typed = std::io::stdin().is_terminal();
-    let prompt = |text: &str| {
-        if typed {
-            output::prompt(text);
-        }
-    };
-    let mut text = String::new();
-    if typed {
-        output::say("end statements with a semicolon; leave with .quit");
+    if !typed {
+        return one_by_one(asked, &script_of(Path::new("-"))?, false).await;
     }
-    prompt("sql> ");
+    let mut text = String::new();
+    output::say("end statements with a semicolon; leave with .quit");
+    output::prompt("sql> ");
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|e| Error::invalid("stdin cannot be read").because(e))?;
         if text.is_empty() && matches!(line.trim(), ".quit" | ".exit") {
@@ -215,15 +211,16 @@ async fn shell(asked: &Asked<'_>) -> Result<()> {
         }
         text.push_str(&line);
         text.push('\n');
-        if !script::is_whole(&text) {
-            prompt("...> ");
+        // Only a semicolon can end one.
+        if !text.trim().is_empty() && !(line.contains(';') && script::is_whole(&text)) {
+            output::prompt("...> ");
             continue;
         }
         let typed_text = std::mem::take(&mut text);
-        one_by_one(asked, &typed_text, typed).await?;
-        prompt("sql> ");
+        one_by_one(asked, &typed_text, true).await?;
+        output::prompt("sql> ");
     }
-    one_by_one(asked, &text, typed).await
+    one_by_one(asked, &text, true).await
 }
 
 async fn one_by_one(asked: &Asked<'_>, text: &str, goes_on: bool) -> Result<()> {
@@ -266,23 +263,17 @@ async fn dump(asked: &Asked<'_>, file: &Path) -> Result<()> {
         }
         return Ok(());
     }
-    let fault = |e| Error::invalid(format!("cannot write: {}", file.display())).because(e);
-    let folder = file.parent().filter(|folder| *folder != Path::new(""));
-    let beside = tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")));
-    let (handle, beside) = beside.map_err(fault)?.into_parts();
-    let mut to = tokio::fs::File::from_std(handle);
+    let mut to = Target::open(file)?;
     let bars = Bars::new();
     let bar = bars.spinner(&format!("dump {}", asked.database));
     let mut got = 0;
     while let Some(bytes) = dump.next().await? {
-        to.write_all(&bytes).await.map_err(fault)?;
+        to.write(&bytes).await?;
         got += bytes.len() as u64;
         bar.set_message(output::bytes(got));
     }
-    to.sync_all().await.map_err(fault)?;
     bars.clear();
-    beside.persist(file).map_err(|e| fault(e.error))?;
-    Ok(())
+    to.keep().await
 }
 
 async fn import(asked: &Asked<'_>, file: &Path) -> Result<()> {

@@ -9,7 +9,6 @@ use gust_api::{
     Problem,
     kv::{EXPIRES, Increment, Incremented, Keys, KeysQuery, Set, SetQuery, Stores, VERSION},
 };
-use gust_backend::kv::KvExt as _;
 use gust_types::{Label, ProjectName};
 use http::{HeaderValue, StatusCode, header};
 
@@ -108,8 +107,7 @@ pub(crate) async fn remove(
     State(control): State<Control>,
     Path((project, store, key)): Path<(ProjectName, Label, String)>,
 ) -> ApiResult<StatusCode> {
-    let store = control.store(&project, &store).await?;
-    store.delete(&key).await?;
+    control.kv_remove(&project, &store, &key).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

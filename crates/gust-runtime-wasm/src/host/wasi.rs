@@ -35,7 +35,14 @@ pub(crate) struct Told {
 /// The same for a program that is told of its call.
 pub(crate) fn context_told(bindings: &Bindings, output: &Arc<Output>, told: Told) -> WasiCtx {
     let mut wasi = WasiCtx::builder();
-    let own = bindings.environment.iter();
+    // A header of the caller's never takes the place of what the function was given.
+    let own = &bindings.environment;
+    let headers = |name: &str| name.starts_with("HTTP_");
+    let given = |name: &str| own.iter().any(|(given, _)| given.as_str() == name);
+    let mut told = told;
+    told.variables
+        .retain(|(name, _)| !(headers(name) && given(name)));
+    let own = own.iter();
     for (name, value) in
         own.filter(|(name, _)| !told.variables.iter().any(|(told, _)| told == name.as_str()))
     {

@@ -74,7 +74,12 @@ fn statements_run_together_or_not_at_all() -> Result<()> {
     );
     ensure!(*results(&sql("select count(*) from t", &[])?) == json!([[2]]));
     // A transaction of the script's own that nobody ends is rolled back.
-    sql("begin; delete from t;", &[])?;
+    let output = node.gust_fails(&["sql", "run", "shop", "begin; delete from t;"])?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(
+        said.contains("the script ends inside a transaction"),
+        "{said}"
+    );
     let ran = sql("update t set data = null returning name", &[])?;
     ensure!(
         results(&ran).as_array().map(Vec::len) == Some(2) && ran["changes"] == 2,
@@ -106,7 +111,9 @@ const SCRIPT: &str = r#"
 create table "a ""b""" (id integer primary key autoincrement, "key" text, half real, twice as (id * 2));
 create table w (k text primary key, v) without rowid;
 create index i on w (v);
-create view seen as select * from w;
+create view seen as select * from w -- a comment at its end
+;
+pragma user_version = 7;
 create trigger t after insert on w begin insert into "a ""b""" (key) values (new.k); select 1; end;
 insert into w values ('it''s', x'00'), ('你好' || char(0) || 'x', null), ('n', 9e999);
 insert into "a ""b""" (id, half) values (40, 2), (41, 0.1);
@@ -135,6 +142,28 @@ fn a_dump_makes_the_same_database_again() -> Result<()> {
     let next = "insert into \"a \"\"b\"\"\" (key) values ('n')";
     let ran = node.json(&["sql", "run", "copy", next])?;
     ensure!(ran["results"][0]["last_insert_rowid"] == 42, "{ran}");
+    // A table of more than an answer may have, by number and by key.
+    let large = "create table many (v); create table keyed (a text, b int, v, primary key (a, b)) without rowid; \
+        with recursive n(i) as (select 1 union all select i + 1 from n limit 20000) \
+        insert into many select hex(randomblob(500)) from n; \
+        insert into keyed select rowid % 7, rowid, v from many where rowid < 9000;";
+    node.gust(&["sql", "run", "large", large])?;
+    let count = "select count(*), sum(length(v)) from many union all select count(*), sum(length(v)) from keyed";
+    let dump = node.gust(&["sql", "dump", "large"])?;
+    ensure!(
+        dump.len() > 25 << 20 && dump.ends_with("COMMIT;\n"),
+        "{}",
+        dump.len()
+    );
+    std::fs::write(&script, &dump)?;
+    node.gust(&["sql", "import", "large2", &script.to_string_lossy()])?;
+    ensure!(
+        node.json(&["sql", "run", "large", count])?
+            == node.json(&["sql", "run", "large2", count])?
+    );
+    // Cut off, it is refused.
+    std::fs::write(&script, &first[..first.len() - 8])?;
+    node.gust_fails(&["sql", "import", "cut", &script.to_string_lossy()])?;
     // All of a script or nothing.
     std::fs::write(
         &script,
