@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use gust_api::kv::{Increment, KeysQuery, SetQuery};
-use gust_types::{Error, Kind, Label, Result};
+use gust_types::{Blame, Error, Kind, Label, Result};
 
 use super::harness::*;
 
@@ -12,7 +12,11 @@ fn label(name: &str) -> Label {
 
 fn failed<T>(result: Result<T>, kind: Kind) -> Error {
     let error = result.err().unwrap();
-    assert_eq!(error.kind, kind, "{error:?}");
+    assert_eq!(
+        (error.kind, error.blame),
+        (kind, Blame::Caller),
+        "{error:?}"
+    );
     error
 }
 

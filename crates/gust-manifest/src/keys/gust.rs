@@ -290,7 +290,7 @@ pub(crate) static HEALTH: Section = section(
 
 pub(crate) static CGI: Section = section(
     "[function.<name>.cgi]",
-    "CGI (RFC 3875): the request in variables of the environment (`REQUEST_METHOD`, `PATH_INFO`, `QUERY_STRING`, `HTTP_…`) and its body on the standard input; before its output the program writes a header with `Content-Type`, `Location` or `Status`, and a blank line. `CONTENT_LENGTH` is set when the length is known before the body has come.",
+    "CGI (RFC 3875): the request in variables of the environment (`REQUEST_METHOD`, `PATH_INFO`, `QUERY_STRING`, `HTTP_…`) and its body on the standard input; before its output the program writes a header with `Content-Type`, `Location` or `Status`, and a blank line. `CONTENT_LENGTH` is set when the length is known before the body has come. Headers with `_` in their names are left out, and so are `Authorization` and `Proxy`; an `HTTP_…` that the function's own environment names stays what it says.",
     &[key(
         "argv",
         "string",

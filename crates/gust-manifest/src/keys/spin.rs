@@ -362,7 +362,7 @@ pub(crate) static SPIN_DEPENDENCY: Section = section(
         row(
             "inherit_configuration",
             "boolean or list of strings",
-            "What it may use of what the component may use: all, nothing (unless given), or the settings that are listed: `ai_models`, `allowed_outbound_hosts`, `environment`, `files`, `key_value_stores`, `sqlite_databases`, `variables`. What it may not use answers with its own error for that, or is empty.",
+            "What it may use of what the component may use: all, nothing (unless given), or the settings that are listed: `ai_models`, `allowed_outbound_hosts`, `environment`, `files`, `key_value_stores`, `sqlite_databases`, `variables`. What it may not use answers with its own error for that, or is empty. Standard input and output are the component's in any case.",
         ),
         row(
             "version",
