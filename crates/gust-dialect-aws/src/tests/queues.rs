@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gust_backend::{
     desk::Desk as _,
+    kv::KvExt as _,
     queue::{Message, QueueSettings, TakeOptions},
 };
 use gust_types::{ProjectName, Span};
@@ -409,4 +410,40 @@ async fn a_move_that_was_broken_off_goes_on() {
         30,
         "none is lost, none is there twice"
     );
+}
+
+#[tokio::test]
+async fn a_move_goes_on_with_what_the_node_held_when_it_went_down() {
+    let world = world().await;
+    let dead = world.one.queue("dead", json!({})).await;
+    world.one.queue("to", json!({})).await;
+    for n in 0..3 {
+        world.one.send(&dead, &n.to_string()).await;
+    }
+    // As a task leaves it that is killed between two commits.
+    let queue = |name: &str| world.desk.queue(&project(), &label(name)).unwrap();
+    let options = TakeOptions {
+        most: 10,
+        visibility: Some(Duration::from_secs(2)),
+        wait: Duration::ZERO,
+    };
+    assert_eq!(queue("dead").take(options).await.unwrap().len(), 3);
+    let task =
+        json!({ "id": "1", "to": "to", "status": "RUNNING", "started": 1, "moved": 0, "total": 3 });
+    let store = gust_backend::desk::doors(&*world.backends, &project()).unwrap();
+    store.put("m/dead", task.to_string().into()).await.unwrap();
+    let after = over(world.backends.clone()).await;
+    let list = json!({ "SourceArn": "arn:aws:sqs:eu-central-1:000000000000:dead" });
+    let mut shown = Value::Null;
+    for _ in 0..100 {
+        let listed = after.one.ask("ListMessageMoveTasks", list.clone()).await;
+        shown = listed.json()["Results"][0].clone();
+        if shown["Status"] != "RUNNING" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(shown["Status"], "COMPLETED", "{shown}");
+    assert_eq!(queue("dead").stats().await.unwrap().messages, 0);
+    assert_eq!(queue("to").stats().await.unwrap().messages, 3);
 }
