@@ -447,3 +447,44 @@ async fn a_move_goes_on_with_what_the_node_held_when_it_went_down() {
     assert_eq!(queue("dead").stats().await.unwrap().messages, 0);
     assert_eq!(queue("to").stats().await.unwrap().messages, 3);
 }
+
+#[tokio::test]
+async fn a_late_handle_of_a_fifo_queue_deletes_nothing_and_says_so() {
+    let world = world().await;
+    let one = &world.one;
+    let fifo = json!({ "FifoQueue": "true" });
+    one.queue("over.fifo", fifo.clone()).await;
+    let arn = "arn:aws:sqs:eu-central-1:000000000000:over.fifo";
+    let policy = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": 1 }).to_string();
+    let attributes = json!({ "FifoQueue": "true", "RedrivePolicy": policy });
+    let url = one.queue("late.fifo", attributes).await;
+    let send = json!({
+        "QueueUrl": url, "MessageBody": "x", "MessageGroupId": "g", "MessageDeduplicationId": "d",
+    });
+    one.ask("SendMessage", send).await.json();
+    let taken = one.take(&url, 0).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let handle = &taken[0]["ReceiptHandle"];
+    let delete = json!({ "QueueUrl": url, "ReceiptHandle": handle });
+    let batch = json!({ "QueueUrl": url, "Entries": [{ "Id": "a", "ReceiptHandle": handle }] });
+    let invalid = "InvalidParameterValueException";
+    // Its time is over; then it is in the other queue.
+    for _ in 0..2 {
+        let answer = one.ask("DeleteMessage", delete.clone()).await;
+        answer.is(400, invalid, "InvalidParameterValue");
+        let answer = one.ask("DeleteMessageBatch", batch.clone()).await.json();
+        assert_eq!(answer["Failed"][0]["Id"], "a", "{answer}");
+        assert!(one.take(&url, 60).await.is_empty());
+    }
+    // In time it may be said twice, also when the time was put off.
+    let over = one.url("over.fifo");
+    let taken = one.take(&over, 1).await;
+    let handle = &taken[0]["ReceiptHandle"];
+    let longer = json!({ "QueueUrl": over, "ReceiptHandle": handle, "VisibilityTimeout": 60 });
+    one.ask("ChangeMessageVisibility", longer).await.json();
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let delete = json!({ "QueueUrl": over, "ReceiptHandle": handle });
+    for _ in 0..2 {
+        one.ask("DeleteMessage", delete.clone()).await.json();
+    }
+}
