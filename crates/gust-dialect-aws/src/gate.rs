@@ -1,7 +1,8 @@
 //! One request, from its head to its answer: bounded, checked for its signature, counted, and named.
 //!
-//! head → signature → body → service → answer. A body is read only for a key that is known, and as much of it as there is
-//! room for in memory.
+//! head → body → signature → service → answer. A body is read only for a key that is known, and as much of it as there is
+//! room for in memory. A head that says the body's hash proves by itself whose it is, and then the signature comes first.
+//! What was done is told, whatever room there is.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -20,16 +21,17 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     Door, Inner,
-    counts::Counters,
+    counts::{Class, Counters},
     fault::{Code, Fault, Result},
+    memory::Room,
     operations::{self, Service},
     params::Params,
     protocol::Protocol,
-    signature::Signed,
+    signature::{self, Signed},
     sqs::moves,
 };
 
@@ -40,9 +42,7 @@ pub(crate) const HEADERS: usize = 64 << 10;
 /// The longest pause in a request.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest that a whole request may take to come.
-const WHOLE: Duration = Duration::from_secs(120);
-/// How long an answer waits for room in memory.
-const ROOM: Duration = Duration::from_secs(30);
+const WHOLE: Duration = Duration::from_secs(60);
 
 /// A request that was read and is whose it says.
 pub(crate) struct Call<'a> {
@@ -58,14 +58,14 @@ pub(crate) struct Call<'a> {
 /// An answer's bytes, and the room in memory that they take.
 pub(crate) struct Going {
     bytes: Full<Bytes>,
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Option<Room>,
 }
 
 /// What is known of a request when it is refused.
 struct Visit {
     protocol: Protocol,
     service: Service,
-    counters: Option<Arc<Counters>>,
+    counted: Option<(ProjectName, Arc<Counters>)>,
 }
 
 // === impl Door ===
@@ -80,7 +80,7 @@ impl Door {
         let mut visit = Visit {
             protocol: Protocol::of(request.headers()),
             service: guess(request.headers()),
-            counters: None,
+            counted: None,
         };
         let pass = AssertUnwindSafe(self.0.pass(request, &mut visit, &id));
         let answer = pass.catch_unwind().await.unwrap_or_else(|panic| {
@@ -90,15 +90,11 @@ impl Door {
         });
         let mut answer =
             answer.unwrap_or_else(|fault| visit.protocol.refusal(visit.service, &fault, &id));
-        let mut room = self.0.room(answer.body().len()).await;
-        if room.is_none() && !answer.body().is_empty() {
-            let fault = Code::THROTTLED.says("too many large answers are under way");
-            answer = visit.protocol.refusal(visit.service, &fault, &id);
-            room = None;
-        }
-        if let Some(counters) = &visit.counters {
-            counters.went(answer.body().len() as u64);
-        }
+        let size = answer.body().len();
+        let room = visit.counted.and_then(|(project, counters)| {
+            counters.went(size as u64);
+            self.0.memory.answer(&project, size)
+        });
         let headers = answer.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&id) {
             headers.insert("x-amzn-requestid", id);
@@ -140,18 +136,32 @@ impl Inner {
     {
         let (head, body) = request.into_parts();
         let (signed, key) = self.head(&head)?;
-        let coming = tokio::time::timeout(WHOLE, self.body(&head.headers, body));
-        let coming = coming.await.map_err(|_| paused())?;
-        let (body, _room) = coming?;
-        signed.verify(&key.secret, (&head.method, &head.uri, &head.headers), &body)?;
+        let what = (&head.method, &head.uri, &head.headers);
+        let said = Signed::said(&head.headers)?;
+        if let Some(hash) = said {
+            signed.verify(&key.secret, what, hash)?;
+        }
+        let mut room = self.memory.body(&key.project);
+        let coming = self.body(&head.headers, body, &mut room, said.is_some());
+        let coming = tokio::time::timeout(WHOLE, coming).await;
+        let body = coming.map_err(|_| paused())??;
+        let hash = hex::encode(Sha256::digest(&body));
+        match said {
+            Some(said) => signature::same(said, &hash)?,
+            None => signed.verify(&key.secret, what, &hash)?,
+        }
         let counters = self.counts.of(&key.project);
         counters.came(body.len() as u64);
-        visit.counters = Some(counters.clone());
+        visit.counted = Some((key.project.clone(), counters.clone()));
         let asked = visit.protocol.read(&head.headers, &body, &signed.service)?;
         visit.service = asked.service;
         meant(asked.service, &signed)?;
         let operation = operations::find(asked.service, &asked.action)?;
         counters.operation(operation.class);
+        // Only those have large answers; they are told before anything is done.
+        if operation.class != Class::Write && !self.memory.answers(&key.project) {
+            return Err(Code::THROTTLED.says("too many large answers are under way"));
+        }
         let call = Call {
             door: self,
             project: key.project,
@@ -182,6 +192,13 @@ impl Inner {
         let key = key.ok_or_else(|| {
             Code::NO_KEY.says("The security token included in the request is invalid.")
         })?;
+        if ![Service::Sqs, Service::Sns, Service::Events]
+            .into_iter()
+            .any(|service| scope(service) == signed.service)
+        {
+            return Err(Code::SIGNATURE
+                .says("Credential should be scoped to the service sqs, sns or events."));
+        }
         let coded = head.headers.get(header::CONTENT_ENCODING);
         match coded.is_some_and(|coding| coding.as_bytes() != b"identity") {
             true => Err(Code::MALFORMED.says("Compressed requests are not served here.")),
@@ -189,12 +206,14 @@ impl Inner {
         }
     }
 
-    /// The whole of a body, bounded, and the room that it takes.
+    /// The whole of a body, bounded; room is taken as it comes.
     async fn body<B>(
         &self,
         headers: &HeaderMap,
         mut body: B,
-    ) -> Result<(Bytes, Vec<OwnedSemaphorePermit>)>
+        room: &mut Room,
+        proven: bool,
+    ) -> Result<Bytes>
     where
         B: HttpBody<Data = Bytes> + Unpin,
     {
@@ -204,12 +223,11 @@ impl Inner {
         if said.is_some_and(|said| said > BODY) {
             return Err(large());
         }
-        let (mut whole, mut room) = (BytesMut::new(), Vec::new());
-        let mut places = 0;
+        let mut whole = BytesMut::new();
         loop {
             let frame = tokio::time::timeout(PATIENCE, body.frame());
             let Some(frame) = frame.await.map_err(|_| paused())? else {
-                return Ok((whole.freeze(), room));
+                return Ok(whole.freeze());
             };
             let broken = |_| Code::MALFORMED.says("The body broke off.");
             let Ok(data) = frame.map_err(broken)?.into_data() else {
@@ -218,26 +236,12 @@ impl Inner {
             if whole.len() + data.len() > BODY {
                 return Err(large());
             }
-            whole.extend_from_slice(&data);
-            let more = kib(whole.len()) - places;
-            if more > 0 {
-                let place = self.memory.clone().try_acquire_many_owned(more);
-                let full = |_| Code::THROTTLED.says("too many large requests are under way");
-                room.push(place.map_err(full)?);
-                places += more;
+            if !room.grow(whole.len() + data.len(), proven) {
+                return Err(Code::THROTTLED.says("too many large requests are under way"));
             }
+            whole.extend_from_slice(&data);
         }
     }
-
-    /// Room for an answer.
-    async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let places = Semaphore::acquire_many_owned(self.memory.clone(), kib(bytes));
-        tokio::time::timeout(ROOM, places).await.ok()?.ok()
-    }
-}
-
-fn kib(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
 }
 
 fn paused() -> Fault {
@@ -246,16 +250,20 @@ fn paused() -> Fault {
 
 /// A signature for one service is none for another.
 fn meant(service: Service, signed: &Signed) -> Result<()> {
-    let wanted = match service {
-        Service::Sqs => "sqs",
-        Service::Sns => "sns",
-        Service::Events => "events",
-    };
+    let wanted = scope(service);
     match signed.service == wanted {
         true => Ok(()),
         false => Err(Code::SIGNATURE.says(format!(
             "Credential should be scoped to the service {wanted}."
         ))),
+    }
+}
+
+fn scope(service: Service) -> &'static str {
+    match service {
+        Service::Sqs => "sqs",
+        Service::Sns => "sns",
+        Service::Events => "events",
     }
 }
 

@@ -10,6 +10,7 @@ mod counts;
 mod events;
 mod fault;
 mod gate;
+mod memory;
 mod names;
 mod operations;
 mod params;
@@ -26,18 +27,15 @@ use std::sync::Arc;
 use gust_backend::{Backends, desk::Desk, keys::Keys};
 use gust_task::Stop;
 use gust_types::ProjectName;
-use tokio::sync::Semaphore;
 
 pub use counts::{Class, Counted};
 pub use operations::{Operation, SERVED, Service};
 
 use crate::{
     counts::Counts,
+    memory::Memory,
     sqs::{handle::Handles, moves::Moves},
 };
-
-/// KiB of bodies in memory at once, requests and answers together.
-const MEMORY: usize = 256 << 10;
 
 /// What the door needs from other rooms.
 pub struct Parts {
@@ -58,7 +56,7 @@ struct Inner {
     counts: Counts,
     handles: Handles,
     moves: Moves,
-    memory: Arc<Semaphore>,
+    memory: Arc<Memory>,
     /// Given when nobody should wait for messages any more.
     closing: Stop,
 }
@@ -73,7 +71,7 @@ impl Door {
             counts: Counts::default(),
             handles: Handles::default(),
             moves: Moves::default(),
-            memory: Arc::new(Semaphore::new(MEMORY)),
+            memory: Arc::default(),
             closing: Stop::new(),
         }))
     }

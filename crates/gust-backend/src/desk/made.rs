@@ -8,6 +8,9 @@
 //! Easily confused: a queue is *made* when somebody asked for it by a command, *named* when a served app mentions it, and
 //! *there* when either is so or it holds messages. What an app says of a queue goes before what it was made with.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -22,11 +25,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Backends,
     kv::{Kv, KvExt as _, ListOptions, Write},
-    queue::QueueSettings,
+    queue::{Queue, QueueSettings},
 };
 
-/// Made queues of a project, removed ones that are remembered included.
+/// Made queues of a project.
 const MOST: usize = 2000;
+/// Records that are read: removed ones are as many as queues that ever held anything, which are counted elsewhere.
+const READ: usize = 20_000;
 /// Keys that are forgotten in one batch.
 const CLEARED: usize = 500;
 /// Bytes of what is noted of one queue.
@@ -71,8 +76,9 @@ pub struct FoundQueue {
 pub struct MadeQueues {
     backends: Arc<dyn Backends>,
     known: Mutex<HashMap<ProjectName, BTreeMap<Label, Record>>>,
-    /// One change at a time, so that what is in mind is what is kept.
-    turn: tokio::sync::Mutex<()>,
+    /// One change at a time, so that what is in mind is what is kept. It knows the highest version of what was removed: a
+    /// queue that is made again goes on from there, and who changes what was read of the old one is late.
+    turn: tokio::sync::Mutex<u64>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -113,14 +119,19 @@ impl MadeQueues {
             prefix: "q/".to_owned(),
             after: None,
         };
-        let (keys, _) = store.keys(options, MOST).await?;
+        let (keys, _) = store.keys(options, READ).await?;
         let values = store.get_many(&keys).await?;
         let mut records = BTreeMap::new();
         for (key, value) in keys.iter().zip(values) {
             let name = key.strip_prefix("q/").map(Label::new);
             if let (Some(Ok(name)), Some(found)) = (name, value) {
-                let record = serde_json::from_slice(&found.value);
-                records.insert(name, record.map_err(damaged)?);
+                match serde_json::from_slice(&found.value) {
+                    Ok(record) => drop(records.insert(name, record)),
+                    // One queue is without what was said of it; the others go on.
+                    Err(error) => {
+                        tracing::error!(%project, queue = %name, %error, "the record of a queue cannot be read; set or make the queue again");
+                    }
+                }
             }
         }
         let any = !records.is_empty();
@@ -175,9 +186,10 @@ impl MadeQueues {
         settings: QueueSettings,
         notes: BTreeMap<String, String>,
     ) -> Result<bool> {
-        let _turn = self.turn.lock().await;
+        let turn = self.turn.lock().await;
         self.load_in_turn(project).await?;
         let before = self.kept(project, name);
+        let last = before.as_ref().map_or(0, |record| record.made.version);
         if let Some(Record {
             made,
             removed: false,
@@ -205,7 +217,7 @@ impl MadeQueues {
             notes: all,
             made_us: now_us,
             changed_us: now_us,
-            version: noted.map_or(0, |record| record.made.version) + 1,
+            version: last.max(*turn) + 1,
         };
         self.keep(project, name, made, false).await?;
         Ok(true)
@@ -214,9 +226,11 @@ impl MadeQueues {
     /// Changes what is kept of a queue, or begins to keep it: `to` has the version that it was read with, 0 when there was
     /// nothing. `Conflict` when somebody else changed it meanwhile.
     pub async fn set(&self, project: &ProjectName, name: &Label, to: MadeQueue) -> Result<()> {
-        let _turn = self.turn.lock().await;
+        let turn = self.turn.lock().await;
         self.load_in_turn(project).await?;
-        let before = self.kept(project, name).filter(|before| !before.removed);
+        let before = self.kept(project, name);
+        let last = before.as_ref().map_or(0, |before| before.made.version);
+        let before = before.filter(|before| !before.removed);
         let version = before.as_ref().map_or(0, |before| before.made.version);
         if version != to.version {
             return Err(Error::conflict(format!(
@@ -227,24 +241,40 @@ impl MadeQueues {
         let made = MadeQueue {
             made_us: before.map_or(now_us, |before| before.made.made_us),
             changed_us: now_us,
-            version: version + 1,
+            version: last.max(*turn) + 1,
             ..to
         };
         self.keep(project, name, made, false).await
     }
 
-    /// Forgets that a queue was made. With `hide`, that its name was there at all.
-    pub async fn remove(&self, project: &ProjectName, name: &Label, hide: bool) -> Result<()> {
-        let _turn = self.turn.lock().await;
+    /// Forgets that a queue was made, and all that it holds; where it ever held anything, that its name was there, too.
+    /// A queue is not made again before that is done: what it gets then stays.
+    pub async fn remove(
+        &self,
+        project: &ProjectName,
+        name: &Label,
+        queue: &dyn Queue,
+    ) -> Result<()> {
+        // Most of it before the turn comes, which others wait for.
+        purge(queue).await?;
+        let mut turn = self.turn.lock().await;
         self.load_in_turn(project).await?;
-        if hide {
-            return self.keep(project, name, MadeQueue::default(), true).await;
+        let version = self.kept(project, name);
+        let version = version.map_or(0, |before| before.made.version);
+        *turn = version.max(*turn);
+        if queue.stats().await?.published > 0 {
+            let made = MadeQueue {
+                version,
+                ..MadeQueue::default()
+            };
+            self.keep(project, name, made, true).await?;
+        } else {
+            self.store(project)?.delete(&key(name)).await?;
+            if let Some(records) = self.known.lock().get_mut(project) {
+                records.remove(name);
+            }
         }
-        self.store(project)?.delete(&key(name)).await?;
-        if let Some(records) = self.known.lock().get_mut(project) {
-            records.remove(name);
-        }
-        Ok(())
+        purge(queue).await
     }
 
     /// Forgets all that doors keep of a project that is gone.
@@ -286,11 +316,19 @@ impl MadeQueues {
         let full = {
             let known = self.known.lock();
             let records = known.get(project);
-            records.is_some_and(|all| all.len() >= MOST && !all.contains_key(name))
+            let live = |all: &BTreeMap<_, Record>| {
+                let others = all
+                    .iter()
+                    .filter(|(of, record)| *of != name && !record.removed);
+                others.count()
+            };
+            !removed && records.is_some_and(|all| live(all) >= MOST)
         };
         if full {
             let text = format!("the project has made {MOST} queues already");
-            return Err(Error::exhausted(text).hint("use groups or attributes instead"));
+            return Err(
+                Error::exhausted(text).hint("remove some, or use groups or attributes instead")
+            );
         }
         let record = Record { made, removed };
         let value = serde_json::to_vec(&record)
@@ -312,69 +350,7 @@ fn key(name: &Label) -> String {
     format!("q/{name}")
 }
 
-fn damaged(error: serde_json::Error) -> Error {
-    Error::internal("the record of a queue cannot be read").because(error)
-}
-
-#[cfg(test)]
-mod tests {
-    use gust_types::{Kind, Span};
-
-    use super::*;
-    use crate::unit::memory::MemoryBackends;
-
-    fn slow() -> QueueSettings {
-        QueueSettings {
-            visibility: Span::secs(60),
-            ..QueueSettings::default()
-        }
-    }
-
-    #[tokio::test]
-    async fn what_was_made_is_there_after_a_restart() {
-        let backends: Arc<dyn Backends> = Arc::new(MemoryBackends::default());
-        let project = ProjectName::default_project();
-        let name = Label::new("jobs").unwrap();
-        let made = MadeQueues::new(backends.clone());
-        let make = async |settings| made.make(&project, &name, settings, BTreeMap::new()).await;
-        assert!(make(slow()).await.unwrap());
-        assert!(!make(slow()).await.unwrap());
-        let error = make(QueueSettings::default()).await.unwrap_err();
-        assert_eq!(error.kind, Kind::Conflict);
-        let again = MadeQueues::new(backends.clone());
-        assert!(again.settings(&project).is_empty());
-        assert!(again.load(&project).await.unwrap());
-        assert_eq!(again.settings(&project)[&name], slow());
-        again.remove(&project, &name, true).await.unwrap();
-        assert!(again.hides(&project, &name).await.unwrap());
-        let third = MadeQueues::new(backends);
-        assert!(third.get(&project, &name).await.unwrap().is_none());
-        assert!(third.hides(&project, &name).await.unwrap());
-        assert!(third.names(&project).await.unwrap().is_empty());
-        third.forget(&project).await.unwrap();
-        assert!(!third.hides(&project, &name).await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn two_who_change_the_same_queue_do_not_undo_each_other() {
-        let made = MadeQueues::new(Arc::new(MemoryBackends::default()));
-        let project = ProjectName::default_project();
-        let name = Label::new("jobs").unwrap();
-        let noted = |text: &str, version| MadeQueue {
-            notes: [("tag".to_owned(), text.to_owned())].into(),
-            version,
-            ..MadeQueue::default()
-        };
-        made.set(&project, &name, noted("一", 0)).await.unwrap();
-        let late = made.set(&project, &name, noted("二", 0)).await;
-        assert_eq!(late.unwrap_err().kind, Kind::Conflict);
-        made.set(&project, &name, noted("三", 1)).await.unwrap();
-        let kept = made.get(&project, &name).await.unwrap().unwrap();
-        assert_eq!((kept.notes["tag"].as_str(), kept.version), ("三", 2));
-        // Making it keeps what was noted.
-        let fresh = made.make(&project, &name, slow(), BTreeMap::new()).await;
-        assert!(fresh.unwrap());
-        let kept = made.get(&project, &name).await.unwrap().unwrap();
-        assert_eq!(kept.notes["tag"], "三");
-    }
+async fn purge(queue: &dyn Queue) -> Result<()> {
+    queue.purge(false).await?;
+    queue.purge(true).await.map(drop)
 }

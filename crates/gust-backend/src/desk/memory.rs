@@ -131,10 +131,7 @@ impl Desk for MemoryDesk {
             return Err(Error::conflict(format!("an app names the queue: {name}")));
         }
         let queue = self.queue(project, name)?;
-        let hide = queue.stats().await?.published > 0;
-        self.made.remove(project, name, hide).await?;
-        queue.purge(false).await?;
-        queue.purge(true).await?;
+        self.made.remove(project, name, &*queue).await?;
         Ok(true)
     }
 

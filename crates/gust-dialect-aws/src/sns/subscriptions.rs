@@ -1,10 +1,10 @@
 //! Queues that get what is published to a topic.
 
-use gust_types::Label;
+use gust_types::{Kind, Label};
 use serde_json::{Value, json};
 
 use super::{
-    kept::{Kept, SUBSCRIPTIONS, Subscription},
+    kept::{Kept, SUBSCRIPTIONS, Subscription, TRIES, busy},
     topics::page,
 };
 use crate::{
@@ -22,7 +22,7 @@ fn invalid(why: &str) -> Fault {
 pub(crate) async fn subscribe(call: &Call<'_>) -> Result<Value> {
     let params = call.params()?;
     let kept = Kept::open(call)?;
-    let (topic, _) = kept.topic(params.need("TopicArn")?).await?;
+    let arn = params.need("TopicArn")?;
     let protocol = params.need("Protocol")?;
     if protocol != "sqs" {
         return Err(invalid(&format!(
@@ -45,11 +45,22 @@ pub(crate) async fn subscribe(call: &Call<'_>) -> Result<Value> {
     for (name, value) in params.pairs("Attributes")? {
         raw |= is_raw(name, value)?;
     }
+    for _ in 0..TRIES {
+        if let Some(subscription) = add(&kept, arn, &queue, raw).await? {
+            return Ok(json!({ "SubscriptionArn": subscription.arn(call) }));
+        }
+    }
+    Err(busy())
+}
+
+/// Subscribes a queue; `None` when the topic was another meanwhile.
+async fn add(kept: &Kept, arn: &str, queue: &Label, raw: bool) -> Result<Option<Subscription>> {
+    let (topic, held, version) = kept.versioned(arn).await?;
     let all = kept.of(&topic).await?;
     // The same queue again is the same subscription.
-    if let Some(known) = all.iter().find(|known| known.queue == queue) {
+    if let Some(known) = all.iter().find(|known| known.queue == *queue) {
         return match known.raw == raw {
-            true => Ok(json!({ "SubscriptionArn": known.arn(call) })),
+            true => Ok(Some(known.clone())),
             false => Err(invalid(
                 "Attributes Reason: Subscription already exists with different attributes",
             )),
@@ -61,13 +72,16 @@ pub(crate) async fn subscribe(call: &Call<'_>) -> Result<Value> {
         )));
     }
     let subscription = Subscription {
-        id: id(&topic, &queue),
+        id: id(&topic, queue),
         topic,
-        queue,
+        queue: queue.clone(),
         raw,
     };
-    kept.put(&subscription).await?;
-    Ok(json!({ "SubscriptionArn": subscription.arn(call) }))
+    match kept.subscribe(&subscription, (&held, version)).await {
+        Ok(()) => Ok(Some(subscription)),
+        Err(error) if error.kind == Kind::Conflict => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What tells a subscription from others of its topic: which queue it is, so that two who subscribe it at once make one.
@@ -155,13 +169,8 @@ pub(crate) async fn attributes(call: &Call<'_>) -> Result<Value> {
 pub(crate) async fn set_attributes(call: &Call<'_>) -> Result<Value> {
     let params = call.params()?;
     let kept = Kept::open(call)?;
-    let subscription = known(call, &kept).await?;
     let value = params.text("AttributeValue")?.unwrap_or_default();
     let raw = is_raw(params.need("AttributeName")?, value)?;
-    kept.put(&Subscription {
-        raw,
-        ..subscription
-    })
-    .await?;
+    kept.set_raw(params.need("SubscriptionArn")?, raw).await?;
     Ok(Value::Null)
 }

@@ -29,6 +29,8 @@ use crate::{
 
 /// Receipts that are kept in mind.
 const MOST: usize = 64 << 10;
+/// For how long a deletion may come twice whose message was hidden for longer than at first, in microseconds.
+const TWICE_US: u64 = 60_000_000;
 const VERSION: u8 = 1;
 /// Bytes of a receipt, and of its seal.
 const RECEIPT: usize = 22;
@@ -210,7 +212,9 @@ impl Handles {
         let taking = (project.clone(), queue.clone(), receipt.id, receipt.attempt);
         let mut moved = self.moved.lock();
         if *verdict == Verdict::Done {
-            moved.remove(&taking);
+            // Who was not told deletes once more.
+            let soon_us = clock::unix_micros() + TWICE_US;
+            moved.entry(taking).and_modify(|until| *until = soon_us);
             return;
         }
         if moved.len() >= MOST {

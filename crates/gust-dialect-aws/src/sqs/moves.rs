@@ -6,7 +6,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
@@ -33,6 +33,10 @@ use crate::{
 const STEP: usize = 10;
 /// For how long a message is the task's.
 const HELD: Duration = Duration::from_secs(60);
+/// How long a task that goes on waits before it looks again for what the node had when it went down.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Messages that are looked at for it.
+const LOOKED_AT: usize = 10_000;
 /// Messages a second, at most.
 const FASTEST: i64 = 500;
 /// Tasks that may be running in a project.
@@ -59,6 +63,8 @@ struct Task {
     total: u64,
     per_second: Option<u64>,
     failure: Option<String>,
+    /// It went on after the node was down: what it had then is nobody's until this.
+    held_until: Option<Instant>,
 }
 
 const RUNNING: &str = "RUNNING";
@@ -101,6 +107,7 @@ pub(crate) async fn start(call: &Call<'_>) -> Result<Value> {
         total,
         per_second: per_second.map(i64::unsigned_abs),
         failure: None,
+        held_until: None,
     };
     let handle = task.handle(call);
     let stop = claim(call.door, &call.project, &task.source)?;
@@ -171,9 +178,10 @@ pub(crate) async fn resume(door: &Arc<Inner>, project: &ProjectName) -> Result<(
         let name = key.strip_prefix("m/").map(Label::new);
         let Some(Ok(label)) = name else { continue };
         let task = Task::load(&*store, &label).await?;
-        let Some(task) = task.filter(|task| task.status == RUNNING) else {
+        let Some(mut task) = task.filter(|task| task.status == RUNNING) else {
             continue;
         };
+        task.held_until = Some(clock::now() + HELD);
         if let Ok(stop) = claim(door, project, &label) {
             spawn(door.clone(), project.clone(), task, stop);
         }
@@ -248,21 +256,38 @@ async fn run(
             visibility: Some(HELD),
             wait: Duration::ZERO,
         };
+        // Looked at before the taking: what comes back in between is there for it.
+        let held = task.held_until.is_some_and(|until| clock::now() <= until);
+        let held = held && has_taken(&*queue).await?;
         let taken = queue.take(options).await?;
         if taken.is_empty() {
-            return Ok(Some("COMPLETED"));
+            if !held {
+                return Ok(Some("COMPLETED"));
+            }
+            rest(door, stop, PAUSE).await;
+            continue;
         }
         let count = taken.len();
         step_over(door, project, task, &*queue, taken).await?;
         task.save(&*store(door, project)?).await?;
         if let Some(most) = task.per_second {
             let pause = Duration::from_secs(1).mul_f64(count as f64 / most as f64);
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = stop.stopped() => {}
-                () = door.closing.stopped() => {}
-            }
+            rest(door, stop, pause).await;
         }
+    }
+}
+
+/// Whether there are messages that may come back.
+async fn has_taken(queue: &dyn Queue) -> gust_types::Result<bool> {
+    let timed = queue.timed(LOOKED_AT).await?;
+    Ok(timed.taken > 0 || timed.more)
+}
+
+async fn rest(door: &Inner, stop: &Stop, pause: Duration) {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        () = stop.stopped() => {}
+        () = door.closing.stopped() => {}
     }
 }
 
@@ -379,6 +404,7 @@ impl Task {
             total: number("total").unwrap_or_default(),
             per_second: number("most"),
             failure: text("failure").map(str::to_owned),
+            held_until: None,
         }))
     }
 }

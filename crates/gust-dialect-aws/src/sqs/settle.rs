@@ -23,7 +23,9 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Value> {
     let named = call.queue().await?;
     let seal = call.door.handles.seal(call, &named).await?;
     let handle = call.params()?.need("ReceiptHandle")?;
-    let wanted = vec![(seal.open(handle)?, Verdict::Done)];
+    let receipt = seal.open(handle)?;
+    in_time(call, &named, handle, receipt).await?;
+    let wanted = vec![(receipt, Verdict::Done)];
     let settled = call.door.handles.settle(call, &named, wanted).await?;
     settled
         .into_iter()
@@ -35,13 +37,23 @@ pub(crate) async fn delete(call: &Call<'_>) -> Result<Value> {
 /// sender is told that all is well, and the message comes again.
 fn done(named: &Named, handle: &str, settled: Settled) -> Result<()> {
     match settled {
-        Settled::Late if named.is_fifo() => Err(Fault::value(
-            "ReceiptHandle",
-            handle,
-            "The receipt handle has expired",
-        )),
+        Settled::Late if named.is_fifo() => Err(expired(handle)),
         Settled::Done | Settled::Late | Settled::Gone => Ok(()),
     }
+}
+
+fn expired(handle: &str) -> Fault {
+    Fault::value("ReceiptHandle", handle, "The receipt handle has expired")
+}
+
+/// Where order counts, a handle is good for as long as the message is hidden: the message may be another's next, or in the
+/// dead-letter queue by now.
+async fn in_time(call: &Call<'_>, named: &Named, handle: &str, receipt: Receipt) -> Result<()> {
+    if !named.is_fifo() {
+        return Ok(());
+    }
+    let until = call.door.handles.until(call, named, receipt).await?;
+    until.map(drop).ok_or_else(|| expired(handle))
 }
 
 pub(crate) async fn delete_batch(call: &Call<'_>) -> Result<Value> {
@@ -119,9 +131,13 @@ async fn batch(
     let (mut outcomes, mut good) = (Outcomes::default(), Vec::new());
     for (id, entry) in &entries {
         let mut wanted = read(entry);
-        if let Ok((receipt, Verdict::Again(_) | Verdict::Extend(_))) = &wanted {
-            let flying = flying(call, named, *receipt).await;
-            wanted = flying.and(wanted);
+        if let Ok((receipt, verdict)) = &wanted {
+            let handle = entry.text("ReceiptHandle")?.unwrap_or_default();
+            let good = match verdict {
+                Verdict::Done => in_time(call, named, handle, *receipt).await,
+                _ => flying(call, named, *receipt).await,
+            };
+            wanted = good.and(wanted);
         }
         match wanted {
             Ok(wanted) => good.push((*id, entry, wanted)),

@@ -214,13 +214,17 @@ impl Client {
 
     /// A whole request in bytes.
     pub(super) fn bytes(&self, action: &str, body: &str) -> Vec<u8> {
+        self.lying(action, body, Lie::No)
+    }
+
+    pub(super) fn lying(&self, action: &str, body: &str, lie: Lie) -> Vec<u8> {
         let target = format!("AmazonSQS.{action}");
         let length = body.len().to_string();
         let headers = [
             ("content-length", length.as_str()),
             ("x-amz-target", target.as_str()),
         ];
-        let all = self.signed("/", "sqs", &headers, body, Lie::No);
+        let all = self.signed("/", "sqs", &headers, body, lie);
         let lines: String = all
             .iter()
             .map(|(name, value)| format!("{name}: {value}\r\n"))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gust_backend::{
     desk::Desk as _,
+    kv::KvExt as _,
     queue::{Message, QueueSettings, TakeOptions},
 };
 use gust_types::{ProjectName, Span};
@@ -409,4 +410,81 @@ async fn a_move_that_was_broken_off_goes_on() {
         30,
         "none is lost, none is there twice"
     );
+}
+
+#[tokio::test]
+async fn a_move_goes_on_with_what_the_node_held_when_it_went_down() {
+    let world = world().await;
+    let dead = world.one.queue("dead", json!({})).await;
+    world.one.queue("to", json!({})).await;
+    for n in 0..3 {
+        world.one.send(&dead, &n.to_string()).await;
+    }
+    // As a task leaves it that is killed between two commits.
+    let queue = |name: &str| world.desk.queue(&project(), &label(name)).unwrap();
+    let options = TakeOptions {
+        most: 10,
+        visibility: Some(Duration::from_secs(2)),
+        wait: Duration::ZERO,
+    };
+    assert_eq!(queue("dead").take(options).await.unwrap().len(), 3);
+    let task =
+        json!({ "id": "1", "to": "to", "status": "RUNNING", "started": 1, "moved": 0, "total": 3 });
+    let store = gust_backend::desk::doors(&*world.backends, &project()).unwrap();
+    store.put("m/dead", task.to_string().into()).await.unwrap();
+    let after = over(world.backends.clone()).await;
+    let list = json!({ "SourceArn": "arn:aws:sqs:eu-central-1:000000000000:dead" });
+    let mut shown = Value::Null;
+    for _ in 0..100 {
+        let listed = after.one.ask("ListMessageMoveTasks", list.clone()).await;
+        shown = listed.json()["Results"][0].clone();
+        if shown["Status"] != "RUNNING" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(shown["Status"], "COMPLETED", "{shown}");
+    assert_eq!(queue("dead").stats().await.unwrap().messages, 0);
+    assert_eq!(queue("to").stats().await.unwrap().messages, 3);
+}
+
+#[tokio::test]
+async fn a_late_handle_of_a_fifo_queue_deletes_nothing_and_says_so() {
+    let world = world().await;
+    let one = &world.one;
+    let fifo = json!({ "FifoQueue": "true" });
+    one.queue("over.fifo", fifo.clone()).await;
+    let arn = "arn:aws:sqs:eu-central-1:000000000000:over.fifo";
+    let policy = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": 1 }).to_string();
+    let attributes = json!({ "FifoQueue": "true", "RedrivePolicy": policy });
+    let url = one.queue("late.fifo", attributes).await;
+    let send = json!({
+        "QueueUrl": url, "MessageBody": "x", "MessageGroupId": "g", "MessageDeduplicationId": "d",
+    });
+    one.ask("SendMessage", send).await.json();
+    let taken = one.take(&url, 0).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let handle = &taken[0]["ReceiptHandle"];
+    let delete = json!({ "QueueUrl": url, "ReceiptHandle": handle });
+    let batch = json!({ "QueueUrl": url, "Entries": [{ "Id": "a", "ReceiptHandle": handle }] });
+    let invalid = "InvalidParameterValueException";
+    // Its time is over; then it is in the other queue.
+    for _ in 0..2 {
+        let answer = one.ask("DeleteMessage", delete.clone()).await;
+        answer.is(400, invalid, "InvalidParameterValue");
+        let answer = one.ask("DeleteMessageBatch", batch.clone()).await.json();
+        assert_eq!(answer["Failed"][0]["Id"], "a", "{answer}");
+        assert!(one.take(&url, 60).await.is_empty());
+    }
+    // In time it may be said twice, also when the time was put off.
+    let over = one.url("over.fifo");
+    let taken = one.take(&over, 1).await;
+    let handle = &taken[0]["ReceiptHandle"];
+    let longer = json!({ "QueueUrl": over, "ReceiptHandle": handle, "VisibilityTimeout": 60 });
+    one.ask("ChangeMessageVisibility", longer).await.json();
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let delete = json!({ "QueueUrl": over, "ReceiptHandle": handle });
+    for _ in 0..2 {
+        one.ask("DeleteMessage", delete.clone()).await.json();
+    }
 }

@@ -201,3 +201,49 @@ async fn a_door_that_closes_lets_those_go_who_wait() {
     assert_eq!(answer, json!({}));
     assert!(start.elapsed() < Duration::from_secs(5));
 }
+
+#[tokio::test]
+async fn who_knows_an_id_alone_keeps_nobody_out() {
+    let world = world().await;
+    let body =
+        json!({ "QueueUrl": world.one.url("q"), "MessageBody": "x".repeat((4 << 20) - 200) });
+    let bytes = world
+        .one
+        .lying("SendMessage", &body.to_string(), Lie::Secret);
+    let short = bytes::Bytes::from(bytes).slice(..4 << 20);
+    let mut coming = Vec::new();
+    for _ in 0..66 {
+        let (address, short) = (world.one.address, short.clone());
+        coming.push(gust_task::spawn("hostile", async move {
+            let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+            let sent = tokio::io::AsyncWriteExt::write_all(&mut socket, &short).await;
+            (socket, sent.is_ok())
+        }));
+    }
+    let mut held = Vec::new();
+    for coming in coming {
+        held.push(coming.await.unwrap().unwrap());
+    }
+    let start = gust_task::clock::now();
+    // The other project has room for what is large, and this one for what is small.
+    for (client, size) in [(&world.two, 900_000), (&world.one, 10_000)] {
+        let url = client.queue("good", json!({})).await;
+        client.send(&url, &"x".repeat(size)).await;
+        assert_eq!(client.take(&url, 60).await.len(), 1);
+    }
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_head_that_says_the_hash_is_checked_before_the_body_comes() {
+    let world = world().await;
+    let bytes = world.one.lying("ListQueues", "{}", Lie::Hash);
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, _) = text.split_once("\r\n\r\n").unwrap();
+    let mut socket = world.one.raw(format!("{head}\r\n\r\n").as_bytes()).await;
+    let mut some = [0; 64];
+    let read = tokio::time::timeout(Duration::from_secs(5), socket.read(&mut some));
+    let read = read.await.expect("it is refused before its body").unwrap();
+    let said = String::from_utf8_lossy(&some[..read]).into_owned();
+    assert!(said.starts_with("HTTP/1.1 403"), "{said}");
+}

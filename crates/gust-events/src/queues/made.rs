@@ -152,11 +152,9 @@ impl Made {
             return Err(Error::conflict(text).hint("take it out of the app's gust.toml first"));
         }
         let queue = self.queues.open(project, name)?;
-        let hide = queue.stats().await?.published > 0;
-        self.records.remove(project, name, hide).await?;
+        let removed = self.records.remove(project, name, &*queue).await;
         self.tell(project);
-        queue.purge(false).await?;
-        queue.purge(true).await?;
+        removed?;
         tracing::info!(%project, queue = %name, "a queue was removed");
         Ok(true)
     }
