@@ -244,8 +244,14 @@ impl Tx {
     }
 
     fn hold(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.has_room(bytes)?;
         self.held += bytes;
-        match self.held > HELD {
+        Ok(())
+    }
+
+    /// Whether so many bytes of values more can be taken in hand.
+    pub(crate) fn has_room(&self, bytes: usize) -> Result<(), Fault> {
+        match self.held.saturating_add(bytes) > HELD {
             true => Err(Fault::new(format!(
                 "ERR one command or transaction takes no more bytes of values in hand than {HELD}"
             ))),

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{client::Answer, world};
+use super::{
+    client::{Answer, bulk},
+    world,
+};
 
 /// What is said to bytes, before the connection is closed.
 async fn said(login: bool, bytes: &[u8]) -> Option<String> {
@@ -139,6 +142,37 @@ async fn a_transaction_is_bounded() {
         .chain(keys.iter().map(String::as_str))
         .collect();
     client.fails(&words, "ERR a client watches at most").await;
+}
+
+#[tokio::test]
+async fn what_sets_several_keys_sets_all_or_none() {
+    let world = world().await;
+    let mut client = world.one().await;
+    for name in [&b"MSET"[..], b"MSETNX"] {
+        let words = [name, b"m1", b"v", b"\xff", b"2"];
+        let is_refused = |answer: &Answer| matches!(answer, Answer::Error(text) if text.starts_with("ERR keys must be UTF-8"));
+        let alone = client.run_bytes(&words).await;
+        assert!(is_refused(&alone), "{alone:?}");
+        client.ok(&["MULTI"]).await;
+        client.run_bytes(&words).await;
+        client.run(&["SET", "after", "1"]).await;
+        let Answer::Array(replies) = client.run(&["EXEC"]).await else {
+            panic!("no answers");
+        };
+        assert!(is_refused(&replies[0]), "{replies:?}");
+        client.is(&["EXISTS", "m1"], Answer::Int(0)).await;
+        client.is(&["GET", "after"], bulk("1")).await;
+    }
+    // Values are counted before the first is taken in hand.
+    let big = "x".repeat(1 << 20);
+    client.ok(&["SET", "big", &big]).await;
+    client.ok(&["MULTI"]).await;
+    for _ in 0..31 {
+        client.run(&["RENAME", "big", "there"]).await;
+        client.run(&["RENAME", "there", "big"]).await;
+    }
+    client.run(&["EXEC"]).await;
+    client.is(&["EXISTS", "big", "there"], Answer::Int(1)).await;
 }
 
 #[tokio::test]
