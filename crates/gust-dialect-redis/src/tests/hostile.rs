@@ -134,7 +134,10 @@ async fn a_transaction_is_bounded() {
         .chain(names.iter().map(String::as_str))
         .collect();
     client
-        .fails(&words, "ERR batch has more writes than 1000")
+        .fails(
+            &words,
+            "ERR batch has more writes than 1000: 1001 (write it in several smaller batches)",
+        )
         .await;
     client.is(&["DBSIZE"], Answer::Int(0)).await;
     let keys: Vec<String> = (0..1001).map(|n| format!("k{n}")).collect();
@@ -188,4 +191,48 @@ async fn connections_that_stop_are_closed() {
             .unwrap();
         assert_eq!(closed, None);
     }
+}
+
+#[tokio::test]
+async fn what_is_only_read_does_not_count_as_written() {
+    let world = world().await;
+    let mut client = world.one().await;
+    let keys: Vec<String> = (0..1101).map(|n| format!("k{n}")).collect();
+    let with = |words: &[&str], most: usize| -> Vec<String> {
+        let words = words.iter().map(|word| (*word).to_owned());
+        words.chain(keys.iter().take(most).cloned()).collect()
+    };
+    for _ in 0..2 {
+        for some in keys.chunks(1000) {
+            let pairs = some.iter().flat_map(|key| [key.as_str(), "v"]);
+            let words: Vec<_> = std::iter::once("MSET").chain(pairs).collect();
+            client.ok(&words).await;
+        }
+        let deleted = client.run_bytes(&with(&["DEL"], 1000)).await;
+        assert_eq!(deleted, Answer::Int(1000));
+    }
+    let watched = client.run_bytes(&with(&["WATCH"], 1000)).await;
+    assert_eq!(watched, Answer::Status("OK".into()));
+    client.ok(&["MULTI"]).await;
+    for key in &keys {
+        client
+            .is(&["GET", key], Answer::Status("QUEUED".into()))
+            .await;
+    }
+    client.run(&["SET", "one", "1"]).await;
+    let Answer::Array(replies) = client.run(&["EXEC"]).await else {
+        panic!("no answers");
+    };
+    assert_eq!(replies.last(), Some(&Answer::Status("OK".into())));
+    for n in 0..1101 {
+        client
+            .is(&["SADD", &format!("s{n}"), &n.to_string()], Answer::Int(1))
+            .await;
+    }
+    let sets = (0..1101).map(|n| format!("s{n}"));
+    let words: Vec<_> = ["SUNIONSTORE".to_owned(), "all".to_owned()]
+        .into_iter()
+        .chain(sets)
+        .collect();
+    assert_eq!(client.run_bytes(&words).await, Answer::Int(1101));
 }
