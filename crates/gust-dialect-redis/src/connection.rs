@@ -71,7 +71,7 @@ pub(crate) struct Connection {
     grant: Grant,
     out: Vec<u8>,
     /// Memory of what is to be sent.
-    owed: Option<Grant>,
+    owed: Vec<Grant>,
     /// When it became a stranger's.
     since: Instant,
     /// When the request under way has to be there.
@@ -92,7 +92,7 @@ impl Connection {
             heard: BytesMut::new(),
             next: None,
             grant: Grant::default(),
-            owed: None,
+            owed: Vec::new(),
             out: Vec::new(),
             since: Instant::now(),
             due: None,
@@ -160,7 +160,7 @@ impl Connection {
             Step::Answer(reply) => self.say(&reply),
             Step::Answers(answers) => {
                 answers.replies.iter().for_each(|reply| self.say(reply));
-                self.owed = Some(answers.grant);
+                self.owed.push(answers.grant);
             }
             Step::Wait(call, timeout) => return self.wait(call, timeout).await,
             Step::End(reply) => {
@@ -231,7 +231,7 @@ impl Connection {
             sent = self.socket.write_all(&out) => sent.is_ok(),
             () = cut => false,
         };
-        self.owed = None;
+        self.owed.clear();
         match sent {
             true => Flow::Continue(()),
             false => Flow::Break(()),
@@ -260,7 +260,8 @@ impl Connection {
             },
             message = message => match message {
                 Some(message) if self.session.is_good() => {
-                    self.say(&message);
+                    self.say(&message.reply);
+                    self.owed.push(message.grant);
                     Flow::Continue(())
                 }
                 _ => Flow::Break(()),

@@ -27,6 +27,7 @@ mod subscriptions;
 mod table;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod tx;
 mod value;
 

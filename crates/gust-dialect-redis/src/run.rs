@@ -41,7 +41,6 @@ pub(crate) struct Call {
 
 /// What a command about the connection may look at.
 pub(crate) struct Cx<'a> {
-    pub(crate) tx: &'a mut Tx,
     pub(crate) client: &'a mut Client,
     pub(crate) space: &'a Space,
 }
@@ -199,7 +198,7 @@ async fn step(tx: &mut Tx, space: &Space, client: &mut Client, call: &Call) -> O
             Ok(run(tx, call.args())?.unwrap_or_else(|| nothing.clone()))
         }
         Run::Walk(run) => run(tx, space, call.args()).await,
-        Run::Local(run) => run(&mut Cx { tx, client, space }, call.args()),
+        Run::Local(run) => run(&mut Cx { client, space }, call.args()),
         Run::Session(Verb::Unwatch) => Ok(Reply::OK),
         Run::Session(_) => Err(Fault::of("ERR Command not allowed inside a transaction")),
     }
@@ -240,7 +239,7 @@ async fn commit(space: &Space, changes: Changes, watched: &[Watched]) -> Result<
         space.bells.ring(&key, elements);
     }
     for (channel, message) in published {
-        space.hub.publish(&channel, &message);
+        space.hub.publish(&channel, &message).await;
     }
     Ok(true)
 }

@@ -310,17 +310,17 @@ impl Session {
             }
             Verb::Auth => self.auth(args)?,
             Verb::Hello => self.hello(args)?,
-            Verb::Subscribe => self.listen(Topic::Channel, args)?,
-            Verb::Psubscribe => self.listen(Topic::Pattern, args)?,
+            Verb::Subscribe => self.listen(Topic::Channel, args).await?,
+            Verb::Psubscribe => self.listen(Topic::Pattern, args).await?,
             Verb::Unsubscribe => self.subscriptions.end(Topic::Channel, args),
             Verb::Punsubscribe => self.subscriptions.end(Topic::Pattern, args),
         };
         Ok(Step::Answer(done))
     }
 
-    fn listen(&mut self, topic: Topic, names: &[Bytes]) -> Outcome {
+    async fn listen(&mut self, topic: Topic, names: &[Bytes]) -> Outcome {
         let space = self.space().ok_or(Fault::NO_AUTH)?;
-        self.subscriptions.begin(&space, topic, names)
+        self.subscriptions.begin(&space, topic, names).await
     }
 
     async fn exec(&mut self) -> Result<Step, Fault> {

@@ -56,7 +56,7 @@ pub(crate) enum Run {
     Data(fn(&mut Tx, &[Bytes]) -> Outcome),
     /// The same, but it waits while there is nothing, and answers this when its time is up.
     Wait(fn(&mut Tx, &[Bytes]) -> Waiting, Reply),
-    /// Through all keys of the store.
+    /// The same, but it takes long, or goes through all keys of the store: others get their turn meanwhile.
     Walk(for<'a> fn(&'a mut Tx, &'a Space, &'a [Bytes]) -> BoxFuture<'a, Outcome>),
     /// About the connection or the server.
     Local(fn(&mut Cx<'_>, &[Bytes]) -> Outcome),
@@ -189,7 +189,7 @@ pub(crate) const COMMANDS: &[Command] = commands! {
         "hmget" -3 R ONE => Data(hashes::hmget);
         "hmset" -4 W ONE => Data(hashes::hmset);
         "hrandfield" -2 R ONE => Data(hashes::hrandfield);
-        "hscan" -3 R ONE => Data(hashes::hscan);
+        "hscan" -3 R ONE => walk!(hashes::hscan);
         "hset" -4 W ONE => Data(hashes::hset);
         "hsetnx" 4 W ONE => Data(hashes::hsetnx);
         "hstrlen" 3 R ONE => Data(hashes::hstrlen);
@@ -232,7 +232,7 @@ pub(crate) const COMMANDS: &[Command] = commands! {
         "spop" -2 W ONE => Data(sets::spop);
         "srandmember" -2 R ONE => Data(sets::srandmember);
         "srem" -3 W ONE => Data(sets::srem);
-        "sscan" -3 R ONE => Data(sets::sscan);
+        "sscan" -3 R ONE => walk!(sets::sscan);
         "sunion" -2 R ALL => Data(sets::sunion);
         "sunionstore" -3 W ALL => Data(sets::sunionstore);
     }
@@ -258,7 +258,7 @@ pub(crate) const COMMANDS: &[Command] = commands! {
         "zrevrangebylex" -4 R ONE => Data(zranges::zrevrangebylex);
         "zrevrangebyscore" -4 R ONE => Data(zranges::zrevrangebyscore);
         "zrevrank" 3 R ONE => Data(zsets::zrevrank);
-        "zscan" -3 R ONE => Data(zsets::zscan);
+        "zscan" -3 R ONE => walk!(zsets::zscan);
         "zscore" 3 R ONE => Data(zsets::zscore);
         "zunionstore" -4 W Keys::Numbered(2) => Data(zstore::zunionstore);
     }
@@ -271,8 +271,8 @@ pub(crate) const COMMANDS: &[Command] = commands! {
     }
     "publish and subscribe" {
         "psubscribe" -2 N NO => Session(Verb::Psubscribe);
-        "publish" 3 N NO => Local(server::publish);
-        "pubsub" -2 N NO => Local(server::pubsub);
+        "publish" 3 N NO => walk!(server::publish);
+        "pubsub" -2 N NO => walk!(server::pubsub);
         "punsubscribe" -1 N NO => Session(Verb::Punsubscribe);
         "subscribe" -2 N NO => Session(Verb::Subscribe);
         "unsubscribe" -1 N NO => Session(Verb::Unsubscribe);

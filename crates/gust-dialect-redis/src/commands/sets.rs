@@ -8,6 +8,8 @@ use crate::{
     fault::{Fault, Outcome},
     number::{self, integer},
     reply::Reply,
+    space::Space,
+    turn::Turn,
     tx::Tx,
     value::{Set, Value},
 };
@@ -127,7 +129,7 @@ pub(crate) fn smove(tx: &mut Tx, args: &[Bytes]) -> Outcome {
     Ok(Reply::Int(1))
 }
 
-pub(crate) fn sscan(tx: &mut Tx, args: &[Bytes]) -> Outcome {
+pub(crate) async fn sscan(tx: &mut Tx, _: &Space, args: &[Bytes]) -> Outcome {
     let (key, rest) = first(args)?;
     let (at, options) = first(rest)?;
     cursor(at)?;
@@ -137,8 +139,13 @@ pub(crate) fn sscan(tx: &mut Tx, args: &[Bytes]) -> Outcome {
     }
     let scan = Scan::read(options, false)?;
     let members = tx.get::<Set>(key)?.into_iter().flatten();
-    let members = members.filter(|member| scan.takes(member));
-    Ok(whole(Reply::bulks(members)))
+    let (mut found, mut turn) = (Vec::new(), Turn::default());
+    for member in members {
+        if scan.takes(member, &mut turn).await {
+            found.push(member);
+        }
+    }
+    Ok(whole(Reply::bulks(found)))
 }
 
 /// How several sets become one.
