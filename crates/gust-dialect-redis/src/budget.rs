@@ -110,6 +110,9 @@ impl Grant {
         let Some(part) = &self.part else {
             return false;
         };
+        if wanted > OF_A_PROJECT {
+            return false;
+        }
         let more = u32::try_from(more).unwrap_or(u32::MAX);
         let Ok(Some((own, all))) = tokio::time::timeout(PATIENCE, part.take(more)).await else {
             return false;

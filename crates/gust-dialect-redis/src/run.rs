@@ -21,6 +21,7 @@ use crate::{
     session::Client,
     space::Space,
     table::{Access, Command, Run, Verb},
+    turn::Turn,
     tx::{Changes, Tx},
 };
 
@@ -29,8 +30,8 @@ const ATTEMPTS: u32 = 64;
 /// Bytes that all answers of a command or a transaction have at most.
 const ANSWERS: usize = 64 << 20;
 
-/// Keys after which others get their turn on the thread.
-const AT_ONCE: usize = 64;
+/// What reading an element or a key counts when others wait for their turn.
+const STEPS: usize = 64;
 
 /// A command as it was asked for.
 pub(crate) struct Call {
@@ -185,11 +186,10 @@ async fn attempt_all(
 }
 
 async fn step(tx: &mut Tx, space: &Space, client: &mut Client, call: &Call) -> Outcome {
-    for (nth, key) in call.command.reads(&call.words).into_iter().enumerate() {
-        tx.load(&*space.kv, key).await?;
-        if nth % AT_ONCE == AT_ONCE - 1 {
-            tokio::task::yield_now().await;
-        }
+    let mut turn = Turn::default();
+    for key in call.command.reads(&call.words) {
+        let elements = tx.load(&*space.kv, key).await?;
+        turn.spend((elements + 1) * STEPS).await;
     }
     match &call.command.run {
         Run::Data(run) => run(tx, call.args()),

@@ -220,11 +220,11 @@ pub(crate) const COMMANDS: &[Command] = commands! {
     "sets" {
         "sadd" -3 W ONE => Data(sets::sadd);
         "scard" 2 R ONE => Data(sets::scard);
-        "sdiff" -2 R ALL => Data(sets::sdiff);
-        "sdiffstore" -3 W ALL => Data(sets::sdiffstore);
-        "sinter" -2 R ALL => Data(sets::sinter);
-        "sintercard" -3 R Keys::Numbered(1) => Data(sets::sintercard);
-        "sinterstore" -3 W ALL => Data(sets::sinterstore);
+        "sdiff" -2 R ALL => walk!(sets::sdiff);
+        "sdiffstore" -3 W ALL => walk!(sets::sdiffstore);
+        "sinter" -2 R ALL => walk!(sets::sinter);
+        "sintercard" -3 R Keys::Numbered(1) => walk!(sets::sintercard);
+        "sinterstore" -3 W ALL => walk!(sets::sinterstore);
         "sismember" 3 R ONE => Data(sets::sismember);
         "smembers" 2 R ONE => Data(sets::smembers);
         "smismember" -3 R ONE => Data(sets::smismember);
@@ -233,15 +233,15 @@ pub(crate) const COMMANDS: &[Command] = commands! {
         "srandmember" -2 R ONE => Data(sets::srandmember);
         "srem" -3 W ONE => Data(sets::srem);
         "sscan" -3 R ONE => walk!(sets::sscan);
-        "sunion" -2 R ALL => Data(sets::sunion);
-        "sunionstore" -3 W ALL => Data(sets::sunionstore);
+        "sunion" -2 R ALL => walk!(sets::sunion);
+        "sunionstore" -3 W ALL => walk!(sets::sunionstore);
     }
     "sorted sets" {
         "zadd" -4 W ONE => Data(zsets::zadd);
         "zcard" 2 R ONE => Data(zsets::zcard);
         "zcount" 4 R ONE => Data(zranges::zcount);
         "zincrby" 4 W ONE => Data(zsets::zincrby);
-        "zinterstore" -4 W Keys::Numbered(2) => Data(zstore::zinterstore);
+        "zinterstore" -4 W Keys::Numbered(2) => walk!(zstore::zinterstore);
         "zlexcount" 4 R ONE => Data(zranges::zlexcount);
         "zmscore" -3 R ONE => Data(zsets::zmscore);
         "zpopmax" -2 W ONE => Data(zsets::zpopmax);
@@ -260,7 +260,7 @@ pub(crate) const COMMANDS: &[Command] = commands! {
         "zrevrank" 3 R ONE => Data(zsets::zrevrank);
         "zscan" -3 R ONE => walk!(zsets::zscan);
         "zscore" 3 R ONE => Data(zsets::zscore);
-        "zunionstore" -4 W Keys::Numbered(2) => Data(zstore::zunionstore);
+        "zunionstore" -4 W Keys::Numbered(2) => walk!(zstore::zunionstore);
     }
     "transactions" {
         "discard" 1 N NO => Session(Verb::Discard);
