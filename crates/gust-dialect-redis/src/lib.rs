@@ -18,6 +18,7 @@ mod frame;
 mod glob;
 mod hub;
 mod number;
+mod patience;
 mod reply;
 mod run;
 mod serve;

@@ -343,6 +343,13 @@ impl Command {
         self.name.starts_with("flush")
     }
 
+    /// Whether it goes through the whole store, and takes as long as that takes.
+    pub(crate) fn is_long(&self) -> bool {
+        matches!(self.run, Run::Walk(_))
+            && self.group != "publish and subscribe"
+            && matches!(self.keys, Keys::None)
+    }
+
     pub(crate) fn fault_of_arity(&self) -> Fault {
         Fault::arity(self.name)
     }
