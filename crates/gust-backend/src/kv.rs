@@ -88,7 +88,7 @@ pub struct KvLimits {
     pub key: usize,
     /// Bytes of a value.
     pub value: usize,
-    /// Writes in one batch.
+    /// Writes in one batch; what is only required is none.
     pub batch: usize,
     /// Bytes of all keys and values of one batch.
     pub batch_bytes: usize,

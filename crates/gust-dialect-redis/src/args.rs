@@ -4,7 +4,9 @@ use bytes::Bytes;
 
 use crate::{
     fault::Fault,
+    glob::Glob,
     number::{self, integer},
+    turn::Turn,
 };
 
 /// Exactly so many arguments. How many there are was checked before, so another number is a fault in what they say.
@@ -69,7 +71,7 @@ pub(crate) fn range(start: i64, stop: i64, length: usize) -> Option<(usize, usiz
 /// Options of the commands that read a structure or the store piece by piece.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
-    pub(crate) pattern: Option<Bytes>,
+    pub(crate) pattern: Option<Glob>,
     pub(crate) count: Option<usize>,
     pub(crate) kind: Option<Bytes>,
 }
@@ -81,7 +83,7 @@ impl Scan {
         let mut scan = Self::default();
         while let [name, value, rest @ ..] = args {
             if is(name, "match") {
-                scan.pattern = Some(value.clone());
+                scan.pattern = Some(Glob::new(value)?);
             } else if is(name, "count") {
                 let count = usize::try_from(integer(value)?).ok();
                 scan.count = Some(count.filter(|count| *count > 0).ok_or(Fault::SYNTAX)?);
@@ -98,9 +100,11 @@ impl Scan {
         }
     }
 
-    pub(crate) fn takes(&self, name: &[u8]) -> bool {
-        let pattern = self.pattern.as_deref();
-        pattern.is_none_or(|pattern| crate::glob::matches(pattern, name))
+    pub(crate) async fn takes(&self, name: &[u8], turn: &mut Turn) -> bool {
+        match &self.pattern {
+            Some(pattern) => pattern.matches(name, turn).await,
+            None => true,
+        }
     }
 }
 

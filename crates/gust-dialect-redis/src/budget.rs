@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const ALL: usize = 256 << 10;
 const OF_A_PROJECT: usize = ALL / 2;
 /// Bytes that everybody has.
-const FREE: usize = 64 << 10;
+pub(crate) const FREE: usize = 64 << 10;
 /// Connections of a project at once.
 const CONNECTIONS: usize = 1024;
 /// How long somebody waits for others to give back.
@@ -40,8 +40,11 @@ pub(crate) struct Grant {
     /// Nobody's until there is a login: that far only what is free is taken.
     part: Option<Arc<Part>>,
     bytes: usize,
-    held: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+    held: Option<Held>,
 }
+
+/// Of the project's part, and of all there is.
+pub(crate) type Held = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 impl Default for Budget {
     fn default() -> Self {
@@ -86,7 +89,7 @@ impl Part {
         self.connections.clone().try_acquire_owned().ok()
     }
 
-    async fn take(&self, kib: u32) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+    pub(crate) async fn take(&self, kib: u32) -> Option<Held> {
         let own = self.own.clone().acquire_many_owned(kib).await.ok()?;
         let all = self.all.clone().acquire_many_owned(kib).await.ok()?;
         Some((own, all))
@@ -107,6 +110,9 @@ impl Grant {
         let Some(part) = &self.part else {
             return false;
         };
+        if wanted > OF_A_PROJECT {
+            return false;
+        }
         let more = u32::try_from(more).unwrap_or(u32::MAX);
         let Ok(Some((own, all))) = tokio::time::timeout(PATIENCE, part.take(more)).await else {
             return false;
@@ -119,6 +125,20 @@ impl Grant {
             held => *held = Some((own, all)),
         }
         true
+    }
+
+    /// A grant that has this already.
+    pub(crate) fn of(held: Option<Held>) -> Self {
+        Self {
+            held,
+            ..Self::default()
+        }
+    }
+
+    /// Whether nothing is taken.
+    #[cfg(test)]
+    pub(crate) fn is_free(&self) -> bool {
+        self.held.is_none()
     }
 
     /// Takes up to this many in all, if it has less.

@@ -51,6 +51,8 @@ const FLUSH: usize = 64 << 10;
 const READ: usize = 16 << 10;
 /// What else may come while a client waits for elements.
 const AHEAD: usize = 64 << 10;
+/// How long a command goes on for a client that sends nothing more.
+const LEFT: Duration = Duration::from_secs(1);
 /// `SET`s that go to the store at once, and bytes of them.
 const TOGETHER: usize = 256;
 const TOGETHER_BYTES: usize = 1 << 20;
@@ -71,7 +73,7 @@ pub(crate) struct Connection {
     grant: Grant,
     out: Vec<u8>,
     /// Memory of what is to be sent.
-    owed: Option<Grant>,
+    owed: Vec<Grant>,
     /// When it became a stranger's.
     since: Instant,
     /// When the request under way has to be there.
@@ -92,7 +94,7 @@ impl Connection {
             heard: BytesMut::new(),
             next: None,
             grant: Grant::default(),
-            owed: None,
+            owed: Vec::new(),
             out: Vec::new(),
             since: Instant::now(),
             due: None,
@@ -156,11 +158,11 @@ impl Connection {
         if let Some(call) = self.session.plain_set(&words) {
             return self.set(call).await;
         }
-        match self.session.handle(words).await {
+        match self.handle(words).await {
             Step::Answer(reply) => self.say(&reply),
             Step::Answers(answers) => {
                 answers.replies.iter().for_each(|reply| self.say(reply));
-                self.owed = Some(answers.grant);
+                self.owed.push(answers.grant);
             }
             Step::Wait(call, timeout) => return self.wait(call, timeout).await,
             Step::End(reply) => {
@@ -169,6 +171,30 @@ impl Connection {
             }
         }
         Flow::Continue(())
+    }
+
+    /// Whoever has hung up for some time is not worked for any more. Some only say that they have nothing more to ask, and wait
+    /// for the answer; both look the same.
+    async fn handle(&mut self, words: Request) -> Step {
+        let gone = self.session.client.gone.clone();
+        let mut handling = std::pin::pin!(self.session.handle(words));
+        let mut ended = None;
+        loop {
+            let may_read = ended.is_none() && self.heard.len() < AHEAD;
+            tokio::select! {
+                biased;
+                step = &mut handling => return step,
+                read = self.socket.read_buf(&mut self.heard), if may_read => {
+                    if !read.is_ok_and(|read| read > 0) {
+                        ended = Some(Instant::now() + LEFT);
+                    }
+                }
+                () = sleep_until(ended.unwrap_or_else(Instant::now)), if ended.is_some() => {
+                    gone.stop();
+                    return handling.await;
+                }
+            }
+        }
     }
 
     /// A `SET`, and those that came right behind it: the store commits them together.
@@ -231,7 +257,7 @@ impl Connection {
             sent = self.socket.write_all(&out) => sent.is_ok(),
             () = cut => false,
         };
-        self.owed = None;
+        self.owed.clear();
         match sent {
             true => Flow::Continue(()),
             false => Flow::Break(()),
@@ -260,7 +286,8 @@ impl Connection {
             },
             message = message => match message {
                 Some(message) if self.session.is_good() => {
-                    self.say(&message);
+                    self.say(&message.reply);
+                    self.owed.push(message.grant);
                     Flow::Continue(())
                 }
                 _ => Flow::Break(()),

@@ -34,6 +34,11 @@ impl Fault {
     pub(crate) const BUSY: Self =
         Self::of("TRYAGAIN too many others write to these keys, try again later");
 
+    pub(crate) const TOO_SLOW: Self = Self::of(
+        "ERR this takes longer than the 10 seconds that a command or a transaction has; nothing was changed, ask for less at once",
+    );
+    pub(crate) const GONE: Self = Self::of("ERR the client has gone; nothing was changed");
+
     pub(crate) const fn of(text: &'static str) -> Self {
         Self(Cow::Borrowed(text))
     }

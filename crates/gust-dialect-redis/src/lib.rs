@@ -18,6 +18,7 @@ mod frame;
 mod glob;
 mod hub;
 mod number;
+mod patience;
 mod reply;
 mod run;
 mod serve;
@@ -27,6 +28,7 @@ mod subscriptions;
 mod table;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod tx;
 mod value;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gust_backend::kv::{Condition, Version, Write};
-use gust_task::{clock, ids};
+use gust_task::{Stop, clock, ids};
 use gust_types::Kind;
 
 use crate::{
@@ -17,10 +17,12 @@ use crate::{
     fault::{Fault, Outcome},
     frame::Request,
     number,
+    patience::Patience,
     reply::Reply,
     session::Client,
     space::Space,
     table::{Access, Command, Run, Verb},
+    turn::Turn,
     tx::{Changes, Tx},
 };
 
@@ -29,8 +31,8 @@ const ATTEMPTS: u32 = 64;
 /// Bytes that all answers of a command or a transaction have at most.
 const ANSWERS: usize = 64 << 20;
 
-/// Keys after which others get their turn on the thread.
-const AT_ONCE: usize = 64;
+/// What reading an element or a key counts when others wait for their turn.
+const STEPS: usize = 64;
 
 /// A command as it was asked for.
 pub(crate) struct Call {
@@ -41,7 +43,6 @@ pub(crate) struct Call {
 
 /// What a command about the connection may look at.
 pub(crate) struct Cx<'a> {
-    pub(crate) tx: &'a mut Tx,
     pub(crate) client: &'a mut Client,
     pub(crate) space: &'a Space,
 }
@@ -112,18 +113,31 @@ pub(crate) async fn all(
     let writes = calls.iter().filter(|call| {
         call.command.access == Access::Write && !call.command.reads(&call.words).is_empty()
     });
-    let _locks = space
-        .lock(writes.flat_map(|call| call.command.keys(&call.words)))
-        .await;
+    // What takes several batches goes on to its end.
+    let mut patience = match calls.iter().any(|call| call.command.is_alone()) {
+        true => Patience::of(&Stop::new()),
+        false => Patience::of(&client.gone),
+    };
+    let keys = writes.flat_map(|call| call.command.keys(&call.words));
+    let _locks = patience.with(async { Ok(space.lock(keys).await) }).await?;
+    if !calls.iter().any(|call| call.command.is_long()) || calls.len() > 1 {
+        patience.begin();
+    }
     for attempt in 0..ATTEMPTS {
-        if !is_as_watched(space, watched).await? {
-            return Ok(None);
-        }
         let grant = space.part.grant();
         let mut tx = Tx::new(space.kv.limits(), clock::unix_micros(), grant);
-        let replies = attempt_all(&mut tx, space, client, calls).await?;
+        let attempted = async {
+            if !is_as_watched(space, watched).await? {
+                return Ok(None);
+            }
+            let replies = attempt_all(&mut tx, space, client, calls).await?;
+            Ok(Some(replies))
+        };
+        let Some(replies) = patience.with(attempted).await? else {
+            return Ok(None);
+        };
         let (changes, grant) = tx.finish()?;
-        if commit(space, changes, watched).await? {
+        if commit(space, changes, watched, &patience).await? {
             return Ok(Some(Answers { replies, grant }));
         }
         breathe(attempt).await;
@@ -138,17 +152,24 @@ pub(crate) async fn waiting(space: &Space, call: &Call) -> Result<Option<Reply>,
     };
     let keys = call.command.keys(&call.words);
     let _locks = space.lock(keys.iter().copied()).await;
+    // Whether the client is still there is seen while it waits.
+    let mut patience = Patience::of(&Stop::new());
+    patience.begin();
     for attempt in 0..ATTEMPTS {
         let grant = space.part.grant();
         let mut tx = Tx::new(space.kv.limits(), clock::unix_micros(), grant);
-        for key in &keys {
-            tx.load(&*space.kv, key).await?;
-        }
+        let loaded = async {
+            for key in &keys {
+                tx.load(&*space.kv, key).await?;
+            }
+            Ok(())
+        };
+        patience.with(loaded).await?;
         let Some(reply) = run(&mut tx, call.args())? else {
             return Ok(None);
         };
         let (changes, _) = tx.finish()?;
-        if commit(space, changes, &[]).await? {
+        if commit(space, changes, &[], &patience).await? {
             return Ok(Some(reply));
         }
         breathe(attempt).await;
@@ -186,11 +207,10 @@ async fn attempt_all(
 }
 
 async fn step(tx: &mut Tx, space: &Space, client: &mut Client, call: &Call) -> Outcome {
-    for (nth, key) in call.command.reads(&call.words).into_iter().enumerate() {
-        tx.load(&*space.kv, key).await?;
-        if nth % AT_ONCE == AT_ONCE - 1 {
-            tokio::task::yield_now().await;
-        }
+    let mut turn = Turn::default();
+    for key in call.command.reads(&call.words) {
+        let elements = tx.load(&*space.kv, key).await?;
+        turn.spend((elements + 1) * STEPS).await;
     }
     match &call.command.run {
         Run::Data(run) => run(tx, call.args()),
@@ -199,14 +219,19 @@ async fn step(tx: &mut Tx, space: &Space, client: &mut Client, call: &Call) -> O
             Ok(run(tx, call.args())?.unwrap_or_else(|| nothing.clone()))
         }
         Run::Walk(run) => run(tx, space, call.args()).await,
-        Run::Local(run) => run(&mut Cx { tx, client, space }, call.args()),
+        Run::Local(run) => run(&mut Cx { client, space }, call.args()),
         Run::Session(Verb::Unwatch) => Ok(Reply::OK),
         Run::Session(_) => Err(Fault::of("ERR Command not allowed inside a transaction")),
     }
 }
 
 /// Writes what has changed; false when somebody was in between.
-async fn commit(space: &Space, changes: Changes, watched: &[Watched]) -> Result<bool, Fault> {
+async fn commit(
+    space: &Space,
+    changes: Changes,
+    watched: &[Watched],
+    patience: &Patience,
+) -> Result<bool, Fault> {
     let Changes {
         mut batch,
         read,
@@ -215,6 +240,8 @@ async fn commit(space: &Space, changes: Changes, watched: &[Watched]) -> Result<
         published,
     } = changes;
     if writes {
+        // The last look: what has begun to be written is not stopped.
+        patience.with(std::future::ready(Ok(()))).await?;
         for (key, version) in watched {
             let key = crate::tx::name(key)?.to_owned();
             let condition = version.map_or(Condition::Absent, Condition::Version);
@@ -226,13 +253,16 @@ async fn commit(space: &Space, changes: Changes, watched: &[Watched]) -> Result<
             Err(error) => return Err(error.into()),
         }
     } else if read.len() + watched.len() > 1 {
-        for (key, version) in &read {
-            let there = space.kv.get(key).await?;
-            if there.map(|there| there.version) != *version {
-                return Ok(false);
+        let is_still_so = async {
+            for (key, version) in &read {
+                let there = space.kv.get(key).await?;
+                if there.map(|there| there.version) != *version {
+                    return Ok(false);
+                }
             }
-        }
-        if !is_as_watched(space, watched).await? {
+            is_as_watched(space, watched).await
+        };
+        if !patience.with(is_still_so).await? {
             return Ok(false);
         }
     }
@@ -240,7 +270,7 @@ async fn commit(space: &Space, changes: Changes, watched: &[Watched]) -> Result<
         space.bells.ring(&key, elements);
     }
     for (channel, message) in published {
-        space.hub.publish(&channel, &message);
+        space.hub.publish(&channel, &message).await;
     }
     Ok(true)
 }

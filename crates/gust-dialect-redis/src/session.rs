@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use gust_backend::keys::AccessKey;
+use gust_task::Stop;
 use gust_types::Label;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::OwnedSemaphorePermit;
@@ -39,6 +40,8 @@ pub(crate) struct Client {
     pub(crate) name: Bytes,
     pub(crate) library: Bytes,
     pub(crate) library_version: Bytes,
+    /// Given when it has hung up: then nothing is done for it any more.
+    pub(crate) gone: Stop,
 }
 
 /// One connection's state.
@@ -80,6 +83,17 @@ pub(crate) enum Step {
 // === impl Client ===
 
 impl Client {
+    pub(crate) fn new(id: i64) -> Self {
+        Self {
+            id,
+            version: Version::default(),
+            name: Bytes::new(),
+            library: Bytes::new(),
+            library_version: Bytes::new(),
+            gone: Stop::new(),
+        }
+    }
+
     pub(crate) fn rename(&mut self, name: &Bytes) -> Result<(), Fault> {
         is_name(name)?;
         self.name = name.clone();
@@ -104,16 +118,9 @@ impl Client {
 
 impl Session {
     pub(crate) fn new(door: Door, id: i64) -> Self {
-        let client = Client {
-            id,
-            version: Version::default(),
-            name: Bytes::new(),
-            library: Bytes::new(),
-            library_version: Bytes::new(),
-        };
         Self {
             door,
-            client,
+            client: Client::new(id),
             login: None,
             multi: None,
             watched: Vec::new(),
@@ -310,17 +317,17 @@ impl Session {
             }
             Verb::Auth => self.auth(args)?,
             Verb::Hello => self.hello(args)?,
-            Verb::Subscribe => self.listen(Topic::Channel, args)?,
-            Verb::Psubscribe => self.listen(Topic::Pattern, args)?,
+            Verb::Subscribe => self.listen(Topic::Channel, args).await?,
+            Verb::Psubscribe => self.listen(Topic::Pattern, args).await?,
             Verb::Unsubscribe => self.subscriptions.end(Topic::Channel, args),
             Verb::Punsubscribe => self.subscriptions.end(Topic::Pattern, args),
         };
         Ok(Step::Answer(done))
     }
 
-    fn listen(&mut self, topic: Topic, names: &[Bytes]) -> Outcome {
+    async fn listen(&mut self, topic: Topic, names: &[Bytes]) -> Outcome {
         let space = self.space().ok_or(Fault::NO_AUTH)?;
-        self.subscriptions.begin(&space, topic, names)
+        self.subscriptions.begin(&space, topic, names).await
     }
 
     async fn exec(&mut self) -> Result<Step, Fault> {

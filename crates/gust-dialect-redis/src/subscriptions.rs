@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
+    budget::Grant,
     fault::{Fault, Outcome},
+    glob::{self, Glob},
     hub::{self, Inbox, Outbox, Topic},
     reply::Reply,
     space::Space,
@@ -14,12 +16,19 @@ use crate::{
 /// Channels and patterns of a client.
 const CHANNELS: usize = 10_000;
 const PATTERNS: usize = 1_000;
+/// Bytes of all their names.
+const NAMES: usize = 1 << 20;
+/// What a name takes beside its bytes.
+const NAME: usize = 256;
 
 /// The subscriptions of a connection; they end with it.
 pub(crate) struct Subscriptions {
     client: i64,
     channels: BTreeSet<Bytes>,
     patterns: BTreeSet<Bytes>,
+    /// Of their names, and what is kept for these.
+    bytes: usize,
+    memory: usize,
     open: Option<Open>,
 }
 
@@ -28,6 +37,33 @@ struct Open {
     space: Arc<Space>,
     outbox: Outbox,
     inbox: Inbox,
+    /// Memory of the names.
+    grant: Grant,
+}
+
+/// A channel, or a pattern made ready.
+type Name = (Bytes, Option<Arc<Glob>>);
+
+/// Bytes that a name takes at most: a pattern has up to eleven for each of its bytes.
+fn cost(topic: Topic, name: &Bytes) -> usize {
+    NAME + match topic {
+        Topic::Channel => name.len(),
+        Topic::Pattern => name.len() * 12,
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    fn new(space: &Arc<Space>) -> Self {
+        let (outbox, inbox) = hub::mailbox(&space.part);
+        Self {
+            space: space.clone(),
+            outbox,
+            inbox,
+            grant: space.part.grant(),
+        }
+    }
 }
 
 // === impl Subscriptions ===
@@ -38,6 +74,8 @@ impl Subscriptions {
             client,
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
+            bytes: 0,
+            memory: 0,
             open: None,
         }
     }
@@ -50,35 +88,68 @@ impl Subscriptions {
         self.open.as_mut().map(|open| &mut open.inbox)
     }
 
-    pub(crate) fn begin(&mut self, space: &Arc<Space>, topic: Topic, names: &[Bytes]) -> Outcome {
+    pub(crate) async fn begin(
+        &mut self,
+        space: &Arc<Space>,
+        topic: Topic,
+        names: &[Bytes],
+    ) -> Outcome {
+        let names = self.admit(space, topic, names).await?;
+        let client = self.client;
+        let Some(outbox) = self.open.as_ref().map(|open| open.outbox.clone()) else {
+            return Err(Fault::SYNTAX);
+        };
+        let mut said = Vec::with_capacity(names.len());
+        for (name, glob) in names {
+            match glob {
+                None => space.hub.subscribe(&name, client, &outbox),
+                Some(glob) => space.hub.psubscribe(glob, client, &outbox),
+            }
+            if self.of(topic).insert(name.clone()) {
+                self.bytes += name.len();
+                self.memory += cost(topic, &name);
+            }
+            said.push(self.said(topic, "subscribe", Reply::Bulk(name)));
+        }
+        Ok(Reply::Several(said))
+    }
+
+    /// Names that this client may listen to as well, and memory for them.
+    async fn admit(
+        &mut self,
+        space: &Arc<Space>,
+        topic: Topic,
+        names: &[Bytes],
+    ) -> Result<Vec<Name>, Fault> {
         let most = if topic == Topic::Channel {
             CHANNELS
         } else {
             PATTERNS
         };
-        if self.of(topic).len() + names.len() > most {
+        let bytes = self.bytes + names.iter().map(Bytes::len).sum::<usize>();
+        if self.of(topic).len() + names.len() > most || bytes > NAMES {
             return Err(Fault::new(format!(
-                "ERR a client has at most {CHANNELS} channels and {PATTERNS} patterns"
+                "ERR a client has at most {CHANNELS} channels and {PATTERNS} patterns, and {NAMES} bytes of their names"
             )));
         }
-        let client = self.client;
-        let open = self.open.get_or_insert_with(|| {
-            let (outbox, inbox) = hub::mailbox();
-            let space = space.clone();
-            Open {
-                space,
-                outbox,
-                inbox,
-            }
-        });
-        let outbox = open.outbox.clone();
-        let mut said = Vec::with_capacity(names.len());
+        let mut admitted = Vec::with_capacity(names.len());
+        let mut memory = self.memory;
         for name in names {
-            self.of(topic).insert(name.clone());
-            space.hub.subscribe(topic, name, client, &outbox);
-            said.push(self.said(topic, "subscribe", Reply::Bulk(name.clone())));
+            memory += cost(topic, name);
+            let glob = match topic {
+                Topic::Channel => glob::channel(name).map(|()| None)?,
+                Topic::Pattern => Some(Arc::new(Glob::new(name)?)),
+            };
+            // A name of its own, not a part of all that has come.
+            admitted.push((Bytes::copy_from_slice(name), glob));
         }
-        Ok(Reply::Several(said))
+        let open = self.open.get_or_insert_with(|| Open::new(space));
+        if !open.grant.cover(memory).await {
+            return Err(Fault::of(
+                "TRYAGAIN the node has no memory for these subscriptions",
+            ));
+        }
+        Ok(admitted)
     }
 
     /// Ends these, or all when none is named.
@@ -92,11 +163,19 @@ impl Subscriptions {
         }
         let mut said = Vec::with_capacity(names.len());
         for name in names {
-            self.of(topic).remove(&name);
+            if self.of(topic).remove(&name) {
+                self.bytes -= name.len();
+                self.memory -= cost(topic, &name);
+            }
             if let Some(open) = &self.open {
                 open.space.hub.unsubscribe(topic, &name, self.client);
             }
             said.push(self.said(topic, "unsubscribe", Reply::Bulk(name)));
+        }
+        if self.count() == 0
+            && let Some(open) = &mut self.open
+        {
+            open.grant = open.space.part.grant();
         }
         Reply::Several(said)
     }

@@ -56,7 +56,7 @@ pub(crate) enum Run {
     Data(fn(&mut Tx, &[Bytes]) -> Outcome),
     /// The same, but it waits while there is nothing, and answers this when its time is up.
     Wait(fn(&mut Tx, &[Bytes]) -> Waiting, Reply),
-    /// Through all keys of the store.
+    /// The same, but it takes long, or goes through all keys of the store: others get their turn meanwhile.
     Walk(for<'a> fn(&'a mut Tx, &'a Space, &'a [Bytes]) -> BoxFuture<'a, Outcome>),
     /// About the connection or the server.
     Local(fn(&mut Cx<'_>, &[Bytes]) -> Outcome),
@@ -189,7 +189,7 @@ pub(crate) const COMMANDS: &[Command] = commands! {
         "hmget" -3 R ONE => Data(hashes::hmget);
         "hmset" -4 W ONE => Data(hashes::hmset);
         "hrandfield" -2 R ONE => Data(hashes::hrandfield);
-        "hscan" -3 R ONE => Data(hashes::hscan);
+        "hscan" -3 R ONE => walk!(hashes::hscan);
         "hset" -4 W ONE => Data(hashes::hset);
         "hsetnx" 4 W ONE => Data(hashes::hsetnx);
         "hstrlen" 3 R ONE => Data(hashes::hstrlen);
@@ -220,11 +220,11 @@ pub(crate) const COMMANDS: &[Command] = commands! {
     "sets" {
         "sadd" -3 W ONE => Data(sets::sadd);
         "scard" 2 R ONE => Data(sets::scard);
-        "sdiff" -2 R ALL => Data(sets::sdiff);
-        "sdiffstore" -3 W ALL => Data(sets::sdiffstore);
-        "sinter" -2 R ALL => Data(sets::sinter);
-        "sintercard" -3 R Keys::Numbered(1) => Data(sets::sintercard);
-        "sinterstore" -3 W ALL => Data(sets::sinterstore);
+        "sdiff" -2 R ALL => walk!(sets::sdiff);
+        "sdiffstore" -3 W ALL => walk!(sets::sdiffstore);
+        "sinter" -2 R ALL => walk!(sets::sinter);
+        "sintercard" -3 R Keys::Numbered(1) => walk!(sets::sintercard);
+        "sinterstore" -3 W ALL => walk!(sets::sinterstore);
         "sismember" 3 R ONE => Data(sets::sismember);
         "smembers" 2 R ONE => Data(sets::smembers);
         "smismember" -3 R ONE => Data(sets::smismember);
@@ -232,16 +232,16 @@ pub(crate) const COMMANDS: &[Command] = commands! {
         "spop" -2 W ONE => Data(sets::spop);
         "srandmember" -2 R ONE => Data(sets::srandmember);
         "srem" -3 W ONE => Data(sets::srem);
-        "sscan" -3 R ONE => Data(sets::sscan);
-        "sunion" -2 R ALL => Data(sets::sunion);
-        "sunionstore" -3 W ALL => Data(sets::sunionstore);
+        "sscan" -3 R ONE => walk!(sets::sscan);
+        "sunion" -2 R ALL => walk!(sets::sunion);
+        "sunionstore" -3 W ALL => walk!(sets::sunionstore);
     }
     "sorted sets" {
         "zadd" -4 W ONE => Data(zsets::zadd);
         "zcard" 2 R ONE => Data(zsets::zcard);
         "zcount" 4 R ONE => Data(zranges::zcount);
         "zincrby" 4 W ONE => Data(zsets::zincrby);
-        "zinterstore" -4 W Keys::Numbered(2) => Data(zstore::zinterstore);
+        "zinterstore" -4 W Keys::Numbered(2) => walk!(zstore::zinterstore);
         "zlexcount" 4 R ONE => Data(zranges::zlexcount);
         "zmscore" -3 R ONE => Data(zsets::zmscore);
         "zpopmax" -2 W ONE => Data(zsets::zpopmax);
@@ -258,9 +258,9 @@ pub(crate) const COMMANDS: &[Command] = commands! {
         "zrevrangebylex" -4 R ONE => Data(zranges::zrevrangebylex);
         "zrevrangebyscore" -4 R ONE => Data(zranges::zrevrangebyscore);
         "zrevrank" 3 R ONE => Data(zsets::zrevrank);
-        "zscan" -3 R ONE => Data(zsets::zscan);
+        "zscan" -3 R ONE => walk!(zsets::zscan);
         "zscore" 3 R ONE => Data(zsets::zscore);
-        "zunionstore" -4 W Keys::Numbered(2) => Data(zstore::zunionstore);
+        "zunionstore" -4 W Keys::Numbered(2) => walk!(zstore::zunionstore);
     }
     "transactions" {
         "discard" 1 N NO => Session(Verb::Discard);
@@ -271,8 +271,8 @@ pub(crate) const COMMANDS: &[Command] = commands! {
     }
     "publish and subscribe" {
         "psubscribe" -2 N NO => Session(Verb::Psubscribe);
-        "publish" 3 N NO => Local(server::publish);
-        "pubsub" -2 N NO => Local(server::pubsub);
+        "publish" 3 N NO => walk!(server::publish);
+        "pubsub" -2 N NO => walk!(server::pubsub);
         "punsubscribe" -1 N NO => Session(Verb::Punsubscribe);
         "subscribe" -2 N NO => Session(Verb::Subscribe);
         "unsubscribe" -1 N NO => Session(Verb::Unsubscribe);
@@ -341,6 +341,13 @@ impl Command {
     /// Whether it cannot be part of a transaction, since it takes more than one batch.
     pub(crate) fn is_alone(&self) -> bool {
         self.name.starts_with("flush")
+    }
+
+    /// Whether it goes through the whole store, and takes as long as that takes.
+    pub(crate) fn is_long(&self) -> bool {
+        matches!(self.run, Run::Walk(_))
+            && self.group != "publish and subscribe"
+            && matches!(self.keys, Keys::None)
     }
 
     pub(crate) fn fault_of_arity(&self) -> Fault {

@@ -1,6 +1,7 @@
 //! The door over real sockets, with a client that knows nothing but bytes.
 
 mod blocking;
+mod bounds;
 mod client;
 mod differential;
 mod hostile;

@@ -14,7 +14,7 @@ use gust_backend::kv::{Condition, Kv, KvLimits, PutOptions, Version, Versioned, 
 use crate::{
     budget::Grant,
     fault::Fault,
-    value::{Kind, List, Value},
+    value::{ELEMENT, Kind, List, Value, elements},
 };
 
 /// Bytes of values that one command or one transaction may take in hand, read or made.
@@ -81,17 +81,19 @@ impl Tx {
         }
     }
 
-    /// Reads a key, unless it was read before.
-    pub(crate) async fn load(&mut self, kv: &dyn Kv, key: &Bytes) -> Result<(), Fault> {
+    /// Reads a key, unless it was read before; answers how many elements it has.
+    pub(crate) async fn load(&mut self, kv: &dyn Kv, key: &Bytes) -> Result<usize, Fault> {
         if self.entries.contains_key(key) {
-            return Ok(());
+            return Ok(0);
         }
         let found = kv.get(name(key)?).await?;
         let size = found.as_ref().map_or(0, |found| found.value.len());
         self.hold(size)?;
-        self.take(size).await?;
+        // Before it is decoded: an element of one byte takes much more than that.
+        let elements = found.as_ref().map_or(0, |found| elements(&found.value));
+        self.take(size + elements * ELEMENT).await?;
         self.entries.insert(key.clone(), Entry::of(found));
-        Ok(())
+        Ok(elements)
     }
 
     /// Takes memory for as long as the answers are needed.
@@ -99,7 +101,7 @@ impl Tx {
         match self.grant.grow(bytes).await {
             true => Ok(()),
             false => Err(Fault::of(
-                "TRYAGAIN the node has no memory for this command, try again later",
+                "TRYAGAIN the node has no memory for this command, try again later or with less at once",
             )),
         }
     }
@@ -244,8 +246,14 @@ impl Tx {
     }
 
     fn hold(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.has_room(bytes)?;
         self.held += bytes;
-        match self.held > HELD {
+        Ok(())
+    }
+
+    /// Whether so many bytes of values more can be taken in hand.
+    pub(crate) fn has_room(&self, bytes: usize) -> Result<(), Fault> {
+        match self.held.saturating_add(bytes) > HELD {
             true => Err(Fault::new(format!(
                 "ERR one command or transaction takes no more bytes of values in hand than {HELD}"
             ))),

@@ -12,6 +12,9 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 /// What everything but a plain string begins with.
 pub(crate) const MAGIC: [u8; 4] = [0, 0xff, b'R', 0xfe];
 
+/// What an element takes in memory beside its bytes, about.
+pub(crate) const ELEMENT: usize = 64;
+
 /// What a key holds.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
@@ -208,6 +211,46 @@ fn ascends(last: Option<&Bytes>, next: &Bytes) -> Option<()> {
     last.is_none_or(|last| last < next).then_some(())
 }
 
+/// A length, and how many bytes it is written in. Only the shortest way to write it is one.
+fn length(bytes: &[u8]) -> Option<(usize, usize)> {
+    let (mut length, mut read) = (0usize, 0);
+    loop {
+        let byte = *bytes.get(read)?;
+        length |= usize::from(byte & 0x7f).checked_shl(7 * read as u32)?;
+        read += 1;
+        match byte {
+            0 if read > 1 => return None,
+            0..0x80 => return Some((length, read)),
+            _ if read > 4 => return None,
+            _ => {}
+        }
+    }
+}
+
+/// How many elements bytes in the store have, at most: what [`Value::decode`] makes of them takes [`ELEMENT`] bytes for each.
+pub(crate) fn elements(bytes: &[u8]) -> usize {
+    let Some([letter, rest @ ..]) = bytes.strip_prefix(&MAGIC) else {
+        return 0;
+    };
+    let more = match letter {
+        b'h' | b'l' | b'e' => 0,
+        b'z' => 8,
+        _ => return 0,
+    };
+    let (mut rest, mut count) = (rest, 0);
+    while let Some((length, read)) = length(rest) {
+        count += 1;
+        match read
+            .checked_add(length)
+            .and_then(|end| rest.get(end + more..))
+        {
+            Some(behind) => rest = behind,
+            None => break,
+        }
+    }
+    count
+}
+
 struct Reader(Bytes);
 
 // === impl Reader ===
@@ -218,22 +261,7 @@ impl Reader {
     }
 
     fn next(&mut self) -> Option<Bytes> {
-        let (mut length, mut read) = (0usize, 0);
-        loop {
-            let byte = *self.0.get(read)?;
-            length |= usize::from(byte & 0x7f).checked_shl(7 * read as u32)?;
-            read += 1;
-            if byte < 0x80 {
-                // Only the shortest way to write a length is one.
-                if byte == 0 && read > 1 {
-                    return None;
-                }
-                break;
-            }
-            if read > 4 {
-                return None;
-            }
-        }
+        let (length, read) = length(&self.0)?;
         let end = read
             .checked_add(length)
             .filter(|end| *end <= self.0.len())?;
@@ -298,6 +326,14 @@ mod tests {
             let written = value.encode();
             assert_eq!(Value::decode(written.clone()), value);
             assert!(written.len() >= value.size());
+            let there = match &value {
+                Value::String(_) => 0,
+                Value::Hash(hash) => hash.len() * 2,
+                Value::List(list) => list.len(),
+                Value::Set(set) => set.len(),
+                Value::Zset(zset) => zset.0.len(),
+            };
+            assert_eq!(elements(&written), there);
         }
         assert_eq!(values()[1].encode(), bytes("值"));
     }

@@ -17,20 +17,28 @@ pub fn key(key: &str, limits: &KvLimits) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a batch with a key, a value or a sum over its limit: `Invalid` for keys, `Exhausted` for sizes.
+/// Refuses a batch with a key, a value or a sum over its limit: `Invalid` for keys, `Exhausted` for sizes. A
+/// [`Write::Require`] writes nothing: only the bytes of its key count.
 pub fn batch(batch: &[Write], limits: &KvLimits) -> Result<()> {
     let over = |what: &str, limit: usize, size: usize| {
         let text = format!("{what} than {limit}: {size}");
-        Err(Error::new(Kind::Exhausted, Blame::Function, text))
+        let error = Error::new(Kind::Exhausted, Blame::Function, text);
+        Err(error.hint("write it in several smaller batches"))
     };
-    if batch.len() > limits.batch {
-        return over("batch has more writes", limits.batch, batch.len());
+    let writes = batch.iter().filter(|write| write.is_write()).count();
+    if writes > limits.batch {
+        return over("batch has more writes", limits.batch, writes);
     }
     let mut bytes = 0;
     for write in batch {
         key(write.key(), limits)?;
         if write.size() > limits.value {
-            return over("value has more bytes", limits.value, write.size());
+            let text = format!(
+                "value has more bytes than {}: {}",
+                limits.value,
+                write.size()
+            );
+            return Err(Error::new(Kind::Exhausted, Blame::Function, text));
         }
         bytes += write.key().len() + write.size();
     }
@@ -80,6 +88,11 @@ impl Write {
         match self {
             Write::Put { key, .. } | Write::Delete { key } | Write::Require { key, .. } => key,
         }
+    }
+
+    /// Whether it changes anything.
+    pub fn is_write(&self) -> bool {
+        !matches!(self, Write::Require { .. })
     }
 
     /// Bytes of its value.

@@ -288,6 +288,19 @@ async fn sizes_over_a_limit_are_refused(kv: Arc<dyn Kv>) {
     };
     ok(kv.write(many(limits.batch)).await);
     refused(kv.write(many(limits.batch + 1)).await, Kind::Exhausted);
+    // Requirements are no writes, but the bytes of their keys count.
+    let required = |n: usize| require(&format!("absent{n}"), Condition::Absent);
+    let both: Vec<Write> = many(limits.batch);
+    ok(kv
+        .write(
+            both.into_iter()
+                .chain((0..limits.batch + 1).map(required))
+                .collect(),
+        )
+        .await);
+    let wordy = limits.batch_bytes / limits.key + 1;
+    let wordy = (0..wordy).map(|_| require(&longest, Condition::Absent));
+    refused(kv.write(wordy.collect()).await, Kind::Exhausted);
     let big = (0..limits.batch_bytes / limits.value + 1).map(|n| Write::Put {
         key: format!("b{n}"),
         value: value(limits.value),

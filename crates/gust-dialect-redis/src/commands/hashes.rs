@@ -8,6 +8,8 @@ use crate::{
     fault::{Fault, Outcome},
     number::{self, integer},
     reply::Reply,
+    space::Space,
+    turn::Turn,
     tx::Tx,
     value::Hash,
 };
@@ -167,7 +169,7 @@ pub(crate) fn hrandfield(tx: &mut Tx, args: &[Bytes]) -> Outcome {
     })
 }
 
-pub(crate) fn hscan(tx: &mut Tx, args: &[Bytes]) -> Outcome {
+pub(crate) async fn hscan(tx: &mut Tx, _: &Space, args: &[Bytes]) -> Outcome {
     let (key, rest) = first(args)?;
     let (at, options) = first(rest)?;
     cursor(at)?;
@@ -177,8 +179,12 @@ pub(crate) fn hscan(tx: &mut Tx, args: &[Bytes]) -> Outcome {
     }
     let scan = Scan::read(options, false)?;
     let fields = tx.get::<Hash>(key)?.into_iter().flatten();
-    let fields = fields.filter(|(field, _)| scan.takes(field));
-    let items = fields.flat_map(|(field, value)| [field, value]);
+    let (mut items, mut turn) = (Vec::new(), Turn::default());
+    for (field, value) in fields {
+        if scan.takes(field, &mut turn).await {
+            items.extend([field, value]);
+        }
+    }
     Ok(whole(Reply::bulks(items)))
 }
 

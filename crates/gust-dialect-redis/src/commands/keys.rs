@@ -8,6 +8,7 @@ use crate::{
     number::integer,
     reply::Reply,
     tx::Tx,
+    value::Value,
 };
 
 pub(crate) fn del(tx: &mut Tx, args: &[Bytes]) -> Outcome {
@@ -59,6 +60,7 @@ fn shift(tx: &mut Tx, from: &Bytes, to: &Bytes) -> Result<(), Fault> {
         return Ok(());
     }
     let expires_us = tx.expiry(from)?;
+    tx.has_room(tx.value(from)?.map_or(0, Value::size))?;
     match tx.remove(from)? {
         Some(value) => tx.put(to, value, expires_us),
         None => Ok(()),

@@ -3,14 +3,18 @@
 use bytes::Bytes;
 use gust_task::clock;
 
+use super::walk::{MOST, MOST_BYTES};
 use crate::{
     args::{first, is, take},
     fault::{Fault, Outcome},
-    glob,
+    glob::{self, Glob},
+    hub::Hub,
     number::integer,
     reply::Reply,
     run::Cx,
+    space::Space,
     table::{self, COMMANDS, Command},
+    tx::Tx,
 };
 
 /// The version of Redis whose commands and words these are: clients look at it.
@@ -162,6 +166,9 @@ fn docs(command: &Command) -> (Reply, Reply) {
     (Reply::word(command.name), Reply::Map(says))
 }
 
+/// Patterns of settings that are asked for at once.
+const ASKED: usize = 64;
+
 /// What clients ask for; none of it can be changed.
 const SETTINGS: &[(&str, &str)] = &[
     ("appendfsync", "always"),
@@ -179,9 +186,15 @@ pub(crate) fn config(_: &mut Cx<'_>, args: &[Bytes]) -> Outcome {
     if patterns.is_empty() {
         return Err(arity("config", subcommand));
     }
+    if patterns.len() > ASKED {
+        return Err(Fault::new(format!(
+            "ERR CONFIG GET takes at most {ASKED} patterns"
+        )));
+    }
+    let compile = |pattern: &Bytes| Glob::new(&pattern.to_ascii_lowercase().into());
+    let patterns: Vec<_> = patterns.iter().map(compile).collect::<Result<_, _>>()?;
     let is_asked = |(name, _): &&(&str, &str)| {
-        let matches =
-            |pattern: &Bytes| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes());
+        let matches = |pattern: &Glob| pattern.matches_short(name);
         patterns.iter().any(matches)
     };
     let found = SETTINGS.iter().filter(is_asked);
@@ -222,21 +235,21 @@ pub(crate) fn info(cx: &mut Cx<'_>, args: &[Bytes]) -> Outcome {
 }
 
 /// Goes out when the transaction is durable; those who hear it are counted now.
-pub(crate) fn publish(cx: &mut Cx<'_>, args: &[Bytes]) -> Outcome {
+pub(crate) async fn publish(tx: &mut Tx, space: &Space, args: &[Bytes]) -> Outcome {
     let [channel, message] = take(args)?;
-    cx.tx.published.push((channel.clone(), message.clone()));
-    Ok(Reply::count(cx.space.hub.listeners(channel)))
+    glob::channel(channel)?;
+    let listeners = space.hub.listeners(channel).await;
+    tx.published.push((channel.clone(), message.clone()));
+    Ok(Reply::count(listeners))
 }
 
-pub(crate) fn pubsub(cx: &mut Cx<'_>, args: &[Bytes]) -> Outcome {
+pub(crate) async fn pubsub(_: &mut Tx, space: &Space, args: &[Bytes]) -> Outcome {
     let (subcommand, args) = first(args)?;
-    let hub = &cx.space.hub;
+    let hub = &space.hub;
     match args {
         [] if is(subcommand, "numpat") => Ok(Reply::count(hub.patterns())),
-        [] if is(subcommand, "channels") => Ok(Reply::Array(Reply::bulks(&hub.channels(None)))),
-        [pattern] if is(subcommand, "channels") => {
-            Ok(Reply::Array(Reply::bulks(&hub.channels(Some(pattern)))))
-        }
+        [] if is(subcommand, "channels") => channels(hub, None).await,
+        [pattern] if is(subcommand, "channels") => channels(hub, Some(&Glob::new(pattern)?)).await,
         channels if is(subcommand, "numsub") => {
             let count = |channel: &Bytes| {
                 let there = Reply::count(hub.subscribers(channel));
@@ -246,6 +259,16 @@ pub(crate) fn pubsub(cx: &mut Cx<'_>, args: &[Bytes]) -> Outcome {
         }
         _ => Err(arity("pubsub", subcommand)),
     }
+}
+
+async fn channels(hub: &Hub, pattern: Option<&Glob>) -> Outcome {
+    let found = hub.channels(pattern, MOST, MOST_BYTES).await;
+    let found = found.ok_or_else(|| {
+        Fault::new(format!(
+            "ERR more channels match than one answer can carry, {MOST}; use a narrower pattern"
+        ))
+    })?;
+    Ok(Reply::Array(Reply::bulks(&found)))
 }
 
 /// The name that a client gave itself.

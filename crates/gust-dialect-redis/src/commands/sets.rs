@@ -1,5 +1,7 @@
 //! Sets.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::{choose, hashes::whole};
@@ -8,9 +10,14 @@ use crate::{
     fault::{Fault, Outcome},
     number::{self, integer},
     reply::Reply,
+    space::Space,
+    turn::Turn,
     tx::Tx,
-    value::{Set, Value},
+    value::{ELEMENT, Set, Value},
 };
+
+/// What looking at a member counts when others wait for their turn.
+const STEPS: usize = 64;
 
 pub(crate) fn sadd(tx: &mut Tx, args: &[Bytes]) -> Outcome {
     let (key, members) = first(args)?;
@@ -127,7 +134,7 @@ pub(crate) fn smove(tx: &mut Tx, args: &[Bytes]) -> Outcome {
     Ok(Reply::Int(1))
 }
 
-pub(crate) fn sscan(tx: &mut Tx, args: &[Bytes]) -> Outcome {
+pub(crate) async fn sscan(tx: &mut Tx, _: &Space, args: &[Bytes]) -> Outcome {
     let (key, rest) = first(args)?;
     let (at, options) = first(rest)?;
     cursor(at)?;
@@ -137,8 +144,13 @@ pub(crate) fn sscan(tx: &mut Tx, args: &[Bytes]) -> Outcome {
     }
     let scan = Scan::read(options, false)?;
     let members = tx.get::<Set>(key)?.into_iter().flatten();
-    let members = members.filter(|member| scan.takes(member));
-    Ok(whole(Reply::bulks(members)))
+    let (mut found, mut turn) = (Vec::new(), Turn::default());
+    for member in members {
+        if scan.takes(member, &mut turn).await {
+            found.push(member);
+        }
+    }
+    Ok(whole(Reply::bulks(found)))
 }
 
 /// How several sets become one.
@@ -149,57 +161,113 @@ enum Of {
     FirstOnly,
 }
 
-fn combine(tx: &Tx, keys: &[Bytes], of: Of) -> Result<Set, Fault> {
-    let empty = Set::new();
-    let mut sets = Vec::with_capacity(keys.len());
-    for key in keys {
-        sets.push(tx.get::<Set>(key)?.unwrap_or(&empty));
+/// Each key once, in turns; and no more memory than was asked for.
+async fn combine(tx: &mut Tx, keys: &[Bytes], of: Of) -> Result<Set, Fault> {
+    let (start, rest) = first(keys)?;
+    let rest: BTreeSet<&Bytes> = rest.iter().collect();
+    let (mut smallest, mut most) = (start, length(tx, start)?);
+    for key in &rest {
+        let length = length(tx, key)?;
+        match of {
+            Of::Any => most += length,
+            Of::All if length < most => (smallest, most) = (key, length),
+            Of::All | Of::FirstOnly => {}
+        }
     }
-    let (start, rest) = sets.split_first().ok_or(Fault::SYNTAX)?;
-    Ok(match of {
-        Of::Any => sets.into_iter().flatten().cloned().collect(),
-        Of::All => {
-            let is_in_all = |member: &&Bytes| rest.iter().all(|set| set.contains(*member));
-            start.iter().filter(is_in_all).cloned().collect()
+    tx.take(most * ELEMENT).await?;
+    let others = rest.into_iter();
+    match of {
+        Of::Any => any(tx, std::iter::once(start).chain(others)).await,
+        Of::All => all(tx, smallest, others.chain([start])).await,
+        Of::FirstOnly => first_only(tx, start, others).await,
+    }
+}
+
+fn length(tx: &Tx, key: &Bytes) -> Result<usize, Fault> {
+    Ok(tx.get::<Set>(key)?.map_or(0, Set::len))
+}
+
+async fn any(tx: &Tx, keys: impl Iterator<Item = &Bytes> + Send) -> Result<Set, Fault> {
+    let (mut found, mut turn) = (Set::new(), Turn::default());
+    for key in keys {
+        for member in tx.get::<Set>(key)?.into_iter().flatten() {
+            turn.spend(STEPS).await;
+            found.insert(member.clone());
         }
-        Of::FirstOnly => {
-            let is_in_none = |member: &&Bytes| !rest.iter().any(|set| set.contains(*member));
-            start.iter().filter(is_in_none).cloned().collect()
+        turn.spend(STEPS).await;
+    }
+    Ok(found)
+}
+
+async fn all(
+    tx: &Tx,
+    smallest: &Bytes,
+    keys: impl Iterator<Item = &Bytes> + Send,
+) -> Result<Set, Fault> {
+    let empty = Set::new();
+    let sets = keys.map(|key| Ok(tx.get::<Set>(key)?.unwrap_or(&empty)));
+    let sets: Vec<&Set> = sets.collect::<Result<_, Fault>>()?;
+    let (mut found, mut turn) = (Set::new(), Turn::default());
+    'members: for member in tx.get::<Set>(smallest)?.into_iter().flatten() {
+        for set in &sets {
+            turn.spend(STEPS).await;
+            if !set.contains(member) {
+                continue 'members;
+            }
         }
-    })
+        found.insert(member.clone());
+    }
+    Ok(found)
+}
+
+async fn first_only(
+    tx: &Tx,
+    start: &Bytes,
+    keys: impl Iterator<Item = &Bytes> + Send,
+) -> Result<Set, Fault> {
+    let mut found = any(tx, std::iter::once(start)).await?;
+    let mut turn = Turn::default();
+    for key in keys {
+        for member in tx.get::<Set>(key)?.into_iter().flatten() {
+            turn.spend(STEPS).await;
+            found.remove(member);
+        }
+        turn.spend(STEPS).await;
+    }
+    Ok(found)
 }
 
 fn show(set: &Set) -> Reply {
     Reply::Set(Reply::bulks(set))
 }
 
-pub(crate) fn sinter(tx: &mut Tx, args: &[Bytes]) -> Outcome {
-    Ok(show(&combine(tx, args, Of::All)?))
+pub(crate) async fn sinter(tx: &mut Tx, _: &Space, args: &[Bytes]) -> Outcome {
+    Ok(show(&combine(tx, args, Of::All).await?))
 }
 
-pub(crate) fn sunion(tx: &mut Tx, args: &[Bytes]) -> Outcome {
-    Ok(show(&combine(tx, args, Of::Any)?))
+pub(crate) async fn sunion(tx: &mut Tx, _: &Space, args: &[Bytes]) -> Outcome {
+    Ok(show(&combine(tx, args, Of::Any).await?))
 }
 
-pub(crate) fn sdiff(tx: &mut Tx, args: &[Bytes]) -> Outcome {
-    Ok(show(&combine(tx, args, Of::FirstOnly)?))
+pub(crate) async fn sdiff(tx: &mut Tx, _: &Space, args: &[Bytes]) -> Outcome {
+    Ok(show(&combine(tx, args, Of::FirstOnly).await?))
 }
 
-pub(crate) fn sinterstore(tx: &mut Tx, args: &[Bytes]) -> Outcome {
-    store(tx, args, Of::All)
+pub(crate) async fn sinterstore(tx: &mut Tx, _: &Space, args: &[Bytes]) -> Outcome {
+    store(tx, args, Of::All).await
 }
 
-pub(crate) fn sunionstore(tx: &mut Tx, args: &[Bytes]) -> Outcome {
-    store(tx, args, Of::Any)
+pub(crate) async fn sunionstore(tx: &mut Tx, _: &Space, args: &[Bytes]) -> Outcome {
+    store(tx, args, Of::Any).await
 }
 
-pub(crate) fn sdiffstore(tx: &mut Tx, args: &[Bytes]) -> Outcome {
-    store(tx, args, Of::FirstOnly)
+pub(crate) async fn sdiffstore(tx: &mut Tx, _: &Space, args: &[Bytes]) -> Outcome {
+    store(tx, args, Of::FirstOnly).await
 }
 
-fn store(tx: &mut Tx, args: &[Bytes], of: Of) -> Outcome {
+async fn store(tx: &mut Tx, args: &[Bytes], of: Of) -> Outcome {
     let (to, keys) = first(args)?;
-    let set = combine(tx, keys, of)?;
+    let set = combine(tx, keys, of).await?;
     let count = set.len();
     match count {
         0 => drop(tx.remove(to)?),
@@ -208,7 +276,7 @@ fn store(tx: &mut Tx, args: &[Bytes], of: Of) -> Outcome {
     Ok(Reply::count(count))
 }
 
-pub(crate) fn sintercard(tx: &mut Tx, args: &[Bytes]) -> Outcome {
+pub(crate) async fn sintercard(tx: &mut Tx, _: &Space, args: &[Bytes]) -> Outcome {
     let (count, rest) = first(args)?;
     let count = number::whole(count).and_then(|count| usize::try_from(count).ok());
     let count = count.filter(|count| *count > 0);
@@ -225,7 +293,7 @@ pub(crate) fn sintercard(tx: &mut Tx, args: &[Bytes]) -> Outcome {
             .ok_or(Fault::of("ERR LIMIT can't be negative"))?,
         _ => return Err(Fault::SYNTAX),
     };
-    let found = combine(tx, keys, Of::All)?.len();
+    let found = combine(tx, keys, Of::All).await?.len();
     Ok(Reply::count(if limit == 0 {
         found
     } else {

@@ -8,7 +8,7 @@ use crate::{
     fault::{Fault, Outcome},
     number::{self, integer},
     reply::Reply,
-    tx::Tx,
+    tx::{self, Tx},
     value::Value,
 };
 
@@ -168,6 +168,11 @@ pub(crate) fn mset(tx: &mut Tx, args: &[Bytes]) -> Outcome {
     if !args.len().is_multiple_of(2) {
         return Err(Fault::arity("mset"));
     }
+    // All of them or none: what could fail is looked at before the first is set.
+    for (key, _) in pairs(args) {
+        tx::name(key)?;
+    }
+    tx.has_room(pairs(args).map(|(_, value)| value.len()).sum())?;
     for (key, value) in pairs(args) {
         tx.put(key, Value::String(value.clone()), None)?;
     }

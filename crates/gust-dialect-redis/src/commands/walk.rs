@@ -1,6 +1,6 @@
 //! Commands that go through all keys of a store.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -10,21 +10,22 @@ use super::random;
 use crate::{
     args::{Scan, cursor, first, is, take},
     fault::{Fault, Outcome},
-    glob,
+    glob::Glob,
     reply::Reply,
     space::Space,
+    turn::Turn,
     tx::Tx,
     value::Value,
 };
 
 /// Keys that `KEYS` answers at most, and bytes of them.
-const MOST: usize = 100_000;
-const MOST_BYTES: usize = 16 << 20;
+pub(super) const MOST: usize = 100_000;
+pub(super) const MOST_BYTES: usize = 16 << 20;
 /// Keys that one `SCAN` looks at, asked for nothing and at most.
 const STEP: usize = 10;
 const LONGEST_STEP: usize = 10_000;
-/// Keys after which others get their turn on the thread.
-const AT_ONCE: usize = 256;
+/// What a key counts when others wait for their turn.
+const STEPS: usize = 256;
 
 /// What every name of a pattern begins with.
 fn literal(pattern: &[u8]) -> String {
@@ -39,42 +40,53 @@ fn literal(pattern: &[u8]) -> String {
     }
 }
 
-/// Calls with every key of the store that is there after what the transaction has changed.
+/// Calls with every key of this pattern that is there after what the transaction has changed.
 async fn each(
     tx: &Tx,
     space: &Space,
-    prefix: String,
+    pattern: Option<&Glob>,
     mut with: impl FnMut(&[u8]) -> Result<(), Fault> + Send,
 ) -> Result<(), Fault> {
     let changed = tx.overlay().map(|(key, is_there)| (key.clone(), is_there));
     let mut changed: HashMap<Bytes, bool> = changed.collect();
+    let prefix = pattern.map(|pattern| literal(pattern.text()));
     let options = ListOptions {
-        prefix,
+        prefix: prefix.unwrap_or_default(),
         after: None,
     };
     let mut keys = space.kv.list(options);
-    let mut seen = 0;
+    let mut turn = Turn::default();
     while let Some(key) = keys.try_next().await? {
-        seen += 1;
-        if seen % AT_ONCE == 0 {
-            tokio::task::yield_now().await;
-        }
-        if changed.remove(key.as_bytes()) != Some(false) {
+        turn.spend(STEPS).await;
+        if changed.remove(key.as_bytes()) != Some(false)
+            && is_of(pattern, key.as_bytes(), &mut turn).await
+        {
             with(key.as_bytes())?;
         }
     }
     changed.retain(|_, is_there| *is_there);
-    changed.keys().try_for_each(|key| with(key))
+    for key in changed.keys() {
+        if is_of(pattern, key, &mut turn).await {
+            with(key)?;
+        }
+    }
+    Ok(())
+}
+
+async fn is_of(pattern: Option<&Glob>, key: &[u8], turn: &mut Turn) -> bool {
+    match pattern {
+        Some(pattern) => pattern.matches(key, turn).await,
+        None => true,
+    }
 }
 
 pub(crate) async fn keys(tx: &mut Tx, space: &Space, args: &[Bytes]) -> Outcome {
     let [pattern] = take(args)?;
+    let pattern = Glob::new(pattern)?;
     let (mut found, mut bytes) = (Vec::new(), 0);
-    each(tx, space, literal(pattern), |key| {
-        if glob::matches(pattern, key) {
-            bytes += key.len();
-            found.push(Reply::Bulk(Bytes::copy_from_slice(key)));
-        }
+    each(tx, space, Some(&pattern), |key| {
+        bytes += key.len();
+        found.push(Reply::Bulk(Bytes::copy_from_slice(key)));
         match found.len() > MOST || bytes > MOST_BYTES {
             true => Err(Fault::new(format!(
                 "ERR more keys match than one answer can carry, {MOST}; use SCAN"
@@ -88,7 +100,7 @@ pub(crate) async fn keys(tx: &mut Tx, space: &Space, args: &[Bytes]) -> Outcome 
 
 pub(crate) async fn dbsize(tx: &mut Tx, space: &Space, _: &[Bytes]) -> Outcome {
     let mut count = 0;
-    each(tx, space, String::new(), |_| {
+    each(tx, space, None, |_| {
         count += 1;
         Ok(())
     })
@@ -98,7 +110,7 @@ pub(crate) async fn dbsize(tx: &mut Tx, space: &Space, _: &[Bytes]) -> Outcome {
 
 pub(crate) async fn randomkey(tx: &mut Tx, space: &Space, _: &[Bytes]) -> Outcome {
     let (mut seen, mut chosen) = (0, Reply::Null);
-    each(tx, space, String::new(), |key| {
+    each(tx, space, None, |key| {
         seen += 1;
         if random(seen) == 0 {
             chosen = Reply::Bulk(Bytes::copy_from_slice(key));
@@ -119,27 +131,28 @@ pub(crate) async fn scan(tx: &mut Tx, space: &Space, args: &[Bytes]) -> Outcome 
             "ERR the cursor is unknown or was too long ago; begin again with SCAN 0",
         ))?),
     };
-    let prefix = scan.pattern.as_deref().map(literal).unwrap_or_default();
+    let prefix = scan.pattern.as_ref().map(|pattern| literal(pattern.text()));
+    let prefix = prefix.unwrap_or_default();
     let mut keys = space.kv.list(ListOptions { prefix, after });
-    let gone: Vec<Bytes> = tx
+    let gone: HashSet<Bytes> = tx
         .overlay()
         .filter(|(_, there)| !there)
         .map(|(k, _)| k.clone())
         .collect();
     let (mut found, mut last) = (Vec::new(), None);
     let step = scan.count.unwrap_or(STEP).min(LONGEST_STEP);
-    let mut looked = 0;
+    let (mut looked, mut turn) = (0, Turn::default());
     while looked < step {
         let Some(key) = keys.try_next().await? else {
             last = None;
             break;
         };
         looked += 1;
-        if looked % AT_ONCE == 0 {
-            tokio::task::yield_now().await;
-        }
-        let is_gone = gone.iter().any(|gone| gone == key.as_bytes());
-        if !is_gone && scan.takes(key.as_bytes()) && is_of_type(space, &key, &scan).await? {
+        turn.spend(STEPS).await;
+        if !gone.contains(key.as_bytes())
+            && scan.takes(key.as_bytes(), &mut turn).await
+            && is_of_type(space, &key, &scan).await?
+        {
             found.push(Reply::text(key.clone()));
         }
         last = Some(key);

@@ -8,6 +8,8 @@ use crate::{
     fault::{Fault, Outcome},
     number,
     reply::Reply,
+    space::Space,
+    turn::Turn,
     tx::Tx,
     value::Zset,
 };
@@ -243,7 +245,7 @@ fn pop(tx: &mut Tx, args: &[Bytes], greatest: bool) -> Outcome {
     })
 }
 
-pub(crate) fn zscan(tx: &mut Tx, args: &[Bytes]) -> Outcome {
+pub(crate) async fn zscan(tx: &mut Tx, _: &Space, args: &[Bytes]) -> Outcome {
     let (key, rest) = first(args)?;
     let (at, options) = first(rest)?;
     cursor(at)?;
@@ -253,12 +255,12 @@ pub(crate) fn zscan(tx: &mut Tx, args: &[Bytes]) -> Outcome {
     }
     let scan = Scan::read(options, false)?;
     let sorted = tx.get::<Zset>(key)?.map(Zset::sorted).unwrap_or_default();
-    let found = sorted.into_iter().filter(|(member, _)| scan.takes(member));
-    let show = |(member, score): (&Bytes, f64)| {
-        [
-            Reply::Bulk(member.clone()),
-            Reply::text(number::show(score)),
-        ]
-    };
-    Ok(whole(found.flat_map(show).collect()))
+    let (mut items, mut turn) = (Vec::new(), Turn::default());
+    for (member, score) in sorted {
+        if scan.takes(member, &mut turn).await {
+            items.push(Reply::Bulk(member.clone()));
+            items.push(Reply::text(number::show(score)));
+        }
+    }
+    Ok(whole(items))
 }

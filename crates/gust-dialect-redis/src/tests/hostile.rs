@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{client::Answer, world};
+use super::{
+    client::{Answer, bulk},
+    world,
+};
 
 /// What is said to bytes, before the connection is closed.
 async fn said(login: bool, bytes: &[u8]) -> Option<String> {
@@ -131,7 +134,10 @@ async fn a_transaction_is_bounded() {
         .chain(names.iter().map(String::as_str))
         .collect();
     client
-        .fails(&words, "ERR batch has more writes than 1000")
+        .fails(
+            &words,
+            "ERR batch has more writes than 1000: 1001 (write it in several smaller batches)",
+        )
         .await;
     client.is(&["DBSIZE"], Answer::Int(0)).await;
     let keys: Vec<String> = (0..1001).map(|n| format!("k{n}")).collect();
@@ -139,6 +145,37 @@ async fn a_transaction_is_bounded() {
         .chain(keys.iter().map(String::as_str))
         .collect();
     client.fails(&words, "ERR a client watches at most").await;
+}
+
+#[tokio::test]
+async fn what_sets_several_keys_sets_all_or_none() {
+    let world = world().await;
+    let mut client = world.one().await;
+    for name in [&b"MSET"[..], b"MSETNX"] {
+        let words = [name, b"m1", b"v", b"\xff", b"2"];
+        let is_refused = |answer: &Answer| matches!(answer, Answer::Error(text) if text.starts_with("ERR keys must be UTF-8"));
+        let alone = client.run_bytes(&words).await;
+        assert!(is_refused(&alone), "{alone:?}");
+        client.ok(&["MULTI"]).await;
+        client.run_bytes(&words).await;
+        client.run(&["SET", "after", "1"]).await;
+        let Answer::Array(replies) = client.run(&["EXEC"]).await else {
+            panic!("no answers");
+        };
+        assert!(is_refused(&replies[0]), "{replies:?}");
+        client.is(&["EXISTS", "m1"], Answer::Int(0)).await;
+        client.is(&["GET", "after"], bulk("1")).await;
+    }
+    // Values are counted before the first is taken in hand.
+    let big = "x".repeat(1 << 20);
+    client.ok(&["SET", "big", &big]).await;
+    client.ok(&["MULTI"]).await;
+    for _ in 0..31 {
+        client.run(&["RENAME", "big", "there"]).await;
+        client.run(&["RENAME", "there", "big"]).await;
+    }
+    client.run(&["EXEC"]).await;
+    client.is(&["EXISTS", "big", "there"], Answer::Int(1)).await;
 }
 
 #[tokio::test]
@@ -154,4 +191,48 @@ async fn connections_that_stop_are_closed() {
             .unwrap();
         assert_eq!(closed, None);
     }
+}
+
+#[tokio::test]
+async fn what_is_only_read_does_not_count_as_written() {
+    let world = world().await;
+    let mut client = world.one().await;
+    let keys: Vec<String> = (0..1101).map(|n| format!("k{n}")).collect();
+    let with = |words: &[&str], most: usize| -> Vec<String> {
+        let words = words.iter().map(|word| (*word).to_owned());
+        words.chain(keys.iter().take(most).cloned()).collect()
+    };
+    for _ in 0..2 {
+        for some in keys.chunks(1000) {
+            let pairs = some.iter().flat_map(|key| [key.as_str(), "v"]);
+            let words: Vec<_> = std::iter::once("MSET").chain(pairs).collect();
+            client.ok(&words).await;
+        }
+        let deleted = client.run_bytes(&with(&["DEL"], 1000)).await;
+        assert_eq!(deleted, Answer::Int(1000));
+    }
+    let watched = client.run_bytes(&with(&["WATCH"], 1000)).await;
+    assert_eq!(watched, Answer::Status("OK".into()));
+    client.ok(&["MULTI"]).await;
+    for key in &keys {
+        client
+            .is(&["GET", key], Answer::Status("QUEUED".into()))
+            .await;
+    }
+    client.run(&["SET", "one", "1"]).await;
+    let Answer::Array(replies) = client.run(&["EXEC"]).await else {
+        panic!("no answers");
+    };
+    assert_eq!(replies.last(), Some(&Answer::Status("OK".into())));
+    for n in 0..1101 {
+        client
+            .is(&["SADD", &format!("s{n}"), &n.to_string()], Answer::Int(1))
+            .await;
+    }
+    let sets = (0..1101).map(|n| format!("s{n}"));
+    let words: Vec<_> = ["SUNIONSTORE".to_owned(), "all".to_owned()]
+        .into_iter()
+        .chain(sets)
+        .collect();
+    assert_eq!(client.run_bytes(&words).await, Answer::Int(1101));
 }

@@ -118,3 +118,80 @@ async fn subscriptions_are_bounded() {
         .fails(&["PSUBSCRIBE", "one more"], "ERR a client has at most")
         .await;
 }
+
+#[tokio::test]
+async fn long_names_are_refused() {
+    let world = world().await;
+    let mut client = world.one().await;
+    let long = "x".repeat(1025);
+    for words in [
+        &["SUBSCRIBE", "ok", &long][..],
+        &["PSUBSCRIBE", &long],
+        &["PUBLISH", &long, "x"],
+        &["PUBSUB", "CHANNELS", &long],
+        &["KEYS", &long],
+        &["SCAN", "0", "MATCH", &long],
+        &["CONFIG", "GET", &long],
+    ] {
+        let text = if words.contains(&"SUBSCRIBE") || words.contains(&"PUBLISH") {
+            "ERR the name of a channel has at most 1024 bytes, this one has 1025"
+        } else {
+            "ERR a pattern has at most 1024 bytes, this one has 1025"
+        };
+        client.fails(words, text).await;
+    }
+    for (kind, make) in [("H", "HSET"), ("S", "SADD"), ("Z", "ZADD")] {
+        client
+            .run(&[make, kind, "1", "m"][..if kind == "S" { 3 } else { 4 }])
+            .await;
+        let scan = format!("{kind}SCAN");
+        client
+            .fails(
+                &[&scan, kind, "0", "MATCH", &long],
+                "ERR a pattern has at most",
+            )
+            .await;
+    }
+    client.is(&["PUBSUB", "CHANNELS"], bulks(&[])).await;
+    let many: Vec<String> = (0..1025).map(|n| format!("{n:01024}")).collect();
+    let words: Vec<&str> = std::iter::once("SUBSCRIBE")
+        .chain(many.iter().map(String::as_str))
+        .collect();
+    client.fails(&words, "ERR a client has at most").await;
+}
+
+/// Patterns of the worst kind: a message takes its time, and others do not notice.
+#[tokio::test]
+async fn many_patterns_stop_nobody() {
+    let world = world().await;
+    let (mut listening, mut client, mut other) =
+        (world.one().await, world.one().await, world.one().await);
+    let patterns: Vec<String> = (0..100)
+        .map(|n| format!("*{}b{n}", "a".repeat(500)))
+        .collect();
+    let words: Vec<&str> = std::iter::once("PSUBSCRIBE")
+        .chain(patterns.iter().map(String::as_str))
+        .collect();
+    listening.send(&request(&words)).await;
+    for _ in 0..100 {
+        listening.read().await.unwrap();
+    }
+    let channel = "a".repeat(1024);
+    client.send(&request(&["PUBLISH", &channel, "x"])).await;
+    let mut pings = 0;
+    let published = client.read();
+    tokio::pin!(published);
+    loop {
+        tokio::select! {
+            answer = &mut published => {
+                assert_eq!(answer, Some(Answer::Int(0)));
+                break;
+            }
+            pong = other.run(&["PING"]) => {
+                assert_eq!(pong, Answer::Status("PONG".into()));
+                pings += 1;
+            }
+        }
+    }
+    assert!(pings > 10, "others waited: {pings}");
+}

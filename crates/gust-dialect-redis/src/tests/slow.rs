@@ -1,6 +1,6 @@
 //! A store that takes its time, so that everybody is in between everybody else.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -24,10 +24,22 @@ use super::{
     world_over,
 };
 
-#[derive(Default)]
-struct Slow(MemoryBackends);
+/// Keys that begin with `stuck` take so long, a minute unless said otherwise.
+pub(super) struct Slow(MemoryBackends, Duration);
 
-struct SlowKv(Arc<dyn Kv>);
+struct SlowKv(Arc<dyn Kv>, Duration);
+
+impl Default for Slow {
+    fn default() -> Self {
+        Self::taking(MemoryBackends::default(), Duration::from_secs(60))
+    }
+}
+
+impl Slow {
+    pub(super) fn taking(backends: MemoryBackends, stuck: Duration) -> Self {
+        Self(backends, stuck)
+    }
+}
 
 async fn dawdle() {
     for _ in 0..ids::random_u64() % 20 {
@@ -39,6 +51,9 @@ async fn dawdle() {
 impl Kv for SlowKv {
     async fn get(&self, key: &str) -> Result<Option<Versioned>> {
         dawdle().await;
+        if key.starts_with("stuck") {
+            tokio::time::sleep(self.1).await;
+        }
         let found = self.0.get(key).await;
         dawdle().await;
         found
@@ -72,7 +87,7 @@ fn none<T>() -> Result<T> {
 #[async_trait]
 impl Backends for Slow {
     fn kv(&self, project: &ProjectName, name: &Label) -> Result<Arc<dyn Kv>> {
-        Ok(Arc::new(SlowKv(self.0.kv(project, name)?)))
+        Ok(Arc::new(SlowKv(self.0.kv(project, name)?, self.1)))
     }
 
     fn stores(&self, _: &ProjectName) -> Result<Vec<Label>> {
@@ -142,7 +157,8 @@ impl Backends for Slow {
 
 async fn slow_world() -> World {
     let backends = MemoryBackends::default();
-    world_over(Arc::new(Slow(backends.clone())), backends).await
+    let slow = Slow::taking(backends.clone(), Duration::ZERO);
+    world_over(Arc::new(slow), backends).await
 }
 
 /// Money moves between accounts in transactions and by single commands; a function moves some too. The sum stays, and
