@@ -61,6 +61,8 @@ pub(crate) struct Session<'a> {
     state: Status,
     /// The transaction was begun for a series of statements, not by the client.
     series: bool,
+    /// Something was written, perhaps in this transaction.
+    wrote: bool,
     /// The transaction only reads.
     read_only: bool,
     statements: HashMap<String, Arc<Prepared>>,
@@ -106,6 +108,7 @@ impl<'a> Session<'a> {
             sticks: false,
             state: Status::Idle,
             series: false,
+            wrote: false,
             read_only: false,
             statements: HashMap::new(),
             portals: HashMap::new(),

@@ -33,16 +33,20 @@ const PORTALS: usize = 64;
 const LIVE: usize = 4;
 
 /// A statement with a name.
+#[derive(Clone)]
 pub(super) struct Prepared {
     /// Nothing for one without words.
     plan: Option<Plan>,
     bytes: usize,
     /// Types as the client gave them; nothing where it did not.
     types: Vec<Option<Type>>,
+    /// What its parameters are taken for, once the database was asked.
+    guessed: Option<Vec<Option<Type>>>,
     /// What it was told to be, which counts from then on.
     told: Option<Description>,
 }
 
+#[derive(Clone)]
 struct Description {
     parameters: Vec<Type>,
     shape: Option<Shape>,
@@ -111,6 +115,7 @@ impl Session<'_> {
             plan,
             bytes,
             types,
+            guessed: None,
             told: None,
         };
         self.statements.insert(name, Arc::new(prepared));
@@ -131,9 +136,12 @@ impl Session<'_> {
         bind: Bind,
         room: Option<OwnedSemaphorePermit>,
     ) -> Result<(), Trouble> {
-        let statement = self.statement(&bind.statement)?;
+        let mut statement = self.statement(&bind.statement)?;
         if !statement.ends_transaction() {
             self.check_failed()?;
+        }
+        if statement.asks() {
+            statement = self.guessed(&bind.statement, &statement).await?;
         }
         if bind.portal.is_empty() {
             self.portals.remove("");
@@ -159,6 +167,23 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// The statement with what its parameters are taken for.
+    async fn guessed(&mut self, name: &str, statement: &Prepared) -> Result<Arc<Prepared>, Fault> {
+        self.check()?;
+        let mut guessed = statement.clone();
+        if let Some(sql) = statement.sql() {
+            let declared = self.declared_early(sql).await?;
+            if declared.is_empty() {
+                return Ok(Arc::new(guessed));
+            }
+            let all = (1..=sql.parameters).map(|n| sql.outline.parameter(n, &declared));
+            guessed.guessed = Some(all.collect());
+        }
+        let guessed = Arc::new(guessed);
+        self.statements.insert(name.to_owned(), guessed.clone());
+        Ok(guessed)
+    }
+
     pub(super) async fn describe(&mut self, target: Target, name: &str) -> Result<(), Trouble> {
         match target {
             Target::Statement => self.describe_statement(name).await,
@@ -170,10 +195,7 @@ impl Session<'_> {
         let statement = self.statement(name)?;
         let description = match &statement.told {
             None => self.description(&statement).await?,
-            Some(told) => Description {
-                parameters: told.parameters.clone(),
-                shape: told.shape.clone(),
-            },
+            Some(told) => told.clone(),
         };
         let oids = description.parameters.iter().map(|kind| kind.oid());
         self.wire.put_parameters(&oids.collect::<Vec<_>>());
@@ -185,10 +207,9 @@ impl Session<'_> {
             return Err(too_many().into());
         }
         let told = Prepared {
-            plan: statement.plan.clone(),
             bytes,
-            types: statement.types.clone(),
             told: Some(description),
+            ..(*statement).clone()
         };
         self.statements.insert(name.to_owned(), Arc::new(told));
         Ok(())
@@ -209,7 +230,8 @@ impl Session<'_> {
             let n = u16::try_from(at + 1).unwrap_or(u16::MAX);
             statement
                 .type_of(at)
-                .unwrap_or_else(|| outline.parameter(n, &declared))
+                .or_else(|| outline.parameter(n, &declared))
+                .unwrap_or(Type::Text)
         };
         let parameters = (0..statement.parameters()).map(one).collect();
         let shape = match &statement.plan {
@@ -407,17 +429,33 @@ impl Prepared {
         self.types.get(at).copied().flatten()
     }
 
-    /// What is known of a parameter without asking the database.
+    /// Whether the database has to be asked before values are read.
+    fn asks(&self) -> bool {
+        let Some(sql) = self
+            .sql()
+            .filter(|_| self.told.is_none() && self.guessed.is_none())
+        else {
+            return false;
+        };
+        (1..=sql.parameters)
+            .any(|n| sql.outline.asks(n) && self.type_of(usize::from(n) - 1).is_none())
+    }
+
+    /// What is known of a parameter.
     fn told(&self, at: usize) -> Told {
         if let Some(kind) = self.type_of(at) {
             return Told::ByClient(kind);
         }
         let described = self.told.as_ref().and_then(|told| told.parameters.get(at));
-        let n = u16::try_from(at + 1).unwrap_or(u16::MAX);
-        let outline = self
-            .sql()
-            .map(|sql| sql.outline.parameter(n, &Declared::new()));
-        Told::Guessed(described.copied().or(outline).unwrap_or(Type::Text))
+        let guessed = || match &self.guessed {
+            Some(guessed) => guessed.get(at).copied().flatten(),
+            None => {
+                let n = u16::try_from(at + 1).ok()?;
+                self.sql()?.outline.parameter(n, &Declared::new())
+            }
+        };
+        let kind = described.copied().or_else(guessed);
+        kind.map_or(Told::Unknown, Told::Guessed)
     }
 
     /// The values of a Bind, as many as the statement takes.
@@ -446,10 +484,7 @@ impl Prepared {
             let Some(bytes) = bytes else {
                 return Ok(Value::Null);
             };
-            let told = self.told(at);
-            let (Told::ByClient(kind) | Told::Guessed(kind)) = told;
-            let value = parameters::value(told, format(at), bytes)?;
-            Ok(parameters::one_spelling(value, kind))
+            parameters::value(self.told(at), format(at), bytes)
         };
         let mut values = bind
             .values

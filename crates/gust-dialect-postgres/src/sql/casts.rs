@@ -216,7 +216,7 @@ impl Starts {
 }
 
 /// Words that are no operand and no function.
-fn is_keyword(token: &Token<'_>) -> bool {
+pub(super) fn is_keyword(token: &Token<'_>) -> bool {
     const WORDS: &[&str] = &[
         "all",
         "and",

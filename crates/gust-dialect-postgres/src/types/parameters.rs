@@ -13,11 +13,17 @@ pub(crate) enum Told {
     ByClient(Type),
     /// It was guessed from the statement: another value is taken for text.
     Guessed(Type),
+    /// Nobody knows: texts are text, and bytes are bytes.
+    Unknown,
 }
 
 /// The value of a parameter.
 pub(crate) fn value(told: Told, format: Format, bytes: &Bytes) -> Result<Value, Fault> {
-    let (Told::ByClient(kind) | Told::Guessed(kind)) = told;
+    let kind = match (told, format) {
+        (Told::ByClient(kind) | Told::Guessed(kind), _) => kind,
+        (Told::Unknown, Format::Text) => Type::Text,
+        (Told::Unknown, Format::Binary) => Type::Bytea,
+    };
     if format == Format::Binary {
         return binary(kind, bytes).ok_or_else(|| {
             Fault::new(
@@ -29,8 +35,8 @@ pub(crate) fn value(told: Told, format: Format, bytes: &Bytes) -> Result<Value, 
     let text = std::str::from_utf8(bytes)
         .map_err(|_| Fault::new("22021", "invalid byte sequence for encoding \"UTF8\""))?;
     match (text_value(kind, text), told) {
-        (Some(value), _) => Ok(value),
-        (None, Told::Guessed(_)) => Ok(Value::Text(text.to_owned())),
+        (Some(value), _) => Ok(one_spelling(value, kind)),
+        (None, Told::Guessed(_) | Told::Unknown) => Ok(other_value(kind, text)),
         (None, Told::ByClient(_)) => {
             let shown: String = text.chars().take(40).collect();
             let text = format!("invalid input for a parameter of type {kind:?}: \"{shown}\"");
@@ -49,6 +55,12 @@ fn text_value(kind: Type, text: &str) -> Option<Value> {
         Type::Bytea => Value::Blob(bytea(text)?),
         _ => Value::Text(text.to_owned()),
     })
+}
+
+/// What was taken for an integer may be another number.
+fn other_value(kind: Type, text: &str) -> Value {
+    let number = kind.is_number().then(|| number(text.trim())).flatten();
+    number.unwrap_or_else(|| Value::Text(text.to_owned()))
 }
 
 /// SQLite has no value for what is no number.
@@ -139,7 +151,7 @@ fn text(bytes: &[u8]) -> Option<Value> {
 }
 
 /// The same UUID in one spelling, so that equal ones are equal.
-pub(crate) fn one_spelling(value: Value, kind: Type) -> Value {
+fn one_spelling(value: Value, kind: Type) -> Value {
     match (kind, &value) {
         (Type::Uuid, Value::Text(text)) => match uuid(text) {
             Some(bytes) => Value::Text(uuid_text(&bytes)),
