@@ -162,3 +162,25 @@ async fn what_is_temporary_stays_with_its_session() {
         "T:a=20 D:1 C:INSERT 0 1 Z:I"
     );
 }
+
+#[tokio::test]
+async fn a_time_that_was_read_is_found_again() {
+    let world = world().await;
+    let mut raw = filled(&world).await;
+    raw.query("update t set at = now() where id = 1").await;
+    let said = raw.query("select at from t where id = 1").await;
+    let (_, at) = said.split_once("D:").unwrap();
+    let at = at.split_once(" C:").unwrap().0;
+    assert!(at.ends_with("+00"), "{said}");
+    let same = "select name from t where at = $1";
+    let said = ask(&mut raw, same, &[at]).await;
+    assert!(said.contains("D:one"), "{said}");
+    let said = ask(&mut raw, same, &[&at.replace(' ', "T").replace("+00", "Z")]).await;
+    assert!(said.contains("D:one"), "{said}");
+    let said = raw
+        .query(&format!(
+            "select name from t where at = '{at}'::timestamptz"
+        ))
+        .await;
+    assert!(said.contains("D:one"), "{said}");
+}
