@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use gust_backend::sql::Value;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     Session,
     run::{Live, Shape, with_formats},
 };
 use crate::{
+    budget::Grant,
     error::{Fault, Trouble},
     sql::{
         outline::{Declared, Outline},
@@ -25,8 +25,11 @@ use crate::{
 
 /// Prepared statements of a session.
 const STATEMENTS: usize = 1000;
-/// Bytes of what is kept of them: about four times their texts, and the names of columns.
+/// Bytes of what is kept of them: about four times their texts, so many for each word, and the names of columns.
 const TEXTS: usize = 32 << 20;
+const OF_A_WORD: usize = 64;
+/// Bytes of a name of a statement or a portal.
+const NAME: usize = 1024;
 /// Portals of a session.
 const PORTALS: usize = 64;
 /// Portals whose rows have begun: each may keep rows in memory.
@@ -58,7 +61,8 @@ pub(super) struct Portal {
     values: Vec<Value>,
     formats: Vec<Format>,
     stage: Stage,
-    _room: Option<OwnedSemaphorePermit>,
+    /// What its values take, until the database has them.
+    bytes: usize,
 }
 
 /// How far a portal is.
@@ -73,12 +77,13 @@ enum Stage {
 // === impl Session ===
 
 impl Session<'_> {
-    pub(super) fn parse(
+    pub(super) async fn parse(
         &mut self,
         name: String,
         text: String,
         types: Vec<u32>,
     ) -> Result<(), Trouble> {
+        check_name(&name)?;
         if !name.is_empty() && self.statements.contains_key(&name) {
             let text = format!("prepared statement \"{name}\" already exists");
             return Err(Fault::new("42P05", text).into());
@@ -106,7 +111,8 @@ impl Session<'_> {
             .map(given)
             .collect::<Result<Vec<_>, _>>()?;
         // With what becomes of it.
-        let bytes = 4 * text.len();
+        let words = statements.first().map_or(0, Vec::len);
+        let bytes = name.len() + 4 * (text.len() + types.len()) + OF_A_WORD * words;
         let kept: usize = self.statements.values().map(|kept| kept.bytes).sum();
         if self.statements.len() >= STATEMENTS || kept + bytes > TEXTS {
             return Err(too_many().into());
@@ -118,9 +124,33 @@ impl Session<'_> {
             guessed: None,
             told: None,
         };
+        drop(statements);
+        self.keep(bytes).await?;
         self.statements.insert(name, Arc::new(prepared));
         self.wire.put_sign(b'1');
         Ok(())
+    }
+
+    /// Bytes of all that is kept of statements and portals.
+    pub(super) fn bytes(&self) -> usize {
+        let mut all: Vec<_> = self.portals.values().map(|p| &p.statement).collect();
+        all.extend(self.statements.values());
+        all.sort_by_key(|statement| Arc::as_ptr(statement));
+        // A statement that is forgotten is there as long as portals of it are.
+        all.dedup_by_key(|statement| Arc::as_ptr(statement));
+        let statements: usize = all.iter().map(|statement| statement.bytes).sum();
+        statements + self.portals.values().map(|p| p.bytes).sum::<usize>()
+    }
+
+    /// Takes memory for so much more.
+    async fn keep(&mut self, more: usize) -> Result<(), Fault> {
+        let bytes = self.bytes() + more;
+        self.kept.ease(bytes);
+        if self.kept.cover(bytes).await {
+            return Ok(());
+        }
+        let text = "there is no room for more statements and values";
+        Err(Fault::new("53200", text).hint("close some, or send less at once"))
     }
 
     fn statement(&self, name: &str) -> Result<Arc<Prepared>, Fault> {
@@ -131,11 +161,8 @@ impl Session<'_> {
         })
     }
 
-    pub(super) async fn bind(
-        &mut self,
-        bind: Bind,
-        room: Option<OwnedSemaphorePermit>,
-    ) -> Result<(), Trouble> {
+    pub(super) async fn bind(&mut self, bind: Bind, room: Grant) -> Result<(), Trouble> {
+        check_name(&bind.portal)?;
         let mut statement = self.statement(&bind.statement)?;
         if !statement.ends_transaction() {
             self.check_failed()?;
@@ -155,13 +182,22 @@ impl Session<'_> {
                 .into());
         }
         let values = statement.values(&bind)?;
+        let given = bind.values.iter().flatten().map(bytes::Bytes::len);
+        let bytes = given.sum::<usize>()
+            + bind.portal.len()
+            + values.len() * size_of::<Value>()
+            + bind.results.len();
         let portal = Portal {
             statement,
             values,
             formats: bind.results,
             stage: Stage::Bound,
-            _room: room,
+            bytes,
         };
+        // The message is gone, its values are there.
+        drop(bind.values);
+        self.kept.absorb(room);
+        self.keep(bytes).await?;
         self.portals.insert(bind.portal, portal);
         self.wire.put_sign(b'2');
         Ok(())
@@ -206,6 +242,7 @@ impl Session<'_> {
         if kept + bytes > TEXTS {
             return Err(too_many().into());
         }
+        self.keep(bytes - statement.bytes).await?;
         let told = Prepared {
             bytes,
             told: Some(description),
@@ -275,7 +312,7 @@ impl Session<'_> {
         match statement.sql() {
             Some(sql) if !sql.writes => {
                 self.check_live()?;
-                let values = std::mem::take(&mut portal.values);
+                let values = portal.take_values();
                 let live = self.open(sql, values, None, &portal.formats).await?;
                 self.wire.put_columns(&live.columns);
                 portal.stage = Stage::Live(Box::new(live));
@@ -356,6 +393,7 @@ impl Session<'_> {
                 if sql.joins() && more {
                     self.begin_series(true).await?;
                 }
+                let values = portal.take_values();
                 let told = match &before {
                     Stage::Described(shape) => Some(shape),
                     _ => portal
@@ -364,7 +402,6 @@ impl Session<'_> {
                         .as_ref()
                         .and_then(|told| told.shape.as_ref()),
                 };
-                let values = std::mem::take(&mut portal.values);
                 Box::new(self.open(sql, values, told, &portal.formats).await?)
             }
         };
@@ -383,8 +420,19 @@ impl Session<'_> {
             Target::Statement => drop(self.statements.remove(name)),
             Target::Portal => drop(self.portals.remove(name)),
         }
+        self.kept.ease(self.bytes());
         self.wire.put_sign(b'3');
     }
+}
+
+fn check_name(name: &str) -> Result<(), Fault> {
+    if name.len() <= NAME {
+        return Ok(());
+    }
+    Err(Fault::new(
+        "42622",
+        format!("a name is longer than {NAME} bytes"),
+    ))
 }
 
 fn too_many() -> Fault {
@@ -400,6 +448,15 @@ fn given(oid: u32) -> Result<Option<Type>, Fault> {
             "a parameter of the type with number {oid}"
         ))
         .hint("docs/postgres.md has the types that are; cast the value to text in the program")),
+    }
+}
+
+// === impl Portal ===
+
+impl Portal {
+    fn take_values(&mut self) -> Vec<Value> {
+        self.bytes = 0;
+        std::mem::take(&mut self.values)
     }
 }
 

@@ -171,7 +171,9 @@ fn literal(string: &str, named: &Named) -> Option<String> {
     match named.kind {
         Type::Bool => boolean(string.trim()).map(|yes| u8::from(yes).to_string()),
         Type::Bytea => bytea(string).map(|bytes| format!("X'{}'", hex::encode(bytes))),
-        Type::Timestamptz => Some(quote(&times::in_utc(string).unwrap_or(string.to_owned()))),
+        Type::Timestamptz => Some(quote(
+            &times::in_utc(string).unwrap_or_else(|| string.to_owned()),
+        )),
         _ if named.sqlite == "TEXT" => Some(quote(string)),
         _ => None,
     }
