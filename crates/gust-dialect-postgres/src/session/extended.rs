@@ -1,5 +1,7 @@
 //! Statements that are prepared, bound and executed.
 
+mod prepared;
+
 use std::sync::Arc;
 
 use gust_backend::sql::Value;
@@ -16,12 +18,11 @@ use crate::{
         plan::{Describe, Plan, Sql, plan},
         token::split,
     },
-    types::{
-        Format, Type,
-        parameters::{self, Told},
-    },
+    types::{Format, Type},
     wire::read::{Bind, Target},
 };
+use prepared::Description;
+pub(super) use prepared::Prepared;
 
 /// Prepared statements of a session.
 const STATEMENTS: usize = 1000;
@@ -34,26 +35,6 @@ const NAME: usize = 1024;
 const PORTALS: usize = 64;
 /// Portals whose rows have begun: each may keep rows in memory.
 const LIVE: usize = 4;
-
-/// A statement with a name.
-#[derive(Clone)]
-pub(super) struct Prepared {
-    /// Nothing for one without words.
-    plan: Option<Plan>,
-    bytes: usize,
-    /// Types as the client gave them; nothing where it did not.
-    types: Vec<Option<Type>>,
-    /// What its parameters are taken for, once the database was asked.
-    guessed: Option<Vec<Option<Type>>>,
-    /// What it was told to be, which counts from then on.
-    told: Option<Description>,
-}
-
-#[derive(Clone)]
-struct Description {
-    parameters: Vec<Type>,
-    shape: Option<Shape>,
-}
 
 /// A statement with its values.
 pub(super) struct Portal {
@@ -457,100 +438,5 @@ impl Portal {
     fn take_values(&mut self) -> Vec<Value> {
         self.bytes = 0;
         std::mem::take(&mut self.values)
-    }
-}
-
-// === impl Prepared ===
-
-impl Prepared {
-    fn sql(&self) -> Option<&Sql> {
-        match &self.plan {
-            Some(Plan::Sql(sql)) => Some(sql),
-            _ => None,
-        }
-    }
-
-    fn ends_transaction(&self) -> bool {
-        matches!(
-            self.plan,
-            None | Some(Plan::Commit | Plan::Rollback | Plan::RollbackTo(_))
-        )
-    }
-
-    fn parameters(&self) -> usize {
-        let said = self.sql().map_or(0, |sql| sql.parameters);
-        self.types.len().max(said.into())
-    }
-
-    fn type_of(&self, at: usize) -> Option<Type> {
-        self.types.get(at).copied().flatten()
-    }
-
-    /// Whether the database has to be asked before values are read.
-    fn asks(&self) -> bool {
-        let Some(sql) = self
-            .sql()
-            .filter(|_| self.told.is_none() && self.guessed.is_none())
-        else {
-            return false;
-        };
-        (1..=sql.parameters)
-            .any(|n| sql.outline.asks(n) && self.type_of(usize::from(n) - 1).is_none())
-    }
-
-    /// What is known of a parameter.
-    fn told(&self, at: usize) -> Told {
-        if let Some(kind) = self.type_of(at) {
-            return Told::ByClient(kind);
-        }
-        let described = self.told.as_ref().and_then(|told| told.parameters.get(at));
-        let guessed = || match &self.guessed {
-            Some(guessed) => guessed.get(at).copied().flatten(),
-            None => {
-                let n = u16::try_from(at + 1).ok()?;
-                self.sql()?.outline.parameter(n, &Declared::new())
-            }
-        };
-        let kind = described.copied().or_else(guessed);
-        kind.map_or(Told::Unknown, Told::Guessed)
-    }
-
-    /// The values of a Bind, as many as the statement takes.
-    fn values(&self, bind: &Bind) -> Result<Vec<Value>, Fault> {
-        let (given, wanted) = (bind.values.len(), self.parameters());
-        if given != wanted {
-            let text = format!(
-                "bind message supplies {given} parameters, but the prepared statement requires {wanted}"
-            );
-            return Err(Fault::new("08P01", text));
-        }
-        if bind.formats.len() > 1 && bind.formats.len() != given {
-            return Err(Fault::protocol(
-                "bind message has another number of parameter formats than of parameters",
-            ));
-        }
-        let format = |at: usize| {
-            let one = bind.formats.first().filter(|_| bind.formats.len() == 1);
-            bind.formats
-                .get(at)
-                .or(one)
-                .copied()
-                .unwrap_or(Format::Text)
-        };
-        let one = |(at, bytes): (usize, &Option<bytes::Bytes>)| {
-            let Some(bytes) = bytes else {
-                return Ok(Value::Null);
-            };
-            parameters::value(self.told(at), format(at), bytes)
-        };
-        let mut values = bind
-            .values
-            .iter()
-            .enumerate()
-            .map(one)
-            .collect::<Result<Vec<_>, Fault>>()?;
-        // More types may be given than the statement takes values.
-        values.truncate(self.sql().map_or(0, |sql| sql.parameters.into()));
-        Ok(values)
     }
 }
