@@ -5,6 +5,7 @@
 //! client, message by message), then `sql.rs` (what becomes of a statement's text), then `types.rs`.
 #![warn(missing_docs)]
 
+mod budget;
 mod cancel;
 mod counts;
 mod error;
@@ -28,10 +29,7 @@ use tokio::sync::Semaphore;
 
 pub use counts::Counted;
 
-use crate::{cancel::Sessions, counts::Counts, scram::Verifiers, wire::Room};
-
-/// KiB of large messages that are kept at once, of all sessions.
-const ROOM: usize = 256 << 10;
+use crate::{budget::Budget, cancel::Sessions, counts::Counts, scram::Verifiers};
 
 /// What the door needs from other rooms.
 pub struct Parts {
@@ -51,12 +49,16 @@ struct Inner {
     counts: Counts,
     sessions: Sessions,
     verifiers: Verifiers,
-    room: Room,
+    budget: Budget,
+    /// Places for connections that have not logged in.
+    strangers: Arc<Semaphore>,
 }
 
 /// How long it waits for clients.
 struct Patience {
-    /// For a login.
+    /// For the first message of a login.
+    startup: Duration,
+    /// For a whole login.
     login: Duration,
     /// For the next statement of a transaction, which may keep others from writing.
     in_transaction: Duration,
@@ -69,7 +71,8 @@ struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self {
-            login: Duration::from_secs(15),
+            startup: Duration::from_secs(5),
+            login: Duration::from_secs(10),
             in_transaction: Duration::from_secs(60),
             idle: Duration::from_secs(3600),
         }
@@ -91,7 +94,8 @@ impl Door {
             counts: Counts::default(),
             sessions: Sessions::default(),
             verifiers: Verifiers::new(),
-            room: Arc::new(Semaphore::new(ROOM)),
+            budget: Budget::default(),
+            strangers: Arc::new(Semaphore::new(serve::STRANGERS)),
         }))
     }
 

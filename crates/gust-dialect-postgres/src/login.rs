@@ -59,7 +59,8 @@ impl Login {
 
 /// Lets a client in; nothing for one that only came to cancel.
 pub(crate) async fn login(door: &Inner, wire: &mut Wire) -> Result<Option<Login>, Trouble> {
-    let Some(startup) = startup(door, wire).await? else {
+    let begun = tokio::time::timeout(door.patience.startup, startup(door, wire)).await;
+    let Some(startup) = begun.unwrap_or_else(|_| Err(late().into()))? else {
         return Ok(None);
     };
     let key = authenticate(door, wire, &startup.user).await?;
@@ -84,6 +85,11 @@ pub(crate) async fn login(door: &Inner, wire: &mut Wire) -> Result<Option<Login>
         database,
         settings: startup.settings,
     }))
+}
+
+/// Who takes too long.
+pub(crate) fn late() -> Fault {
+    Fault::fatal("08006", "the login took too long")
 }
 
 async fn startup(door: &Inner, wire: &mut Wire) -> Result<Option<Startup>, Trouble> {
@@ -192,7 +198,7 @@ async fn authenticate(door: &Inner, wire: &mut Wire, user: &str) -> Result<Acces
             .hint("the user is the id of an access key, the password its secret")
     };
     wire.put_authentication(10, format!("{MECHANISM}\0\0").as_bytes());
-    let mut first = Body(password(door, wire).await?);
+    let mut first = Body(password(wire).await?);
     if first.text()? != MECHANISM {
         return Err(Fault::protocol("the mechanism of authentication was not offered").into());
     }
@@ -200,7 +206,7 @@ async fn authenticate(door: &Inner, wire: &mut Wire, user: &str) -> Result<Acces
     let first = first.take(length)?;
     let (exchange, answer) = door.verifiers.begin(user, &first).ok_or_else(malformed)?;
     wire.put_authentication(11, answer.as_bytes());
-    let last = password(door, wire).await?;
+    let last = password(wire).await?;
     let key = door.parts.keys.find(user);
     let proof = door
         .verifiers
@@ -218,11 +224,9 @@ fn malformed() -> Fault {
 }
 
 /// The next message, which has to be one of a login.
-async fn password(door: &Inner, wire: &mut Wire) -> Result<bytes::Bytes, Trouble> {
+async fn password(wire: &mut Wire) -> Result<bytes::Bytes, Trouble> {
     wire.flush().await?;
-    let frame = wire
-        .frame(&door.room, |kind| (kind == b'p').then_some(MESSAGE))
-        .await?;
+    let frame = wire.frame(|kind| (kind == b'p').then_some(MESSAGE)).await?;
     Ok(frame.body)
 }
 

@@ -59,7 +59,8 @@ impl Verifiers {
         salt.iter().take(16).copied().collect()
     }
 
-    async fn of(&self, user: &str, secret: String) -> Option<Verifier> {
+    /// What a proof is held against, and whether it had to be made.
+    async fn of(&self, user: &str, secret: String) -> Option<(Verifier, bool)> {
         let hash: Hash = Sha256::digest(secret.as_bytes()).into();
         if let Some(kept) = self
             .kept
@@ -67,7 +68,7 @@ impl Verifiers {
             .get(user)
             .filter(|kept| kept.secret == hash)
         {
-            return Some(kept.clone());
+            return Some((kept.clone(), false));
         }
         let salt = self.salt(user);
         let made = tokio::task::spawn_blocking(move || verifier(hash, &secret, &salt));
@@ -77,7 +78,14 @@ impl Verifiers {
             kept.clear();
         }
         kept.insert(user.to_owned(), made.clone());
-        Some(made)
+        Some((made, true))
+    }
+
+    /// Takes the time of a verifier that is made, of a secret that nobody has.
+    async fn stretch_for_nothing(&self, user: &str) {
+        let (seed, salt) = (self.seed.clone(), self.salt(user));
+        let made = tokio::task::spawn_blocking(move || verifier(Hash::default(), &seed, &salt));
+        let _ = made.await;
     }
 
     /// Answers the client's first message.
@@ -117,14 +125,25 @@ impl Verifiers {
         let bound = parts.next()?.strip_prefix("c=")? == exchange.head;
         let ours = parts.next()?.strip_prefix("r=")? == exchange.nonce;
         let proof: Hash = BASE64_STANDARD.decode(proof).ok()?.try_into().ok()?;
-        let verifier = self.of(&exchange.user, key?.secret).await?;
+        let Some(key) = key else {
+            self.stretch_for_nothing(&exchange.user).await;
+            return None;
+        };
+        let (verifier, stretched) = self.of(&exchange.user, key.secret).await?;
         let said = format!("{},{without}", exchange.said);
         let signature = mac(&verifier.stored_key, said.as_bytes());
         let client_key: Vec<u8> = proof.iter().zip(signature).map(|(a, b)| a ^ b).collect();
         let stored: Hash = Sha256::digest(client_key).into();
         let good = bool::from(stored.ct_eq(&verifier.stored_key));
         let proof = mac(&verifier.server_key, said.as_bytes());
-        (good && bound && ours).then(|| format!("v={}", BASE64_STANDARD.encode(proof)))
+        if !(good && bound && ours) {
+            // A refusal costs its rounds once, whatever was kept: else its time would tell which keys there are.
+            if !stretched {
+                self.stretch_for_nothing(&exchange.user).await;
+            }
+            return None;
+        }
+        Some(format!("v={}", BASE64_STANDARD.encode(proof)))
     }
 }
 
@@ -167,4 +186,46 @@ fn mac(key: &[u8], data: &[u8]) -> Hash {
 #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use gust_task::clock;
+    use gust_types::ProjectName;
+
+    use super::*;
+
+    /// How long a refusal takes at least, of a few.
+    async fn refused(verifiers: &Verifiers, user: &str, key: Option<AccessKey>) -> Duration {
+        let mut least = Duration::MAX;
+        for _ in 0..5 {
+            let (exchange, _) = verifiers.begin(user, b"n,,n=,r=0123456789").unwrap();
+            let proof = BASE64_STANDARD.encode([7; 32]);
+            let last = format!("c=biws,r={},p={proof}", exchange.nonce);
+            let began = clock::now();
+            let end = verifiers.end(exchange, last.as_bytes(), key.clone()).await;
+            least = least.min(began.elapsed());
+            assert_eq!(end, None);
+        }
+        least
+    }
+
+    #[tokio::test]
+    async fn a_refusal_takes_as_long_whether_there_is_such_a_key_or_not() {
+        let verifiers = Verifiers::new();
+        let key = AccessKey {
+            project: ProjectName::default_project(),
+            secret: "secret".to_owned(),
+        };
+        let began = clock::now();
+        stretched(b"secret", b"salt");
+        stretched(b"secret", b"salt");
+        let rounds = began.elapsed() / 2;
+        for (user, key) in [("ONE", Some(key)), ("NOBODY", None)] {
+            let took = refused(&verifiers, user, key).await;
+            assert!(took > rounds / 4, "{user}: {took:?} of {rounds:?}");
+        }
+    }
 }

@@ -3,18 +3,23 @@
 use std::time::Duration;
 
 use gust_task::{Stop, net};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::OwnedSemaphorePermit,
+};
 
 use crate::{
     Door,
     error::{Fault, Trouble},
-    login::{Login, login},
+    login::{Login, late, login},
     session::Session,
     wire::Wire,
 };
 
-/// Connections at once, those included that have not logged in or only cancel.
+/// Connections at once. With those that have not logged in and the sessions there are always some left.
 const CONNECTIONS: u32 = 512;
+/// Connections that have not logged in, or only cancel.
+pub(crate) const STRANGERS: usize = 256;
 /// Sessions at once.
 const SESSIONS: usize = 128;
 /// Sessions of one project.
@@ -47,16 +52,20 @@ impl Door {
 
     /// One connection, from its login to its end.
     async fn speak(self, socket: TcpStream, stop: Stop) {
+        // When there is no place for strangers, the socket is closed at once: members keep theirs.
+        let Ok(place) = self.0.strangers.clone().try_acquire_owned() else {
+            return;
+        };
         let mut wire = Wire::new(socket);
         let entered = tokio::select! {
             entered = tokio::time::timeout(self.0.patience.login, login(&self.0, &mut wire)) => entered,
             () = stop.stopped() => return,
         };
         let ended: Result<(), Trouble> = match entered {
-            Ok(Ok(Some(login))) => self.enter(&mut wire, login, &stop).await,
+            Ok(Ok(Some(login))) => self.enter(&mut wire, login, place, &stop).await,
             Ok(Ok(None)) => Ok(()),
             Ok(Err(trouble)) => Err(trouble),
-            Err(_) => Err(Fault::fatal("08006", "the login took too long").into()),
+            Err(_) => Err(late().into()),
         };
         let amid = match ended {
             Ok(()) => false,
@@ -77,7 +86,13 @@ impl Door {
     }
 
     /// A session, if there is a place for it.
-    async fn enter(&self, wire: &mut Wire, login: Login, stop: &Stop) -> Result<(), Trouble> {
+    async fn enter(
+        &self,
+        wire: &mut Wire,
+        login: Login,
+        stranger: OwnedSemaphorePermit,
+        stop: &Stop,
+    ) -> Result<(), Trouble> {
         let full = |whose: &str| {
             Fault::fatal("53300", format!("too many sessions{whose}"))
                 .hint("close some, or use a smaller pool")
@@ -87,7 +102,9 @@ impl Door {
         let _place = place.ok_or_else(|| full(" of this project"))?;
         let (ticket, ear) = self.0.sessions.enter(SESSIONS).ok_or_else(|| full(""))?;
         let _leaving = Leaving(self, ticket.session);
+        drop(stranger);
         wire.counters = Some(counters.clone());
+        wire.part = Some(self.0.budget.of(login.project()));
         Session::new(self.0.clone(), wire, login, ticket, ear, counters)
             .talk(stop)
             .await

@@ -24,6 +24,7 @@ use gust_task::{Stop, clock};
 
 use crate::{
     Inner,
+    budget::Grant,
     cancel::{Ear, Ticket},
     counts::Counters,
     error::{Fault, Trouble},
@@ -61,10 +62,14 @@ pub(crate) struct Session<'a> {
     state: Status,
     /// The transaction was begun for a series of statements, not by the client.
     series: bool,
+    /// Something was written, perhaps in this transaction.
+    wrote: bool,
     /// The transaction only reads.
     read_only: bool,
     statements: HashMap<String, Arc<Prepared>>,
     portals: HashMap<String, Portal>,
+    /// The memory that both take.
+    kept: Grant,
     /// After a failure, everything up to the next Sync is left out.
     skipping: bool,
 }
@@ -87,6 +92,7 @@ impl<'a> Session<'a> {
         ear: Ear,
         counters: Arc<Counters>,
     ) -> Self {
+        let kept = Grant::of(wire.part.as_ref());
         greet(wire, &login.settings, ticket);
         wire.put_ready(Status::Idle);
         let names = Names {
@@ -106,9 +112,11 @@ impl<'a> Session<'a> {
             sticks: false,
             state: Status::Idle,
             series: false,
+            wrote: false,
             read_only: false,
             statements: HashMap::new(),
             portals: HashMap::new(),
+            kept,
             skipping: false,
         }
     }
@@ -197,7 +205,7 @@ impl<'a> Session<'a> {
                 _ => SMALL,
             })
         };
-        self.wire.frame(&self.door.room, most).await
+        self.wire.frame(most).await
     }
 
     async fn handle(&mut self, frame: Frame) -> Result<Next, Trouble> {
@@ -207,7 +215,7 @@ impl<'a> Session<'a> {
         }
         match read::message(kind, body)? {
             Message::Query(text) => self.query(&text).await?,
-            Message::Parse { name, text, types } => self.parse(name, text, types)?,
+            Message::Parse { name, text, types } => self.parse(name, text, types).await?,
             Message::Bind(bind) => self.bind(bind, room).await?,
             Message::Describe(target, name) => self.describe(target, &name).await?,
             Message::Execute(name, most) => self.execute(&name, most).await?,
@@ -229,6 +237,7 @@ impl<'a> Session<'a> {
         if self.state == Status::Idle {
             self.portals.clear();
         }
+        self.kept.ease(self.bytes());
         self.wire.put_ready(self.state);
     }
 }

@@ -5,6 +5,7 @@ mod driver;
 mod hostile;
 mod login;
 mod messages;
+mod untyped;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

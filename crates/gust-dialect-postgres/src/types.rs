@@ -162,6 +162,11 @@ impl Type {
         }
     }
 
+    /// Whether it is one that numbers of any kind can be taken for.
+    pub(crate) fn is_number(self) -> bool {
+        matches!(self, Self::Int8 | Self::Float8 | Self::Numeric)
+    }
+
     fn of_value(value: &Value) -> Option<Self> {
         Some(match value {
             Value::Null => return None,

@@ -17,11 +17,11 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_io_timeout::TimeoutStream;
 
 use crate::{
+    budget::{Grant, Part},
     counts::Counters,
     error::{Fault, Trouble},
 };
@@ -34,7 +34,7 @@ const MESSAGE: Duration = Duration::from_secs(60);
 const AHEAD: usize = 32 << 10;
 /// Bytes that are read at once, if they are there.
 const READ: usize = 8 << 10;
-/// Messages of up to this many bytes need no room of the [`Room`].
+/// Bytes of a message that come at once, at most.
 const SMALL: usize = 64 << 10;
 /// Bytes before a login: user, database, a few settings.
 const STARTUP: usize = 10_000;
@@ -42,18 +42,13 @@ const STARTUP: usize = 10_000;
 const REST: usize = 64 << 20;
 const FAREWELL: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(300);
-/// How long a large message waits for room.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Room for the large messages of all sessions, in KiB.
-pub(crate) type Room = Arc<Semaphore>;
 
 /// One message as it came.
 pub(crate) struct Frame {
     pub(crate) kind: u8,
     pub(crate) body: Bytes,
     /// Its room, while it or something of it is kept.
-    pub(crate) room: Option<OwnedSemaphorePermit>,
+    pub(crate) room: Grant,
 }
 
 /// A client's connection.
@@ -63,6 +58,8 @@ pub(crate) struct Wire {
     pub(super) output: BytesMut,
     /// Whose bytes are counted, once that is known.
     pub(crate) counters: Option<Arc<Counters>>,
+    /// Whose memory its messages take.
+    pub(crate) part: Option<Arc<Part>>,
 }
 
 // === impl Wire ===
@@ -76,6 +73,7 @@ impl Wire {
             input: BytesMut::new(),
             output: BytesMut::new(),
             counters: None,
+            part: None,
         }
     }
 
@@ -110,7 +108,6 @@ impl Wire {
     /// The next message; `most` says how many bytes one of its kind may have.
     pub(crate) async fn frame(
         &mut self,
-        room: &Room,
         most: impl Fn(u8) -> Option<usize>,
     ) -> Result<Frame, Trouble> {
         let read = async {
@@ -126,8 +123,14 @@ impl Wire {
                 let text = format!("a message of {length} bytes is larger than {most}");
                 return Err(Fault::fatal("54000", text).into());
             }
-            let room = room_of(room, length).await?;
-            self.have(1 + length).await?;
+            let mut room = Grant::of(self.part.as_ref());
+            while self.input.len() < 1 + length {
+                let next = (self.input.len() + SMALL).min(1 + length);
+                if !room.cover(next).await {
+                    return Err(no_room().into());
+                }
+                self.have(next).await?;
+            }
             let mut body = self.input.split_to(1 + length).freeze();
             body.advance(5);
             if length > SMALL {
@@ -212,18 +215,7 @@ impl Wire {
     }
 }
 
-async fn room_of(room: &Room, length: usize) -> Result<Option<OwnedSemaphorePermit>, Trouble> {
-    if length <= SMALL {
-        return Ok(None);
-    }
-    let wanted = u32::try_from(length >> 10).unwrap_or(u32::MAX);
-    let wait = room.clone().acquire_many_owned(wanted);
-    match tokio::time::timeout(PATIENCE, wait).await {
-        Ok(Ok(permit)) => Ok(Some(permit)),
-        _ => Err(
-            Fault::fatal("53200", "there is no room for a message of this size")
-                .hint("try again, or send less at once")
-                .into(),
-        ),
-    }
+fn no_room() -> Fault {
+    Fault::fatal("53200", "there is no room for a message of this size")
+        .hint("try again, or send less at once")
 }

@@ -80,6 +80,7 @@ impl Session<'_> {
         if self.state == Status::Idle {
             self.raw(text, Vec::new()).await?;
             self.state = Status::InTransaction;
+            self.wrote = text != "BEGIN";
         } else if !self.series {
             self.warn("25001", "there is already a transaction in progress");
             return Ok("BEGIN");

@@ -1,52 +1,40 @@
 //! Statements that are prepared, bound and executed.
 
+mod prepared;
+
 use std::sync::Arc;
 
 use gust_backend::sql::Value;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     Session,
     run::{Live, Shape, with_formats},
 };
 use crate::{
+    budget::Grant,
     error::{Fault, Trouble},
     sql::{
         outline::{Declared, Outline},
         plan::{Describe, Plan, Sql, plan},
         token::split,
     },
-    types::{
-        Format, Type,
-        parameters::{self, Told},
-    },
+    types::{Format, Type},
     wire::read::{Bind, Target},
 };
+use prepared::Description;
+pub(super) use prepared::Prepared;
 
 /// Prepared statements of a session.
 const STATEMENTS: usize = 1000;
-/// Bytes of what is kept of them: about four times their texts, and the names of columns.
+/// Bytes of what is kept of them: about four times their texts, so many for each word, and the names of columns.
 const TEXTS: usize = 32 << 20;
+const OF_A_WORD: usize = 64;
+/// Bytes of a name of a statement or a portal.
+const NAME: usize = 1024;
 /// Portals of a session.
 const PORTALS: usize = 64;
 /// Portals whose rows have begun: each may keep rows in memory.
 const LIVE: usize = 4;
-
-/// A statement with a name.
-pub(super) struct Prepared {
-    /// Nothing for one without words.
-    plan: Option<Plan>,
-    bytes: usize,
-    /// Types as the client gave them; nothing where it did not.
-    types: Vec<Option<Type>>,
-    /// What it was told to be, which counts from then on.
-    told: Option<Description>,
-}
-
-struct Description {
-    parameters: Vec<Type>,
-    shape: Option<Shape>,
-}
 
 /// A statement with its values.
 pub(super) struct Portal {
@@ -54,7 +42,8 @@ pub(super) struct Portal {
     values: Vec<Value>,
     formats: Vec<Format>,
     stage: Stage,
-    _room: Option<OwnedSemaphorePermit>,
+    /// What its values take, until the database has them.
+    bytes: usize,
 }
 
 /// How far a portal is.
@@ -69,12 +58,13 @@ enum Stage {
 // === impl Session ===
 
 impl Session<'_> {
-    pub(super) fn parse(
+    pub(super) async fn parse(
         &mut self,
         name: String,
         text: String,
         types: Vec<u32>,
     ) -> Result<(), Trouble> {
+        check_name(&name)?;
         if !name.is_empty() && self.statements.contains_key(&name) {
             let text = format!("prepared statement \"{name}\" already exists");
             return Err(Fault::new("42P05", text).into());
@@ -102,7 +92,8 @@ impl Session<'_> {
             .map(given)
             .collect::<Result<Vec<_>, _>>()?;
         // With what becomes of it.
-        let bytes = 4 * text.len();
+        let words = statements.first().map_or(0, Vec::len);
+        let bytes = name.len() + 4 * (text.len() + types.len()) + OF_A_WORD * words;
         let kept: usize = self.statements.values().map(|kept| kept.bytes).sum();
         if self.statements.len() >= STATEMENTS || kept + bytes > TEXTS {
             return Err(too_many().into());
@@ -111,11 +102,36 @@ impl Session<'_> {
             plan,
             bytes,
             types,
+            guessed: None,
             told: None,
         };
+        drop(statements);
+        self.keep(bytes).await?;
         self.statements.insert(name, Arc::new(prepared));
         self.wire.put_sign(b'1');
         Ok(())
+    }
+
+    /// Bytes of all that is kept of statements and portals.
+    pub(super) fn bytes(&self) -> usize {
+        let mut all: Vec<_> = self.portals.values().map(|p| &p.statement).collect();
+        all.extend(self.statements.values());
+        all.sort_by_key(|statement| Arc::as_ptr(statement));
+        // A statement that is forgotten is there as long as portals of it are.
+        all.dedup_by_key(|statement| Arc::as_ptr(statement));
+        let statements: usize = all.iter().map(|statement| statement.bytes).sum();
+        statements + self.portals.values().map(|p| p.bytes).sum::<usize>()
+    }
+
+    /// Takes memory for so much more.
+    async fn keep(&mut self, more: usize) -> Result<(), Fault> {
+        let bytes = self.bytes() + more;
+        self.kept.ease(bytes);
+        if self.kept.cover(bytes).await {
+            return Ok(());
+        }
+        let text = "there is no room for more statements and values";
+        Err(Fault::new("53200", text).hint("close some, or send less at once"))
     }
 
     fn statement(&self, name: &str) -> Result<Arc<Prepared>, Fault> {
@@ -126,14 +142,14 @@ impl Session<'_> {
         })
     }
 
-    pub(super) async fn bind(
-        &mut self,
-        bind: Bind,
-        room: Option<OwnedSemaphorePermit>,
-    ) -> Result<(), Trouble> {
-        let statement = self.statement(&bind.statement)?;
+    pub(super) async fn bind(&mut self, bind: Bind, room: Grant) -> Result<(), Trouble> {
+        check_name(&bind.portal)?;
+        let mut statement = self.statement(&bind.statement)?;
         if !statement.ends_transaction() {
             self.check_failed()?;
+        }
+        if statement.asks() {
+            statement = self.guessed(&bind.statement, &statement).await?;
         }
         if bind.portal.is_empty() {
             self.portals.remove("");
@@ -147,16 +163,42 @@ impl Session<'_> {
                 .into());
         }
         let values = statement.values(&bind)?;
+        let given = bind.values.iter().flatten().map(bytes::Bytes::len);
+        let bytes = given.sum::<usize>()
+            + bind.portal.len()
+            + values.len() * size_of::<Value>()
+            + bind.results.len();
         let portal = Portal {
             statement,
             values,
             formats: bind.results,
             stage: Stage::Bound,
-            _room: room,
+            bytes,
         };
+        // The message is gone, its values are there.
+        drop(bind.values);
+        self.kept.absorb(room);
+        self.keep(bytes).await?;
         self.portals.insert(bind.portal, portal);
         self.wire.put_sign(b'2');
         Ok(())
+    }
+
+    /// The statement with what its parameters are taken for.
+    async fn guessed(&mut self, name: &str, statement: &Prepared) -> Result<Arc<Prepared>, Fault> {
+        self.check()?;
+        let mut guessed = statement.clone();
+        if let Some(sql) = statement.sql() {
+            let declared = self.declared_early(sql).await?;
+            if declared.is_empty() {
+                return Ok(Arc::new(guessed));
+            }
+            let all = (1..=sql.parameters).map(|n| sql.outline.parameter(n, &declared));
+            guessed.guessed = Some(all.collect());
+        }
+        let guessed = Arc::new(guessed);
+        self.statements.insert(name.to_owned(), guessed.clone());
+        Ok(guessed)
     }
 
     pub(super) async fn describe(&mut self, target: Target, name: &str) -> Result<(), Trouble> {
@@ -170,10 +212,7 @@ impl Session<'_> {
         let statement = self.statement(name)?;
         let description = match &statement.told {
             None => self.description(&statement).await?,
-            Some(told) => Description {
-                parameters: told.parameters.clone(),
-                shape: told.shape.clone(),
-            },
+            Some(told) => told.clone(),
         };
         let oids = description.parameters.iter().map(|kind| kind.oid());
         self.wire.put_parameters(&oids.collect::<Vec<_>>());
@@ -184,11 +223,11 @@ impl Session<'_> {
         if kept + bytes > TEXTS {
             return Err(too_many().into());
         }
+        self.keep(bytes - statement.bytes).await?;
         let told = Prepared {
-            plan: statement.plan.clone(),
             bytes,
-            types: statement.types.clone(),
             told: Some(description),
+            ..(*statement).clone()
         };
         self.statements.insert(name.to_owned(), Arc::new(told));
         Ok(())
@@ -209,7 +248,8 @@ impl Session<'_> {
             let n = u16::try_from(at + 1).unwrap_or(u16::MAX);
             statement
                 .type_of(at)
-                .unwrap_or_else(|| outline.parameter(n, &declared))
+                .or_else(|| outline.parameter(n, &declared))
+                .unwrap_or(Type::Text)
         };
         let parameters = (0..statement.parameters()).map(one).collect();
         let shape = match &statement.plan {
@@ -253,7 +293,7 @@ impl Session<'_> {
         match statement.sql() {
             Some(sql) if !sql.writes => {
                 self.check_live()?;
-                let values = std::mem::take(&mut portal.values);
+                let values = portal.take_values();
                 let live = self.open(sql, values, None, &portal.formats).await?;
                 self.wire.put_columns(&live.columns);
                 portal.stage = Stage::Live(Box::new(live));
@@ -334,6 +374,7 @@ impl Session<'_> {
                 if sql.joins() && more {
                     self.begin_series(true).await?;
                 }
+                let values = portal.take_values();
                 let told = match &before {
                     Stage::Described(shape) => Some(shape),
                     _ => portal
@@ -342,7 +383,6 @@ impl Session<'_> {
                         .as_ref()
                         .and_then(|told| told.shape.as_ref()),
                 };
-                let values = std::mem::take(&mut portal.values);
                 Box::new(self.open(sql, values, told, &portal.formats).await?)
             }
         };
@@ -361,8 +401,19 @@ impl Session<'_> {
             Target::Statement => drop(self.statements.remove(name)),
             Target::Portal => drop(self.portals.remove(name)),
         }
+        self.kept.ease(self.bytes());
         self.wire.put_sign(b'3');
     }
+}
+
+fn check_name(name: &str) -> Result<(), Fault> {
+    if name.len() <= NAME {
+        return Ok(());
+    }
+    Err(Fault::new(
+        "42622",
+        format!("a name is longer than {NAME} bytes"),
+    ))
 }
 
 fn too_many() -> Fault {
@@ -381,84 +432,11 @@ fn given(oid: u32) -> Result<Option<Type>, Fault> {
     }
 }
 
-// === impl Prepared ===
+// === impl Portal ===
 
-impl Prepared {
-    fn sql(&self) -> Option<&Sql> {
-        match &self.plan {
-            Some(Plan::Sql(sql)) => Some(sql),
-            _ => None,
-        }
-    }
-
-    fn ends_transaction(&self) -> bool {
-        matches!(
-            self.plan,
-            None | Some(Plan::Commit | Plan::Rollback | Plan::RollbackTo(_))
-        )
-    }
-
-    fn parameters(&self) -> usize {
-        let said = self.sql().map_or(0, |sql| sql.parameters);
-        self.types.len().max(said.into())
-    }
-
-    fn type_of(&self, at: usize) -> Option<Type> {
-        self.types.get(at).copied().flatten()
-    }
-
-    /// What is known of a parameter without asking the database.
-    fn told(&self, at: usize) -> Told {
-        if let Some(kind) = self.type_of(at) {
-            return Told::ByClient(kind);
-        }
-        let described = self.told.as_ref().and_then(|told| told.parameters.get(at));
-        let n = u16::try_from(at + 1).unwrap_or(u16::MAX);
-        let outline = self
-            .sql()
-            .map(|sql| sql.outline.parameter(n, &Declared::new()));
-        Told::Guessed(described.copied().or(outline).unwrap_or(Type::Text))
-    }
-
-    /// The values of a Bind, as many as the statement takes.
-    fn values(&self, bind: &Bind) -> Result<Vec<Value>, Fault> {
-        let (given, wanted) = (bind.values.len(), self.parameters());
-        if given != wanted {
-            let text = format!(
-                "bind message supplies {given} parameters, but the prepared statement requires {wanted}"
-            );
-            return Err(Fault::new("08P01", text));
-        }
-        if bind.formats.len() > 1 && bind.formats.len() != given {
-            return Err(Fault::protocol(
-                "bind message has another number of parameter formats than of parameters",
-            ));
-        }
-        let format = |at: usize| {
-            let one = bind.formats.first().filter(|_| bind.formats.len() == 1);
-            bind.formats
-                .get(at)
-                .or(one)
-                .copied()
-                .unwrap_or(Format::Text)
-        };
-        let one = |(at, bytes): (usize, &Option<bytes::Bytes>)| {
-            let Some(bytes) = bytes else {
-                return Ok(Value::Null);
-            };
-            let told = self.told(at);
-            let (Told::ByClient(kind) | Told::Guessed(kind)) = told;
-            let value = parameters::value(told, format(at), bytes)?;
-            Ok(parameters::one_spelling(value, kind))
-        };
-        let mut values = bind
-            .values
-            .iter()
-            .enumerate()
-            .map(one)
-            .collect::<Result<Vec<_>, Fault>>()?;
-        // More types may be given than the statement takes values.
-        values.truncate(self.sql().map_or(0, |sql| sql.parameters.into()));
-        Ok(values)
+impl Portal {
+    fn take_values(&mut self) -> Vec<Value> {
+        self.bytes = 0;
+        std::mem::take(&mut self.values)
     }
 }

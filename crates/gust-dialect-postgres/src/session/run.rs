@@ -134,6 +134,7 @@ impl Session<'_> {
         };
         self.counters.statements.fetch_add(1, Relaxed);
         self.sticks |= sql.sticks;
+        self.wrote |= sql.writes;
         let Rows { columns, mut rows } = self.raw(&sql.text, picked(sql, values)).await?;
         // A PRAGMA that sets something may tell what it set, which nobody was told to expect.
         let names = match sql.describe {
@@ -227,6 +228,20 @@ impl Session<'_> {
             }
         }
         Ok(declared)
+    }
+
+    /// What the columns of a statement's tables are declared as, before it runs. A transaction that has not written yet is
+    /// not made to read for that: its write could no longer wait for others then.
+    pub(super) async fn declared_early(&mut self, sql: &Sql) -> Result<Declared, Fault> {
+        let tables = &sql.outline.tables;
+        let fresh = self.state == Status::InTransaction && !self.wrote && !self.sticks;
+        if !fresh || !sql.writes {
+            return self.declared(tables).await;
+        }
+        let own = self.connection.take();
+        let declared = self.declared(tables).await;
+        self.connection = own;
+        declared
     }
 
     /// The columns of a statement that has not run: nothing if it has no answer. Runs no write.

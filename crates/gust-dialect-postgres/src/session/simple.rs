@@ -2,10 +2,11 @@
 
 use super::Session;
 use crate::{
-    error::Trouble,
+    budget::Grant,
+    error::{Fault, Trouble},
     sql::{
         plan::{Plan, Sql, plan},
-        token::{Statement, split},
+        token::{Statement, Token, split},
     },
 };
 
@@ -18,6 +19,13 @@ impl Session<'_> {
         self.statements.remove("");
         self.portals.remove("");
         let statements = split(text)?;
+        let words: usize = statements.iter().map(Vec::len).sum();
+        let mut room = Grant::of(self.wire.part.as_ref());
+        if !room.cover(words * size_of::<Token<'_>>()).await {
+            return Err(Fault::new("53200", "there is no room for so many words")
+                .hint("try again, or send less at once")
+                .into());
+        }
         if statements.is_empty() {
             self.wire.put_sign(b'I');
         }

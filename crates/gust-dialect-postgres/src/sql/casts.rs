@@ -12,6 +12,7 @@ use crate::{
     types::{
         Type,
         parameters::{boolean, bytea},
+        times,
     },
 };
 
@@ -170,6 +171,9 @@ fn literal(string: &str, named: &Named) -> Option<String> {
     match named.kind {
         Type::Bool => boolean(string.trim()).map(|yes| u8::from(yes).to_string()),
         Type::Bytea => bytea(string).map(|bytes| format!("X'{}'", hex::encode(bytes))),
+        Type::Timestamptz => Some(quote(
+            &times::in_utc(string).unwrap_or_else(|| string.to_owned()),
+        )),
         _ if named.sqlite == "TEXT" => Some(quote(string)),
         _ => None,
     }
@@ -216,7 +220,7 @@ impl Starts {
 }
 
 /// Words that are no operand and no function.
-fn is_keyword(token: &Token<'_>) -> bool {
+pub(super) fn is_keyword(token: &Token<'_>) -> bool {
     const WORDS: &[&str] = &[
         "all",
         "and",

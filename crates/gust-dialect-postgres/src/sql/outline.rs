@@ -4,23 +4,36 @@
 //! shows, a cast, or a function that is known; else from the values. Nothing here has to be right for a statement to
 //! run: a wrong guess is a value that does not fit, and that is seen when the value is there.
 
+mod guess;
+mod items;
+
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    casts, tables,
+    casts,
     token::{Kind, Token},
 };
 use crate::types::Type;
+use guess::Text;
+use items::items;
+
+/// A column by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Field {
+    /// What stands before the dot: a table, or another name for one.
+    pub(crate) table: Option<String>,
+    pub(crate) name: String,
+}
 
 /// A column of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Item {
     /// A table's column.
-    Column(String),
+    Column(Field),
     /// What is reckoned with a table's column.
-    Number(String),
-    /// All columns of the tables.
-    Star,
+    Number(Field),
+    /// All columns of the tables, or of this one.
+    Star(Option<String>),
     Known(Type),
     Unknown,
 }
@@ -29,7 +42,9 @@ pub(crate) enum Item {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Guess {
     Known(Type),
-    Column(String),
+    Column(Field),
+    /// A number, like this column if that is one.
+    Number(Field),
     /// The column of the written table at this place.
     Place(usize),
 }
@@ -44,6 +59,10 @@ pub(crate) struct Outline {
     /// All tables.
     pub(crate) tables: Vec<String>,
     pub(crate) parameters: BTreeMap<u16, Guess>,
+    /// Other names for tables; nothing where one stands for several.
+    aliases: BTreeMap<String, Option<String>>,
+    /// Names for what is reckoned.
+    reckoned: BTreeMap<String, Type>,
 }
 
 /// The columns of tables as they are declared, by the table's name in small letters.
@@ -51,6 +70,36 @@ pub(crate) type Declared = HashMap<String, Vec<(String, String)>>;
 
 /// Tables that are looked up for one statement.
 const TABLES: usize = 32;
+/// Words that end a FROM.
+const ENDS: &[&str] = &[
+    "group",
+    "having",
+    "limit",
+    "offset",
+    "order",
+    "returning",
+    "select",
+    "set",
+    "where",
+    "window",
+];
+/// Words after a table that are no other name for it.
+const NO_ALIAS: &[&str] = &[
+    "cross",
+    "default",
+    "except",
+    "full",
+    "indexed",
+    "inner",
+    "intersect",
+    "join",
+    "left",
+    "natural",
+    "outer",
+    "right",
+    "union",
+    "window",
+];
 
 // === impl Outline ===
 
@@ -88,29 +137,56 @@ impl Outline {
 
     fn of_any(tokens: &[Token<'_>]) -> Self {
         let mut outline = Self::default();
+        let text = Text::of(tokens);
         let mut open: Vec<usize> = Vec::new();
+        // The depth of the FROM whose tables are listed.
+        let mut listed = None;
         for (at, token) in tokens.iter().enumerate() {
             if token.is_sign("(") {
                 open.push(at);
             } else if token.is_sign(")") {
                 open.pop();
             }
-            if ["from", "join", "into", "update"]
-                .iter()
-                .any(|word| token.is(word))
-                && outline.tables.len() < TABLES
-            {
-                outline
-                    .tables
-                    .extend(table(tokens.get(at + 1..).unwrap_or_default()));
-            }
-            if let Kind::Parameter(n) = token.kind
-                && let Some(guess) = guess(tokens, at, open.last().copied())
+            let from = token.is("from");
+            if from || token.is("join") || token.is("into") || token.is("update") {
+                listed = from.then_some(open.len()).or(listed);
+                outline.table(tokens.get(at + 1..).unwrap_or_default());
+            } else if listed == Some(open.len()) && token.is_sign(",") {
+                outline.table(tokens.get(at + 1..).unwrap_or_default());
+            } else if ENDS.iter().any(|word| token.is(word)) {
+                listed = listed.filter(|depth| *depth != open.len());
+            } else if token.is("as") {
+                outline.name(tokens.get(at + 1), text.left(at));
+            } else if let Kind::Parameter(n) = token.kind
+                && let Some(guess) = text.parameter(at, open.last().copied())
             {
                 outline.parameters.entry(n).or_insert(guess);
             }
         }
         outline
+    }
+
+    /// A table is named here, perhaps with another name for it.
+    fn table(&mut self, tokens: &[Token<'_>]) {
+        let Some((name, alias)) = table(tokens).filter(|_| self.tables.len() < TABLES) else {
+            return;
+        };
+        for alias in [Some(name.clone()), alias].into_iter().flatten() {
+            let known = self.aliases.entry(alias);
+            known
+                .and_modify(|of| *of = of.take().filter(|of| *of == name))
+                .or_insert_with(|| Some(name.clone()));
+        }
+        self.tables.push(name);
+    }
+
+    /// An expression is given a name.
+    fn name(&mut self, name: Option<&Token<'_>>, value: Option<Guess>) {
+        if let (Some(name), Some(Guess::Known(kind))) = (name.and_then(Token::name), value) {
+            self.reckoned
+                .entry(name.to_ascii_lowercase())
+                .or_insert(kind);
+        }
     }
 
     /// The parameters that stand in an INSERT's lists of values.
@@ -143,7 +219,10 @@ impl Outline {
                     continue;
                 }
                 let guess = match &columns {
-                    Some(columns) => Guess::Column(columns.get(place)?.clone()),
+                    Some(columns) => Guess::Column(Field {
+                        table: self.tables.first().cloned(),
+                        name: columns.get(place)?.clone(),
+                    }),
                     None => Guess::Place(place),
                 };
                 self.parameters.entry(n).or_insert(guess);
@@ -154,88 +233,133 @@ impl Outline {
 
     /// What each column of an answer is declared as, as far as is known.
     pub(crate) fn columns(&self, names: &[String], declared: &Declared) -> Vec<Option<Type>> {
-        let of = |name: &str| self.declared(&self.shown, name, declared);
-        let stars = self
-            .items
-            .iter()
-            .filter(|item| **item == Item::Star)
-            .count();
-        let one = |item: &Item, name: &str| match item {
-            Item::Column(column) => of(column),
-            Item::Number(column) => {
-                let numbers = [Type::Int8, Type::Float8, Type::Numeric];
-                of(column).filter(|kind| numbers.contains(kind))
-            }
-            Item::Star => of(name),
-            Item::Known(kind) => Some(*kind),
-            Item::Unknown => None,
-        };
+        let is_star = |item: &Item| matches!(item, Item::Star(_));
+        let stars = self.items.iter().filter(|item| is_star(item)).count();
+        if stars > 0
+            && let Some(all) = self.spread(declared).filter(|all| all.len() == names.len())
+        {
+            return all;
+        }
         if stars == 0 {
             let items = self.items.iter().map(Some).chain(std::iter::repeat(None));
             let pairs = names.iter().zip(items);
             return pairs
-                .map(|(name, item)| item.and_then(|item| one(item, name)))
+                .map(|(name, item)| item.and_then(|item| self.item(item, name, declared)))
                 .collect();
         }
-        let first = self
-            .items
-            .iter()
-            .position(|item| *item == Item::Star)
-            .unwrap_or(0);
+        let first = self.items.iter().position(is_star).unwrap_or(0);
         let after = self.items.len() - first - 1;
         let many = names.iter().enumerate().map(|(at, name)| {
             let left = names.len() - at;
-            if at < first {
-                self.items.get(at).and_then(|item| one(item, name))
+            let item = if at < first {
+                self.items.get(at)
             } else if left > after || stars > 1 {
-                of(name)
+                Some(&Item::Star(None))
             } else {
-                self.items
-                    .get(self.items.len() - left)
-                    .and_then(|item| one(item, name))
-            }
+                self.items.get(self.items.len() - left)
+            };
+            item.and_then(|item| self.item(item, name, declared))
         });
         many.collect()
     }
 
-    /// What a parameter is taken for.
-    pub(crate) fn parameter(&self, n: u16, declared: &Declared) -> Type {
-        let guessed = match self.parameters.get(&n) {
-            Some(Guess::Known(kind)) => Some(*kind),
-            Some(Guess::Column(name)) => self.declared(&self.tables, name, declared),
-            Some(Guess::Place(place)) => {
-                let table = self.tables.first().and_then(|table| declared.get(table));
-                let column = table.and_then(|columns| columns.get(*place));
-                column.and_then(|(_, kind)| Type::of_declared(kind))
+    /// The types of all columns, with those that stars stand for; nothing when a table is not known.
+    fn spread(&self, declared: &Declared) -> Option<Vec<Option<Type>>> {
+        let mut all = Vec::new();
+        for item in &self.items {
+            let Item::Star(of) = item else {
+                all.push(self.item(item, "", declared));
+                continue;
+            };
+            let named = of.as_deref().map(|of| self.aliased(of));
+            let tables = match &named {
+                Some(table) => std::slice::from_ref(table.as_ref()?),
+                None => &self.shown[..],
+            };
+            for table in tables {
+                let columns = declared.get(table)?.iter();
+                all.extend(columns.map(|(_, kind)| Type::of_declared(kind)));
             }
-            None => None,
-        };
-        guessed.unwrap_or(Type::Text)
+        }
+        Some(all)
+    }
+
+    fn item(&self, item: &Item, name: &str, declared: &Declared) -> Option<Type> {
+        match item {
+            Item::Column(field) => self.field(&self.shown, field, declared),
+            Item::Number(field) => self
+                .field(&self.shown, field, declared)
+                .filter(|kind| kind.is_number()),
+            Item::Star(_) => declared_in(&self.shown, name, declared).flatten(),
+            Item::Known(kind) => Some(*kind),
+            Item::Unknown => None,
+        }
+    }
+
+    /// Whether the database has to be asked what parameters are.
+    pub(crate) fn asks(&self, n: u16) -> bool {
+        !matches!(self.parameters.get(&n), None | Some(Guess::Known(_)))
+    }
+
+    /// What a parameter is taken for, if anything tells.
+    pub(crate) fn parameter(&self, n: u16, declared: &Declared) -> Option<Type> {
+        match self.parameters.get(&n)? {
+            Guess::Known(kind) => Some(*kind),
+            Guess::Column(field) => self.field(&self.tables, field, declared),
+            Guess::Number(field) => {
+                let found = self.field(&self.tables, field, declared);
+                Some(
+                    found
+                        .filter(|kind| kind.is_number())
+                        .unwrap_or(Type::Numeric),
+                )
+            }
+            Guess::Place(place) => {
+                let columns = declared.get(self.tables.first()?)?;
+                Type::of_declared(&columns.get(*place)?.1)
+            }
+        }
+    }
+
+    /// The table that a name stands for.
+    fn aliased(&self, name: &str) -> Option<String> {
+        self.aliases.get(&name.to_ascii_lowercase()).cloned()?
     }
 
     /// A column's type; none when tables differ in it.
-    fn declared(&self, tables: &[String], column: &str, declared: &Declared) -> Option<Type> {
-        let mut found = None;
-        for (name, kind) in tables
-            .iter()
-            .filter_map(|table| declared.get(table))
-            .flatten()
-        {
-            if !name.eq_ignore_ascii_case(column) {
-                continue;
-            }
-            let kind = Type::of_declared(kind)?;
-            if found.is_some_and(|before| before != kind) {
-                return None;
-            }
-            found = Some(kind);
-        }
-        found
+    fn field(&self, tables: &[String], field: &Field, declared: &Declared) -> Option<Type> {
+        let table = field.table.as_deref().and_then(|name| self.aliased(name));
+        let table = table.filter(|table| tables.contains(table));
+        let tables = table.as_ref().map_or(tables, std::slice::from_ref);
+        declared_in(tables, &field.name, declared).unwrap_or_else(|| {
+            let name = field.name.to_ascii_lowercase();
+            self.reckoned.get(&name).copied()
+        })
     }
 }
 
-/// The table that these tokens begin with.
-fn table(tokens: &[Token<'_>]) -> Option<String> {
+/// A column's type, if there is such a column; none when tables differ in it.
+fn declared_in(tables: &[String], column: &str, declared: &Declared) -> Option<Option<Type>> {
+    let mut found = None;
+    for (name, kind) in tables
+        .iter()
+        .filter_map(|table| declared.get(table))
+        .flatten()
+    {
+        if !name.eq_ignore_ascii_case(column) {
+            continue;
+        }
+        let kind = Type::of_declared(kind);
+        if found.is_some_and(|before| before != kind) {
+            return Some(None);
+        }
+        found = Some(kind);
+    }
+    found
+}
+
+/// The table that these tokens begin with, and the other name that it is given.
+fn table(tokens: &[Token<'_>]) -> Option<(String, Option<String>)> {
     let first = tokens.first()?.name()?;
     let qualified = tokens.get(1).is_some_and(|token| token.is_sign("."));
     let name = if qualified {
@@ -243,14 +367,22 @@ fn table(tokens: &[Token<'_>]) -> Option<String> {
     } else {
         first
     };
-    Some(name.to_ascii_lowercase())
+    let mut next = if qualified { 3 } else { 1 };
+    let named = tokens.get(next).is_some_and(|token| token.is("as"));
+    next += usize::from(named);
+    let alias = tokens.get(next).filter(|token| {
+        let word = NO_ALIAS.iter().any(|word| token.is(word));
+        named || !word && !casts::is_keyword(token)
+    });
+    let alias = alias.and_then(Token::name);
+    Some((
+        name.to_ascii_lowercase(),
+        alias.map(|alias| alias.to_ascii_lowercase()),
+    ))
 }
 
 /// The tables of a FROM, if it has nothing but tables.
 fn plain_tables(from: &[Token<'_>]) -> Vec<String> {
-    const ENDS: &[&str] = &[
-        "where", "group", "having", "window", "order", "limit", "offset",
-    ];
     let (mut found, mut expected, mut depth) = (Vec::new(), false, 0usize);
     for (at, token) in from.iter().enumerate() {
         if depth == 0 && ENDS.iter().any(|word| token.is(word)) {
@@ -258,7 +390,7 @@ fn plain_tables(from: &[Token<'_>]) -> Vec<String> {
         }
         if expected {
             match table(from.get(at..).unwrap_or_default()) {
-                Some(name) if found.len() < TABLES => found.push(name),
+                Some((name, _)) if found.len() < TABLES => found.push(name),
                 _ => return Vec::new(),
             }
         }
@@ -289,181 +421,18 @@ fn has_at_top(tokens: &[Token<'_>], words: &[&str]) -> bool {
     words.iter().any(|word| find_at_top(tokens, word).is_some())
 }
 
-/// The items of a list of columns.
-fn items(tokens: &[Token<'_>]) -> Vec<Item> {
-    let mut depth = 0usize;
-    let split = tokens.split(|token| {
-        if token.is_sign("(") {
-            depth += 1;
-        } else if token.is_sign(")") {
-            depth = depth.saturating_sub(1);
-        }
-        depth == 0 && token.is_sign(",")
-    });
-    split.map(item).collect()
+fn is_compare(token: &Token<'_>) -> bool {
+    ["=", "<", ">", "!"].iter().any(|sign| token.is_sign(sign))
 }
 
-fn item(tokens: &[Token<'_>]) -> Item {
-    let tokens = without_alias(tokens);
-    match tokens {
-        [one] if one.is_sign("*") => Item::Star,
-        [_, dot, star] if dot.is_sign(".") && star.is_sign("*") => Item::Star,
-        _ if simple(tokens).is_some() => simple(tokens).unwrap_or(Item::Unknown),
-        _ => expression(tokens),
-    }
+fn is_arithmetic(token: &Token<'_>) -> bool {
+    ["+", "-", "*", "/", "%"]
+        .iter()
+        .any(|sign| token.is_sign(sign))
 }
 
-/// A value that stands there, or a column.
-fn literal(one: &Token<'_>) -> Item {
-    match one.kind {
-        Kind::Word if one.is("null") => Item::Unknown,
-        Kind::Word if one.is("true") || one.is("false") => Item::Known(Type::Int8),
-        Kind::Word | Kind::Quoted => one.name().map_or(Item::Unknown, Item::Column),
-        Kind::Text => Item::Known(Type::Text),
-        Kind::Number if one.text.parse::<i64>().is_ok() => Item::Known(Type::Int8),
-        Kind::Number if one.text.parse::<f64>().is_ok() => Item::Known(Type::Float8),
-        _ => Item::Unknown,
-    }
-}
-
-fn without_alias<'a, 'b>(tokens: &'b [Token<'a>]) -> &'b [Token<'a>] {
-    match tokens {
-        [rest @ .., word, _] if word.is("as") && !rest.is_empty() => rest,
-        [rest @ .., last]
-            if last.kind == Kind::Quoted && rest.last().is_some_and(|t| t.kind == Kind::Word) =>
-        {
-            rest
-        }
-        _ => tokens,
-    }
-}
-
-/// A cast, or a function whose values are of one type.
-fn expression(tokens: &[Token<'_>]) -> Item {
-    if tokens.iter().any(|token| token.kind == Kind::Cast) {
-        return cast(tokens).unwrap_or(Item::Unknown);
-    }
-    let Some(first) = tokens.first().filter(|_| is_primary(tokens)) else {
-        return Item::Unknown;
-    };
-    let inner = tokens.get(2..tokens.len().saturating_sub(1));
-    let inner = inner.unwrap_or_default();
-    if first.is("cast") {
-        let at = inner.iter().rposition(|token| token.is("as"));
-        let named = at.and_then(|at| casts::named(inner.get(at + 1..)?).ok());
-        return named.map_or(Item::Unknown, |named| Item::Known(named.kind));
-    }
-    function(first, inner)
-}
-
-fn function(first: &Token<'_>, inner: &[Token<'_>]) -> Item {
-    const INTEGERS: &[&str] = &[
-        "count",
-        "exists",
-        "length",
-        "octet_length",
-        "instr",
-        "changes",
-        "last_insert_rowid",
-    ];
-    let is = |names: &[&str]| names.iter().any(|name| first.is(name));
-    if is(INTEGERS) {
-        return Item::Known(Type::Int8);
-    }
-    if is(&["avg", "total"]) {
-        return Item::Known(Type::Float8);
-    }
-    // One level and no more: what is nested deeper than a stack is no reason to fail.
-    match simple(inner) {
-        Some(item) if is(&["max", "min"]) => item,
-        Some(Item::Column(name)) if is(&["sum", "abs"]) => Item::Number(name),
-        _ => Item::Unknown,
-    }
-}
-
-/// `x::type`, once or more often, and nothing beside it.
-fn cast(tokens: &[Token<'_>]) -> Option<Item> {
-    let first = tokens.iter().position(|token| token.kind == Kind::Cast)?;
-    let last = tokens.iter().rposition(|token| token.kind == Kind::Cast)?;
-    let (before, rest) = (tokens.get(..first)?, tokens.get(last + 1..)?);
-    let named = casts::named(rest).ok()?;
-    let between = tokens.get(first..last)?.iter();
-    let plain = between.filter(|token| token.kind == Kind::Sign).count() == 0;
-    let alone = plain && named.tokens == rest.len();
-    let whole = alone && (simple(before).is_some() || is_primary(before));
-    whole.then_some(Item::Known(named.kind))
-}
-
-/// Whether these are parentheses or a function's call, and nothing beside it.
-fn is_primary(tokens: &[Token<'_>]) -> bool {
-    let opens = tokens.iter().take(2).position(|token| token.is_sign("("));
-    let word = tokens.first().is_some_and(|first| first.kind == Kind::Word);
-    let Some(at) = opens.filter(|at| *at == 0 || word) else {
-        return false;
-    };
-    let close = tables::pairs(tokens).get(&at).copied();
-    close.is_some_and(|close| close + 1 == tokens.len())
-}
-
-/// A column or a value, without a function around it.
-fn simple(tokens: &[Token<'_>]) -> Option<Item> {
-    match tokens {
-        [one] if !one.is_sign("*") => Some(literal(one)),
-        [.., dot, last] if dot.is_sign(".") && tokens.len() <= 5 => last.name().map(Item::Column),
-        _ => None,
-    }
-}
-
-/// What a parameter stands beside.
-fn guess(tokens: &[Token<'_>], at: usize, open: Option<usize>) -> Option<Guess> {
-    let get = |at: usize| tokens.get(at);
-    let back = |by: usize| at.checked_sub(by).and_then(get);
-    if get(at + 1).is_some_and(|next| next.kind == Kind::Cast) {
-        let named = casts::named(tokens.get(at + 2..)?).ok()?;
-        return Some(Guess::Known(named.kind));
-    }
-    if get(at + 1).is_some_and(|next| next.is("as")) && back(2).is_some_and(|t| t.is("cast")) {
-        let named = casts::named(tokens.get(at + 2..)?).ok()?;
-        return Some(Guess::Known(named.kind));
-    }
-    let before = back(1);
-    if before.is_some_and(|t| t.is("limit") || t.is("offset")) {
-        return Some(Guess::Known(Type::Int8));
-    }
-    let compares = |t: &Token<'_>| ["=", "<", ">", "!"].iter().any(|sign| t.is_sign(sign));
-    let likes = |t: &Token<'_>| {
-        ["like", "ilike", "between", "is"]
-            .iter()
-            .any(|word| t.is(word))
-    };
-    let mut place = at.checked_sub(1);
-    while let Some(token) = place
-        .and_then(get)
-        .filter(|t| compares(t) || likes(t) || t.is("not"))
-    {
-        let _ = token;
-        place = place.and_then(|place| place.checked_sub(1));
-    }
-    if place != at.checked_sub(1) {
-        return place.and_then(get).and_then(column);
-    }
-    if get(at + 1).is_some_and(compares) {
-        let next = (at + 1..at + 4).filter_map(get).find(|t| !compares(t));
-        return next.and_then(column);
-    }
-    // One of a list: `a IN ($1, $2)`.
-    let open = open?;
-    let list = open
-        .checked_sub(1)
-        .and_then(get)
-        .is_some_and(|t| t.is("in"));
-    let mut name = open.checked_sub(2)?;
-    if get(name).is_some_and(|t| t.is("not")) {
-        name = name.checked_sub(1)?;
-    }
-    list.then(|| get(name).and_then(column)).flatten()
-}
-
-fn column(token: &Token<'_>) -> Option<Guess> {
-    token.name().map(Guess::Column)
+/// Whether `->` or `->>` begins here.
+fn is_json(tokens: &[Token<'_>], at: usize) -> bool {
+    let arrow = tokens.get(at + 1).filter(|next| next.is_sign(">"));
+    tokens.get(at).is_some_and(|minus| minus.is_sign("-")) && arrow.is_some_and(|t| !t.apart)
 }

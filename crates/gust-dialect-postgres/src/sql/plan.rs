@@ -291,19 +291,30 @@ fn sql(tokens: &[Token<'_>], word: &str, names: &Names) -> Result<Sql, Fault> {
         }
         _ => (Outline::default(), Describe::Nothing),
     };
-    let temporary = tokens
-        .get(1)
-        .is_some_and(|t| t.is("temp") || t.is("temporary"));
     Ok(Sql {
         text,
         tag,
         writes,
-        sticks: word == "create" && temporary || word == "pragma" && !pragma_reads,
+        sticks: word == "create" && is_temporary(tokens) || word == "pragma" && !pragma_reads,
         describe,
         outline,
         parameters,
         picked: None,
     })
+}
+
+/// Whether a CREATE makes something that only its connection has: `CREATE TEMP ..`, or a name in `temp`.
+fn is_temporary(tokens: &[Token<'_>]) -> bool {
+    let said = tokens
+        .get(1)
+        .is_some_and(|t| t.is("temp") || t.is("temporary"));
+    let named = tokens.windows(2).take(8).any(|pair| {
+        let [name, dot] = pair else { return false };
+        // SQLite takes strings for names too.
+        let name = name.name().or_else(|| name.string());
+        dot.is_sign(".") && name.is_some_and(|name| name.eq_ignore_ascii_case("temp"))
+    });
+    said || named
 }
 
 /// The verb of a statement, past what WITH says.

@@ -1,7 +1,7 @@
 //! Tables of texts and what becomes of them.
 
 use super::{
-    outline::{Declared, Guess, Item},
+    outline::{Declared, Field, Guess, Item},
     plan::{Describe, Plan, Sql, Tag, plan},
     rewrite::{Edits, Names},
     settings::Change,
@@ -372,7 +372,15 @@ fn a_write_is_known_as_one() {
         let sql = sql(text);
         assert_eq!((sql.tag, sql.writes), (tag, writes), "{text}");
     }
-    assert!(sql("create temp table t (a)").sticks);
+    for text in [
+        "create temp table t (a)",
+        "create table temp.t (a)",
+        "create table if not exists \"temp\".t (a)",
+        "create table [TEMP].t (a)",
+        "create view 'temp'.v as select 1",
+    ] {
+        assert!(sql(text).sticks, "{text}");
+    }
     assert!(!sql("create table temp_t (a)").sticks);
 }
 
@@ -424,6 +432,13 @@ fn declared() -> Declared {
     ])
 }
 
+fn field(table: Option<&str>, name: &str) -> Field {
+    Field {
+        table: table.map(str::to_owned),
+        name: name.to_owned(),
+    }
+}
+
 #[test]
 fn columns_are_taken_for_what_they_are_declared_as() {
     let names = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
@@ -459,6 +474,31 @@ fn columns_are_taken_for_what_they_are_declared_as() {
             &[Some(Type::Timestamp), Some(Type::Json)],
         ),
         ("select id from (select a as id from t)", "id", &[None]),
+        (
+            "select x.a, y.a from t x join u as y on true",
+            "a a",
+            &[Some(Type::Text), Some(Type::Float8)],
+        ),
+        (
+            "select y.*, x.a from t x, u y",
+            "id a ok a",
+            &[
+                Some(Type::Int8),
+                Some(Type::Float8),
+                Some(Type::Bool),
+                Some(Type::Text),
+            ],
+        ),
+        (
+            "select a = 1, not a, a is null as n, (id in (1, 2)), exists (select 1), id between 1 and 2 from t",
+            "a b n d e f",
+            &[Some(Type::Bool); 6],
+        ),
+        (
+            "select case when a = 1 then 2 end, a -> 'x', id >> 1, a->>'x' from t",
+            "a b c d",
+            &[None; 4],
+        ),
         ("select id from t union select a from t", "id", &[None]),
         (
             "insert into u (a) values (1) returning ok, id",
@@ -469,7 +509,10 @@ fn columns_are_taken_for_what_they_are_declared_as() {
         let found = sql(text).outline.columns(&names(columns), &declared());
         assert_eq!(found, wanted, "{text}");
     }
-    assert_eq!(sql("select a.*").outline.items, [Item::Star]);
+    assert_eq!(
+        sql("select a.*").outline.items,
+        [Item::Star(Some("a".to_owned()))]
+    );
     for (text, wanted) in [
         ("select (a + b)::int", Item::Known(Type::Int8)),
         ("select a.b::text::int", Item::Known(Type::Int8)),
@@ -479,7 +522,7 @@ fn columns_are_taken_for_what_they_are_declared_as() {
         ("select cast(a as real) + 1", Item::Unknown),
         ("select (a) + (b)", Item::Unknown),
         ("select max(a, b)", Item::Unknown),
-        ("select sum(t.a)", Item::Number("a".to_owned())),
+        ("select sum(t.a)", Item::Number(field(Some("t"), "a"))),
     ] {
         assert_eq!(sql(text).outline.items, [wanted], "{text}");
     }
@@ -503,17 +546,64 @@ fn parameters_are_taken_for_what_they_stand_beside() {
         ),
         ("insert into t values ($1, $2, $3)", 3, Type::Timestamp),
         ("update u set ok = $1 where id = $2", 1, Type::Bool),
-        ("select $1", 1, Type::Text),
+        ("select * from t a, u b where b.a = $1", 1, Type::Float8),
+        ("select * from t as x join u y on x.a = $1", 1, Type::Text),
+        ("select * from u where $1 = u.a", 1, Type::Float8),
+        ("select * from t where id between $1 and $2", 2, Type::Int8),
+        ("select 1 from t having count(*) > $1", 1, Type::Int8),
+        ("select 1 from t having $1 < count(*)", 1, Type::Int8),
+        ("select 1 from t having sum(id) > $1", 1, Type::Int8),
+        ("select 1 from t where id + 1 > $1", 1, Type::Numeric),
+        ("select 1 from t where (id + 1) > $1", 1, Type::Int8),
+        ("select 1 from t where length(a) > $1", 1, Type::Int8),
+        ("select 1 from u where abs(a) = $1", 1, Type::Float8),
+        ("select 1 from t where abs(at) = $1", 1, Type::Numeric),
+        (
+            "select 1 from u where coalesce(a, 0) >= $1",
+            1,
+            Type::Float8,
+        ),
+        (
+            "select 1 from u where coalesce(sum(x), 0) >= $1",
+            1,
+            Type::Numeric,
+        ),
+        ("select 1 from u where id % $1 = $2", 1, Type::Int8),
+        ("select 1 from u where id % $1 = $2", 2, Type::Int8),
+        ("select case when $1 = 1 then 2 end", 1, Type::Numeric),
+        ("select 1 from t where max(id, 1) > -$1", 1, Type::Numeric),
+        ("update t set id = id + $1", 1, Type::Int8),
+        ("update t set id = $1 * id", 1, Type::Int8),
+        (
+            "select count(*) as n from t group by a having n > $1",
+            1,
+            Type::Int8,
+        ),
     ] {
         let outline = sql(text).outline;
         assert_eq!(
             outline.parameter(n, &declared()),
-            wanted,
+            Some(wanted),
+            "{text}: {outline:?}"
+        );
+    }
+    for text in [
+        "select $1",
+        "select 1 from t where id || '1' = $1",
+        "select 1 from t where '1' || id = $1",
+        "select a -> $1 from t",
+        "select a ->> $1 from t",
+        "select 1 from t where a ->> '$.x' = $1",
+    ] {
+        let outline = sql(text).outline;
+        assert_eq!(
+            outline.parameter(1, &declared()),
+            None,
             "{text}: {outline:?}"
         );
     }
     let outline = sql("select * from t where a like $1").outline;
-    assert_eq!(outline.parameters[&1], Guess::Column("a".to_owned()));
+    assert_eq!(outline.parameters[&1], Guess::Column(field(None, "a")));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::BufMut as _;
+use gust_types::ProjectName;
 use tokio::io::AsyncWriteExt as _;
 
 use super::{
@@ -134,6 +135,47 @@ async fn what_is_kept_has_a_bound() {
 }
 
 #[tokio::test]
+async fn room_is_taken_for_what_came_and_given_back() {
+    let world = world().await;
+    let part = world.door.0.budget.of(&ProjectName::default_project());
+    let mut raw = world.raw().await;
+    let taken = async |least: usize, most: usize| {
+        for _ in 0..200 {
+            if (least..=most).contains(&part.taken()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{} KiB are taken, not {least} to {most}", part.taken());
+    };
+    raw.ask(&[parse("s", "select length($1)"), sync()].concat())
+        .await;
+    let large = "x".repeat(900 << 10);
+    let bound = bind("p", "s", &[&large]);
+    raw.send(&bound[..100]).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(part.taken() < 64, "it was announced, and did not come");
+    raw.send(&bound[100..500 << 10]).await;
+    taken(300, 600).await;
+    raw.send(&[&bound[500 << 10..], &message(b'H', &[])].concat())
+        .await;
+    assert_eq!(raw.next().await.unwrap().0, b'2');
+    taken(800, 900).await;
+    let said = raw.ask(&[execute("p", 0), sync()].concat()).await;
+    assert_eq!(said, format!("D:{} C:SELECT 1 Z:I", 900 << 10));
+    taken(0, 0).await;
+    let words = format!("select {}1", "1,".repeat(15_000));
+    let said = raw.ask(&[parse("w", &words), sync()].concat()).await;
+    assert_eq!(said, "1 Z:I");
+    taken(1000, 3000).await;
+    let close = message(b'C', &[b"S".to_vec(), z("w")].concat());
+    raw.ask(&[close, sync()].concat()).await;
+    taken(0, 0).await;
+    let named = parse(&"n".repeat(1025), "select 1");
+    assert_eq!(raw.ask(&[named, sync()].concat()).await, "E:42622 Z:I");
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_leaves_nothing() {
     let world = world().await;
     let mut raw = world.raw().await;
@@ -185,6 +227,7 @@ async fn what_the_seam_denies_stays_denied() {
 #[tokio::test]
 async fn who_waits_too_long_is_ended() {
     let world = patient(Patience {
+        startup: Duration::from_millis(500),
         login: Duration::from_secs(3),
         in_transaction: Duration::from_millis(300),
         idle: Duration::from_secs(4),
@@ -202,7 +245,13 @@ async fn who_waits_too_long_is_ended() {
     let mut half = Raw::connect(world.address).await;
     let first = startup(3 << 16, &[("user", "ONE")]);
     half.send(&first[..9]).await;
+    let mut slow = Raw::connect(world.address).await;
+    slow.send(&first).await;
+    let began = gust_task::clock::now();
     assert_eq!(silent.until_ready().await, "E:08006 end");
+    assert!(began.elapsed() < Duration::from_secs(2));
+    assert_eq!(slow.next().await.unwrap().0, b'R');
+    assert_eq!(slow.until_ready().await, "E:08006 end");
     assert_eq!(half.until_ready().await, "E:08006 end");
     assert_eq!(raw.until_ready().await, "E:57P05 end");
 }

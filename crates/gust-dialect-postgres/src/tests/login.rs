@@ -127,6 +127,30 @@ async fn a_key_that_is_removed_ends_its_sessions() {
 }
 
 #[tokio::test]
+async fn strangers_do_not_keep_members_out() {
+    let world = world().await;
+    let mut member = world.raw().await;
+    let mut strangers = Vec::new();
+    for _ in 0..256 {
+        strangers.push(Raw::connect(world.address).await);
+    }
+    let mut more = Raw::connect(world.address).await;
+    assert!(more.next().await.is_none(), "closed at once");
+    assert_eq!(member.query("select 1").await, "T:1=20 D:1 C:SELECT 1 Z:I");
+    strangers.truncate(200);
+    for _ in 0..100 {
+        let mut again = Raw::connect(world.address).await;
+        let first = startup(V3, &[("user", "ONE")]);
+        let sent = tokio::io::AsyncWriteExt::write_all(&mut again.socket, &first).await;
+        if sent.is_ok() && again.next().await.is_some() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("nobody gets in");
+}
+
+#[tokio::test]
 async fn a_project_has_so_many_sessions() {
     let world = world().await;
     let mut kept = Vec::new();

@@ -3,6 +3,8 @@
 use bytes::{Buf as _, BufMut as _};
 
 const NEGATIVE: u16 = 0x4000;
+/// The sign of what is no number.
+pub(crate) const NAN: [u8; 2] = [0xc0, 0];
 /// Digits that are read: more are not a number that SQLite keeps.
 const MOST: usize = 1000;
 

@@ -13,11 +13,18 @@ pub(crate) enum Told {
     ByClient(Type),
     /// It was guessed from the statement: another value is taken for text.
     Guessed(Type),
+    /// Nobody knows: texts are text, and bytes are bytes.
+    Unknown,
 }
 
 /// The value of a parameter.
 pub(crate) fn value(told: Told, format: Format, bytes: &Bytes) -> Result<Value, Fault> {
-    let (Told::ByClient(kind) | Told::Guessed(kind)) = told;
+    let kind = match (told, format) {
+        (Told::ByClient(kind) | Told::Guessed(kind), _) => kind,
+        (Told::Unknown, Format::Text) => Type::Text,
+        (Told::Unknown, Format::Binary) => Type::Bytea,
+    };
+    check_kept(kind, format, bytes)?;
     if format == Format::Binary {
         return binary(kind, bytes).ok_or_else(|| {
             Fault::new(
@@ -29,14 +36,50 @@ pub(crate) fn value(told: Told, format: Format, bytes: &Bytes) -> Result<Value, 
     let text = std::str::from_utf8(bytes)
         .map_err(|_| Fault::new("22021", "invalid byte sequence for encoding \"UTF8\""))?;
     match (text_value(kind, text), told) {
-        (Some(value), _) => Ok(value),
-        (None, Told::Guessed(_)) => Ok(Value::Text(text.to_owned())),
+        (Some(value), _) => Ok(one_spelling(value, kind)),
+        (None, Told::Guessed(_) | Told::Unknown) => Ok(other_value(kind, text)),
         (None, Told::ByClient(_)) => {
             let shown: String = text.chars().take(40).collect();
             let text = format!("invalid input for a parameter of type {kind:?}: \"{shown}\"");
             Err(Fault::new("22P02", text))
         }
     }
+}
+
+/// Refuses what SQLite has no value for.
+fn check_kept(kind: Type, format: Format, bytes: &[u8]) -> Result<(), Fault> {
+    let said = std::str::from_utf8(bytes).unwrap_or("").trim();
+    let is = |words: &[&str]| words.iter().any(|word| said.eq_ignore_ascii_case(word));
+    let text = format == Format::Text;
+    let number = match kind {
+        Type::Float4 | Type::Float8 | Type::Numeric if text => is(&["nan", "-nan", "+nan"]),
+        Type::Float4 => bytes
+            .try_into()
+            .is_ok_and(|bytes| f32::from_be_bytes(bytes).is_nan()),
+        Type::Float8 => bytes
+            .try_into()
+            .is_ok_and(|bytes| f64::from_be_bytes(bytes).is_nan()),
+        Type::Numeric => bytes.get(4..6) == Some(&numeric::NAN[..]),
+        _ => false,
+    };
+    if number {
+        return Err(Fault::new("22003", "NaN is not kept").hint("use NULL"));
+    }
+    let infinite = match kind {
+        Type::Date | Type::Timestamp | Type::Timestamptz if text => {
+            is(&["infinity", "-infinity", "+infinity"])
+        }
+        Type::Date => matches!(bytes, [0x7f, 0xff, 0xff, 0xff] | [0x80, 0, 0, 0]),
+        Type::Timestamp | Type::Timestamptz => bytes
+            .try_into()
+            .is_ok_and(|bytes| matches!(i64::from_be_bytes(bytes), i64::MIN | i64::MAX)),
+        _ => false,
+    };
+    if infinite {
+        return Err(Fault::new("22008", "times without end are not kept")
+            .hint("use NULL, or a day that is far enough away"));
+    }
+    Ok(())
 }
 
 fn text_value(kind: Type, text: &str) -> Option<Value> {
@@ -49,6 +92,12 @@ fn text_value(kind: Type, text: &str) -> Option<Value> {
         Type::Bytea => Value::Blob(bytea(text)?),
         _ => Value::Text(text.to_owned()),
     })
+}
+
+/// What was taken for an integer may be another number.
+fn other_value(kind: Type, text: &str) -> Value {
+    let number = kind.is_number().then(|| number(text.trim())).flatten();
+    number.unwrap_or_else(|| Value::Text(text.to_owned()))
 }
 
 /// SQLite has no value for what is no number.
@@ -125,8 +174,7 @@ fn binary(kind: Type, bytes: &Bytes) -> Option<Value> {
         Type::Bytea => Value::Blob(rest.to_vec()),
         Type::Date => Value::Text(times::date_text(rest.get_i32())?),
         Type::Time => Value::Text(times::time_text(rest.get_i64())?),
-        Type::Timestamp => Value::Text(times::timestamp_text(rest.get_i64())?),
-        Type::Timestamptz => Value::Text(times::timestamp_text(rest.get_i64())? + "+00"),
+        Type::Timestamp | Type::Timestamptz => Value::Text(times::timestamp_text(rest.get_i64())?),
         Type::Uuid => Value::Text(uuid_text(rest)),
         Type::Jsonb => text(rest.strip_prefix(&[1])?)?,
         _ => text(rest)?,
@@ -138,13 +186,15 @@ fn text(bytes: &[u8]) -> Option<Value> {
     Some(Value::Text(text.to_owned()))
 }
 
-/// The same UUID in one spelling, so that equal ones are equal.
-pub(crate) fn one_spelling(value: Value, kind: Type) -> Value {
-    match (kind, &value) {
-        (Type::Uuid, Value::Text(text)) => match uuid(text) {
-            Some(bytes) => Value::Text(uuid_text(&bytes)),
-            None => value,
-        },
-        _ => value,
-    }
+/// The same UUID or time in one spelling, so that equal ones are equal.
+fn one_spelling(value: Value, kind: Type) -> Value {
+    let again = match (kind, &value) {
+        (Type::Uuid, Value::Text(text)) => uuid(text).map(|bytes| uuid_text(&bytes)),
+        (Type::Timestamptz, Value::Text(text)) => times::in_utc(text),
+        (Type::Timestamp, Value::Text(text)) => {
+            times::timestamp(text).and_then(times::timestamp_text)
+        }
+        _ => None,
+    };
+    again.map_or(value, Value::Text)
 }

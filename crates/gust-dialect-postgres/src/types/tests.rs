@@ -77,7 +77,6 @@ fn values_come_in_as_text_and_in_binary() {
         (Type::Bool, Format::Text, b"t", int(1)),
         (Type::Bool, Format::Binary, &[0], int(0)),
         (Type::Float8, Format::Text, b"1e3", Value::Real(1000.0)),
-        (Type::Float8, Format::Text, b"NaN", Value::Null),
         (Type::Numeric, Format::Text, b"12", int(12)),
         (Type::Numeric, Format::Text, b"12.50", Value::Real(12.5)),
         (
@@ -108,7 +107,19 @@ fn values_come_in_as_text_and_in_binary() {
             Type::Timestamptz,
             Format::Binary,
             &[0; 8],
-            said("2000-01-01 00:00:00+00"),
+            said("2000-01-01 00:00:00"),
+        ),
+        (
+            Type::Timestamptz,
+            Format::Text,
+            b"2026-01-02T05:04:05.000+02:00",
+            said("2026-01-02 03:04:05"),
+        ),
+        (
+            Type::Timestamp,
+            Format::Text,
+            b"2026-01-02T03:04:05.5",
+            said("2026-01-02 03:04:05.500"),
         ),
         (Type::Text, Format::Binary, "中文".as_bytes(), said("中文")),
         (Type::Jsonb, Format::Binary, b"\x01{}", said("{}")),
@@ -119,6 +130,35 @@ fn values_come_in_as_text_and_in_binary() {
     }
     let bad: &[(Type, Format, &[u8], &str)] = &[
         (Type::Int4, Format::Text, b"x", "22P02"),
+        (Type::Float8, Format::Text, b"NaN", "22003"),
+        (
+            Type::Float8,
+            Format::Binary,
+            &[0x7f, 0xf8, 0, 0, 0, 0, 0, 0],
+            "22003",
+        ),
+        (Type::Float4, Format::Binary, &[0x7f, 0xc0, 0, 0], "22003"),
+        (Type::Numeric, Format::Text, b"nan", "22003"),
+        (
+            Type::Numeric,
+            Format::Binary,
+            &[0, 0, 0, 0, 0xc0, 0, 0, 0],
+            "22003",
+        ),
+        (Type::Date, Format::Text, b"infinity", "22008"),
+        (
+            Type::Date,
+            Format::Binary,
+            &[0x7f, 0xff, 0xff, 0xff],
+            "22008",
+        ),
+        (Type::Timestamptz, Format::Text, b"-Infinity", "22008"),
+        (
+            Type::Timestamp,
+            Format::Binary,
+            &[0x80, 0, 0, 0, 0, 0, 0, 0],
+            "22008",
+        ),
         (Type::Int4, Format::Binary, b"x", "22P03"),
         (Type::Int8, Format::Text, b"99999999999999999999", "22P02"),
         (Type::Bool, Format::Text, b"maybe", "22P02"),
@@ -173,6 +213,7 @@ fn values_are_written_as_postgres_does() {
             "2026-01-02 01:04:05+00",
         ),
         (Type::Timestamp, said("not a time"), "not a time"),
+        (Type::Time, said("1:2:3"), "01:02:03"),
     ] {
         assert_eq!(text(kind, &value), wanted);
     }
@@ -203,6 +244,8 @@ fn times_are_read_in_the_forms_that_there_are() {
     assert_eq!(times::date("2000-01-02"), Some(1));
     assert_eq!(times::date("1999-12-31"), Some(-1));
     assert_eq!(times::date("2000-1"), None);
+    assert_eq!(times::date("2000-1-2"), None);
+    assert_eq!(times::date("+2000-01-02"), None);
     assert_eq!(times::time("00:00:01.5"), Some(1_500_000));
     assert_eq!(times::timestamp("2000-01-01 00:00"), Some(0));
     assert_eq!(times::timestamp("2000-01-01T00:00:00+01:00"), None);

@@ -8,9 +8,12 @@ fn epoch() -> NaiveDateTime {
         .and_time(NaiveTime::MIN)
 }
 
-/// Days since then.
+/// Days since then. A date is sent as it is kept, so it has to be spelt as clients expect it.
 pub(crate) fn date(text: &str) -> Option<i32> {
     let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    if date.format("%Y-%m-%d").to_string() != text {
+        return None;
+    }
     i32::try_from((date - epoch().date()).num_days()).ok()
 }
 
@@ -48,6 +51,11 @@ pub(crate) fn timestamptz(text: &str) -> Option<i64> {
 pub(crate) fn timestamp_text(micros: i64) -> Option<String> {
     let at = epoch().checked_add_signed(TimeDelta::microseconds(micros))?;
     Some(at.format("%Y-%m-%d %H:%M:%S%.f").to_string())
+}
+
+/// A time with a zone, as it is kept: in UTC and without a suffix, as `CURRENT_TIMESTAMP` is.
+pub(crate) fn in_utc(text: &str) -> Option<String> {
+    timestamp_text(timestamptz(text)?)
 }
 
 fn micros(at: NaiveDateTime) -> Option<i64> {

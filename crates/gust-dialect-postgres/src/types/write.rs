@@ -70,6 +70,9 @@ pub(crate) fn text(kind: Type, value: &Value) -> String {
         (_, Value::Blob(blob)) => format!("\\x{}", hex::encode(blob)),
         (Type::Timestamp, Value::Text(text)) => again(text, times::timestamp(text), ""),
         (Type::Timestamptz, Value::Text(text)) => again(text, times::timestamptz(text), "+00"),
+        (Type::Time, Value::Text(text)) => times::time(text)
+            .and_then(times::time_text)
+            .unwrap_or_else(|| text.clone()),
         (_, Value::Text(text)) => text.clone(),
     }
 }
