@@ -189,7 +189,8 @@ impl<'a> Group<'a> {
             return Ok(());
         }
         let text = format!("the project has {QUEUES} queues already");
-        Err(Error::exhausted(text).hint("removed ones count: use one of their names again, or groups or attributes"))
+        Err(Error::exhausted(text)
+            .hint("removed ones count: use one of their names again, or groups or attributes"))
     }
 
     /// The number of a queue or topic, if it has one.
