@@ -10,6 +10,7 @@ use tokio::{
 
 use crate::{
     Door,
+    counts::Place,
     error::{Fault, Trouble},
     login::{Login, late, login},
     session::Session,
@@ -61,8 +62,10 @@ impl Door {
             entered = tokio::time::timeout(self.0.patience.login, login(&self.0, &mut wire)) => entered,
             () = stop.stopped() => return,
         };
+        // Whatever place it has is given back when its connection is closed.
+        let mut seat = Seat::Stranger(place);
         let ended: Result<(), Trouble> = match entered {
-            Ok(Ok(Some(login))) => self.enter(&mut wire, login, place, &stop).await,
+            Ok(Ok(Some(login))) => self.enter(&mut wire, login, &mut seat, &stop).await,
             Ok(Ok(None)) => Ok(()),
             Ok(Err(trouble)) => Err(trouble),
             Err(_) => Err(late().into()),
@@ -86,11 +89,11 @@ impl Door {
     }
 
     /// A session, if there is a place for it.
-    async fn enter(
-        &self,
+    async fn enter<'a>(
+        &'a self,
         wire: &mut Wire,
         login: Login,
-        stranger: OwnedSemaphorePermit,
+        seat: &mut Seat<'a>,
         stop: &Stop,
     ) -> Result<(), Trouble> {
         let full = |whose: &str| {
@@ -99,16 +102,22 @@ impl Door {
         };
         let counters = self.0.counts.of(login.project());
         let place = counters.place(OF_PROJECT);
-        let _place = place.ok_or_else(|| full(" of this project"))?;
+        let place = place.ok_or_else(|| full(" of this project"))?;
         let (ticket, ear) = self.0.sessions.enter(SESSIONS).ok_or_else(|| full(""))?;
-        let _leaving = Leaving(self, ticket.session);
-        drop(stranger);
+        *seat = Seat::Member(place, Leaving(self, ticket.session));
         wire.counters = Some(counters.clone());
         wire.part = Some(self.0.budget.of(login.project()));
         Session::new(self.0.clone(), wire, login, ticket, ear, counters)
             .talk(stop)
             .await
     }
+}
+
+/// What a connection is counted as.
+#[expect(dead_code, reason = "what it holds is given back when it is dropped")]
+enum Seat<'a> {
+    Stranger(OwnedSemaphorePermit),
+    Member(Place, Leaving<'a>),
 }
 
 /// Gives a session's number back, however it ends.
