@@ -16,6 +16,9 @@ const ALL: usize = 256 << 10;
 const OF_A_PROJECT: usize = ALL / 2;
 /// Bytes that everybody has.
 pub(crate) const FREE: usize = 64 << 10;
+/// Connections at once that have logged in, and that have not.
+pub(crate) const MEMBERS: usize = 4096;
+pub(crate) const STRANGERS: usize = if cfg!(test) { 64 } else { 1024 };
 /// Connections of a project at once.
 const CONNECTIONS: usize = 1024;
 /// How long somebody waits for others to give back.
@@ -24,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The memory there is, and who has it.
 pub(crate) struct Budget {
     all: Arc<Semaphore>,
+    members: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
     projects: Mutex<HashMap<ProjectName, Weak<Part>>>,
 }
 
@@ -31,8 +36,12 @@ pub(crate) struct Budget {
 pub(crate) struct Part {
     all: Arc<Semaphore>,
     own: Arc<Semaphore>,
+    members: Arc<Semaphore>,
     connections: Arc<Semaphore>,
 }
+
+/// A member's place: of all there are, and of the project's.
+pub(crate) type Place = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// Memory taken, given back when it is dropped.
 #[derive(Default)]
@@ -50,6 +59,8 @@ impl Default for Budget {
     fn default() -> Self {
         Self {
             all: Arc::new(Semaphore::new(ALL)),
+            members: Arc::new(Semaphore::new(MEMBERS)),
+            strangers: Arc::new(Semaphore::new(STRANGERS)),
             projects: Mutex::default(),
         }
     }
@@ -58,6 +69,11 @@ impl Default for Budget {
 // === impl Budget ===
 
 impl Budget {
+    /// A place for somebody who has not logged in, if there is one.
+    pub(crate) fn stranger(&self) -> Option<OwnedSemaphorePermit> {
+        self.strangers.clone().try_acquire_owned().ok()
+    }
+
     pub(crate) fn of(&self, project: &ProjectName) -> Arc<Part> {
         let mut projects = self.projects.lock();
         if let Some(part) = projects.get(project).and_then(Weak::upgrade) {
@@ -66,6 +82,7 @@ impl Budget {
         projects.retain(|_, part| part.strong_count() > 0);
         let part = Arc::new(Part {
             all: self.all.clone(),
+            members: self.members.clone(),
             own: Arc::new(Semaphore::new(OF_A_PROJECT)),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
         });
@@ -85,8 +102,10 @@ impl Part {
     }
 
     /// A place for a connection, if there is one.
-    pub(crate) fn connect(&self) -> Option<OwnedSemaphorePermit> {
-        self.connections.clone().try_acquire_owned().ok()
+    pub(crate) fn connect(&self) -> Option<Place> {
+        let own = self.connections.clone().try_acquire_owned().ok()?;
+        let all = self.members.clone().try_acquire_owned().ok()?;
+        Some((own, all))
     }
 
     pub(crate) async fn take(&self, kib: u32) -> Option<Held> {

@@ -7,6 +7,7 @@ use gust_task::Stop;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until},
 };
 use tokio_io_timeout::TimeoutStream;
@@ -36,7 +37,7 @@ const MEMBER: Limits = Limits {
     bytes: 24 << 20,
 };
 /// How long a stranger may take to log in.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a request may take to come, from its first byte to its last.
 const REQUEST: Duration = Duration::from_secs(120);
 /// How long a client may say nothing in the middle of a transaction.
@@ -74,8 +75,9 @@ pub(crate) struct Connection {
     out: Vec<u8>,
     /// Memory of what is to be sent.
     owed: Vec<Grant>,
-    /// When it became a stranger's.
+    /// When it became a stranger's, and its place among those.
     since: Instant,
+    place: Option<OwnedSemaphorePermit>,
     /// When the request under way has to be there.
     due: Option<Instant>,
 }
@@ -83,10 +85,12 @@ pub(crate) struct Connection {
 // === impl Connection ===
 
 impl Connection {
-    pub(crate) fn new(door: Door, id: i64, socket: TcpStream, stop: Stop) -> Self {
+    /// `None` when there are too many strangers.
+    pub(crate) fn new(door: Door, id: i64, socket: TcpStream, stop: Stop) -> Option<Self> {
+        let place = Some(door.0.budget.stranger()?);
         let mut socket = TimeoutStream::new(socket);
         socket.set_write_timeout(Some(STALLED));
-        Self {
+        Some(Self {
             socket: Box::pin(socket),
             stop,
             session: Session::new(door, id),
@@ -97,8 +101,9 @@ impl Connection {
             owed: Vec::new(),
             out: Vec::new(),
             since: Instant::now(),
+            place,
             due: None,
-        }
+        })
     }
 
     /// Speaks until either side ends it.
@@ -116,9 +121,7 @@ impl Connection {
             Ok(Some(words)) => {
                 let was_stranger = !self.session.is_logged_in();
                 self.answer(words).await?;
-                if !was_stranger && !self.session.is_logged_in() {
-                    self.since = Instant::now();
-                }
+                self.settle(was_stranger)?;
                 self.grant = self.session.grant();
                 self.due = None;
                 match self.out.len() > FLUSH {
@@ -135,6 +138,20 @@ impl Connection {
                 Flow::Break(())
             }
         }
+    }
+
+    /// The place that it has now: a member's, which the session keeps, or a stranger's.
+    fn settle(&mut self, was_stranger: bool) -> Flow {
+        if self.session.is_logged_in() {
+            self.place = None;
+        } else if !was_stranger {
+            self.since = Instant::now();
+            self.place = self.session.door().0.budget.stranger();
+            if self.place.is_none() {
+                return Flow::Break(());
+            }
+        }
+        Flow::Continue(())
     }
 
     fn parse(&mut self) -> Result<Option<Request>, Malformed> {

@@ -6,10 +6,14 @@ use gust_task::{Stop, net};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpListener;
 
-use crate::{Door, connection::Connection};
+use crate::{
+    Door,
+    budget::{MEMBERS, STRANGERS},
+    connection::Connection,
+};
 
-/// Connections at once.
-const CONNECTIONS: u32 = 4096;
+/// Connections at once: members, strangers, and some that are just being turned away.
+const CONNECTIONS: u32 = (MEMBERS + STRANGERS) as u32 + 64;
 /// How long nothing comes before the system asks whether the other side is still there.
 const SILENCE: Duration = Duration::from_secs(300);
 
@@ -25,7 +29,13 @@ impl Door {
                 let keepalive = TcpKeepalive::new().with_time(SILENCE);
                 let _ = SockRef::from(&socket).set_tcp_keepalive(&keepalive);
                 let id = self.0.last.fetch_add(1, Relaxed) + 1;
-                Connection::new(self.clone(), id, socket, stop.clone()).serve()
+                // Without a place it is closed at once, and those who have one keep it.
+                let connection = Connection::new(self.clone(), id, socket, stop.clone());
+                async move {
+                    if let Some(connection) = connection {
+                        connection.serve().await;
+                    }
+                }
             },
         )
         .await;

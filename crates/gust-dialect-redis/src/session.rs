@@ -9,11 +9,10 @@ use gust_backend::keys::AccessKey;
 use gust_task::Stop;
 use gust_types::Label;
 use subtle::ConstantTimeEq as _;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     Door,
-    budget::Grant,
+    budget::{Grant, Place},
     commands::server::{self, is_name},
     counts::Counters,
     fault::{Fault, Outcome},
@@ -59,7 +58,7 @@ struct Login {
     id: String,
     key: AccessKey,
     space: Arc<Space>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// Commands that wait for `EXEC`.
@@ -126,6 +125,10 @@ impl Session {
             watched: Vec::new(),
             subscriptions: Subscriptions::new(id),
         }
+    }
+
+    pub(crate) fn door(&self) -> &Door {
+        &self.door
     }
 
     pub(crate) fn is_logged_in(&self) -> bool {

@@ -2,12 +2,20 @@
 
 use std::time::Duration;
 
+use gust_task::clock;
 use tokio::time::timeout;
 
 use super::{
     client::{Answer, bulk},
     world,
 };
+use crate::budget::STRANGERS;
+
+async fn within<T>(what: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(2), what)
+        .await
+        .expect("in time")
+}
 
 /// What is said to bytes, before the connection is closed.
 async fn said(login: bool, bytes: &[u8]) -> Option<String> {
@@ -176,6 +184,38 @@ async fn what_sets_several_keys_sets_all_or_none() {
     }
     client.run(&["EXEC"]).await;
     client.is(&["EXISTS", "big", "there"], Answer::Int(1)).await;
+}
+
+/// Strangers who say nothing take the places of strangers alone, and not for long.
+#[tokio::test]
+async fn strangers_shut_the_door_for_nobody_who_has_a_key() {
+    let world = world().await;
+    let mut member = world.one().await;
+    let mut left = world.one().await;
+    let mut idle = Vec::new();
+    let begun = clock::now();
+    while world.door.0.budget.stranger().is_some() {
+        idle.push(world.stranger().await);
+        if idle.len() > STRANGERS / 2 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(idle.len() <= STRANGERS + 10, "{}", idle.len());
+    let mut late = world.stranger().await;
+    assert_eq!(within(late.read()).await, None, "it is closed at once");
+    assert!(begun.elapsed() < Duration::from_secs(4), "all at once");
+    member.is(&["PING"], Answer::Status("PONG".into())).await;
+    left.is(&["RESET"], Answer::Status("RESET".into())).await;
+    assert_eq!(within(left.read()).await, None, "no place for one more");
+    let first = &mut idle[0];
+    let closed = timeout(Duration::from_secs(8), first.read()).await;
+    assert_eq!(closed.unwrap(), None, "strangers have five seconds");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let mut next = world.one().await;
+    next.is(&["PING"], Answer::Status("PONG".into())).await;
+    // Who has come back as a stranger may log in again.
+    next.is(&["RESET"], Answer::Status("RESET".into())).await;
+    next.ok(&["AUTH", "ONE", "secret of ONE"]).await;
 }
 
 #[tokio::test]
