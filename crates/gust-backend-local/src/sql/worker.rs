@@ -295,7 +295,8 @@ impl Worker {
         open.shared.told.store(false, Relaxed);
         // `CREATE TABLE temp.t` says nothing of TEMP to the authorizer, and would be the next borrower's.
         let made = open.shared.made.swap(false, Relaxed);
-        !open.shared.marked.load(Relaxed) && !(made && guard::has_temporary(&open.connection))
+        let marked = open.shared.marked.load(Relaxed);
+        !marked && (!made || !guard::has_temporary(&open.connection))
     }
 }
 
