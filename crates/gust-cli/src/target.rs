@@ -34,7 +34,10 @@ impl Target {
             });
         }
         let folder = real.parent().filter(|folder| *folder != Path::new(""));
-        let mode = there.map_or(Permissions::from_mode(0o666), |there| there.permissions());
+        let mode = there.map_or_else(
+            || Permissions::from_mode(0o666),
+            |there| there.permissions(),
+        );
         let beside = tempfile::Builder::new()
             .permissions(mode)
             .tempfile_in(folder.unwrap_or_else(|| Path::new(".")));

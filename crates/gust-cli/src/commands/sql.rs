@@ -212,7 +212,8 @@ async fn shell(asked: &Asked<'_>) -> Result<()> {
         text.push_str(&line);
         text.push('\n');
         // Only a semicolon can end one.
-        if !text.trim().is_empty() && !(line.contains(';') && script::is_whole(&text)) {
+        let ends = line.contains(';') && script::is_whole(&text);
+        if !ends && !text.trim().is_empty() {
             output::prompt("...> ");
             continue;
         }
