@@ -8,6 +8,7 @@
 
 pub mod blob;
 pub mod changes;
+pub mod counts;
 pub mod desk;
 pub mod keys;
 pub mod kv;

@@ -25,7 +25,6 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     Door, Inner,
-    counts::{Class, Counters},
     fault::{Code, Fault, Result},
     memory::Room,
     operations::{self, Service},
@@ -34,6 +33,7 @@ use crate::{
     signature::{self, Signed},
     sqs::moves,
 };
+use gust_backend::counts::{Class, Counters};
 
 /// Bytes of a request: a batch of a MiB, with what forms and JSON need to write it.
 const BODY: usize = 4 << 20;

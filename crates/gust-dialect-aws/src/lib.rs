@@ -6,7 +6,6 @@
 //! its answer), then `sqs/receive.rs`.
 #![warn(missing_docs)]
 
-mod counts;
 mod events;
 mod fault;
 mod gate;
@@ -28,14 +27,14 @@ use gust_backend::{Backends, desk::Desk, keys::Keys};
 use gust_task::Stop;
 use gust_types::ProjectName;
 
-pub use counts::{Class, Counted};
+pub use gust_backend::counts::{Class, Counted};
 pub use operations::{Operation, SERVED, Service};
 
 use crate::{
-    counts::Counts,
     memory::Memory,
     sqs::{handle::Handles, moves::Moves},
 };
+use gust_backend::counts::Counts;
 
 /// What the door needs from other rooms.
 pub struct Parts {

@@ -3,8 +3,9 @@
 use futures::future::BoxFuture;
 use serde_json::Value;
 
+use gust_backend::counts::Class::{self, List, Read, Write};
+
 use crate::{
-    counts::Class::{self, List, Read, Write},
     events,
     fault::{Code, Fault, Result},
     gate::Call,

@@ -21,10 +21,10 @@ use parking_lot::Mutex;
 use s3s::{S3Error, S3Result, TrailingHeaders, dto::StreamingBlob};
 
 use crate::{
-    counts::Counters,
     error, gate,
     sums::{Sums, Wanted},
 };
+use gust_backend::counts::Counters;
 
 /// Why the bytes broke off, in the words of S3: the seam between knows others.
 pub(crate) type Fault = Arc<Mutex<Option<S3Error>>>;

@@ -28,8 +28,8 @@ use crate::{
     Door, Inner,
     access::Visit,
     body::{Coming, Going},
-    counts::Counters,
 };
+use gust_backend::counts::Counters;
 
 /// Bytes of a document: 10,000 parts with their checksums have room in it.
 const DOCUMENT: usize = 4 << 20;

@@ -9,7 +9,6 @@ mod access;
 mod body;
 mod buckets;
 mod copies;
-mod counts;
 mod error;
 mod gate;
 mod lists;
@@ -30,10 +29,10 @@ use gust_types::ProjectName;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::sync::Semaphore;
 
-pub use counts::{Class, Counted};
+pub use gust_backend::counts::{Class, Counted};
 pub use operations::{Operation, SERVED};
 
-use crate::counts::Counts;
+use gust_backend::counts::Counts;
 
 /// Requests under way at once.
 const REQUESTS: usize = 1024;

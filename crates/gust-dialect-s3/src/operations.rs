@@ -1,7 +1,7 @@
 //! What is served: every operation with what its query may say. The rest is refused by name, and so is a parameter that is
 //! not known, since its operation would be taken for another: `DELETE /bucket?something` is not to remove the bucket.
 
-use crate::counts::Class;
+use gust_backend::counts::Class;
 
 /// An operation that is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What projects ask for: operations by class, and bytes both ways.
+//! What projects ask of a door that speaks another platform's protocol: operations by class, and bytes both ways.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 pub enum Class {
     /// It changes something.
     Write,
-    /// It reads an object, or something of it or of a bucket.
+    /// It reads; a taking of messages is a read.
     Read,
     /// It lists.
     List,
@@ -39,11 +39,11 @@ pub struct Counted {
 
 /// The counts of all projects.
 #[derive(Default)]
-pub(crate) struct Counts(Mutex<BTreeMap<ProjectName, Arc<Counters>>>);
+pub struct Counts(Mutex<BTreeMap<ProjectName, Arc<Counters>>>);
 
 /// The counts of one.
 #[derive(Default)]
-pub(crate) struct Counters {
+pub struct Counters {
     classes: [AtomicU64; 3],
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
@@ -52,7 +52,8 @@ pub(crate) struct Counters {
 // === impl Counts ===
 
 impl Counts {
-    pub(crate) fn of(&self, project: &ProjectName) -> Arc<Counters> {
+    /// Those of a project.
+    pub fn of(&self, project: &ProjectName) -> Arc<Counters> {
         let mut all = self.0.lock();
         if let Some(counters) = all.get(project) {
             return counters.clone();
@@ -60,7 +61,8 @@ impl Counts {
         all.entry(project.clone()).or_default().clone()
     }
 
-    pub(crate) fn all(&self) -> Vec<(ProjectName, Counted)> {
+    /// What each project has asked for, by name.
+    pub fn all(&self) -> Vec<(ProjectName, Counted)> {
         let all = self.0.lock();
         let all = all.iter();
         all.map(|(project, counters)| (project.clone(), counters.read()))
@@ -69,7 +71,8 @@ impl Counts {
 }
 
 impl Counters {
-    pub(crate) fn operation(&self, class: Class) {
+    /// One more of this class.
+    pub fn operation(&self, class: Class) {
         let [writes, reads, lists] = &self.classes;
         let of = match class {
             Class::Write => writes,
@@ -79,11 +82,13 @@ impl Counters {
         of.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn came(&self, bytes: u64) {
+    /// So many bytes came in.
+    pub fn came(&self, bytes: u64) {
         self.bytes_in.fetch_add(bytes, Relaxed);
     }
 
-    pub(crate) fn went(&self, bytes: u64) {
+    /// So many bytes went out.
+    pub fn went(&self, bytes: u64) {
         self.bytes_out.fetch_add(bytes, Relaxed);
     }
 
